@@ -1,0 +1,1 @@
+"""Typed, asynchronous MongoDB documents on mongojet and msgspec."""

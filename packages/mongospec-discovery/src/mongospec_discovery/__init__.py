@@ -1,0 +1,1 @@
+"""Finds the document classes of an application's packages."""

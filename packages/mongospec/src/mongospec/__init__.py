@@ -1,0 +1,1 @@
+"""Minimal async MongoDB ODM: msgspec Structs over mongojet."""
