@@ -1,1 +1,3 @@
 """A key-value store on a mongospec collection."""
+
+__all__: list[str] = []

@@ -1,1 +1,3 @@
 """References between mongospec documents."""
+
+__all__: list[str] = []
