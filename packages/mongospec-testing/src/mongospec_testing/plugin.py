@@ -1,1 +1,78 @@
-"""The pytest plugin."""
+"""The pytest plugin: a server for the session, and a client and a database for each test.
+
+Everything that costs is imported where a fixture is first used, so that a run which uses none of them pays nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import mongojet
+
+    from mongospec_testing.clients import ClientFactory
+    from mongospec_testing.server import MongoServer
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--mongo-server`` and the setting ``mongo_server``."""
+    text = (
+        "where mongo_server comes from: uri, mongod, embedded, docker, or the mongodb:// URI of a server that runs "
+        "(default: the first that there is)"
+    )
+    parser.getgroup("mongospec").addoption("--mongo-server", metavar="SOURCE", help=text)
+    parser.addini("mongo_server", text)
+
+
+@pytest.fixture(scope="session")
+def mongo_server(pytestconfig: pytest.Config) -> Iterator[MongoServer]:
+    """A MongoDB for the whole session (each xdist worker has its own, unless a URI was given)."""
+    from mongospec_testing.server import MongoServer
+
+    source = pytestconfig.getoption("--mongo-server") or pytestconfig.getini("mongo_server") or None
+    with MongoServer(source) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _mongo_clients(mongo_server: MongoServer) -> Iterator[ClientFactory]:
+    from mongospec_testing.clients import ClientFactory
+    from mongospec_testing.looping import LoopThread
+
+    with LoopThread("mongospec-clients") as loop:
+        clients = ClientFactory(mongo_server.uri, loop)
+        try:
+            yield clients
+        finally:
+            clients.close()
+
+
+@pytest.fixture
+def mongo_client(mongo_server: MongoServer, _mongo_clients: ClientFactory) -> Iterator[mongojet.Client]:
+    """A mongojet client for this test, closed after it; the test, or an application in it, may close it itself."""
+    with _mongo_clients.client(mongo_server.uri) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def _mongo_database_names() -> Iterator[str]:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    run = uuid4().hex[:8]  # runs that share a server do not meet
+    return (f"test_{run}_{worker}_{number}" for number in count(1))
+
+
+@pytest.fixture
+def mongo_db(
+    mongo_client: mongojet.Client, _mongo_clients: ClientFactory, _mongo_database_names: Iterator[str]
+) -> Iterator[mongojet.Database]:
+    """An empty database for this test, dropped after it."""
+    name = next(_mongo_database_names)
+    yield mongo_client.get_database(name)
+    _mongo_clients.drop_database(name)

@@ -1,0 +1,51 @@
+"""mongojet clients from plain code. They are tied to no event loop: made in one, used in any."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import mongojet
+
+from mongospec_testing.looping import LoopThread
+
+# After close() the driver's threads finish in the background; a process that ends before they have is aborted.
+SETTLE_SECONDS = 0.03
+
+
+class ClientFactory:
+    """Makes clients, sees that each is closed, and drops databases over a client of its own.
+
+    :param uri: the server whose databases it drops.
+    """
+
+    def __init__(self, uri: str, loop: LoopThread) -> None:
+        self._uri = uri
+        self._loop = loop
+        self._own: mongojet.Client | None = None
+
+    @contextmanager
+    def client(self, uri: str) -> Iterator[mongojet.Client]:
+        """A client that is closed on leaving, whether or not its user has closed it."""
+        client = self._loop.run(mongojet.create_client(uri))
+        try:
+            yield client
+        finally:
+            self._loop.run(client.close())
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database; the clients handed out may be closed."""
+        self._loop.run(self._drop(name))
+
+    async def _drop(self, name: str) -> None:
+        if self._own is None:
+            self._own = await mongojet.create_client(self._uri)
+        await self._own.get_database(name).drop()
+
+    def close(self) -> None:
+        """Close the factory's own client, and wait until all are really gone."""
+        self._loop.run(self._close())
+
+    async def _close(self) -> None:
+        if self._own is not None:
+            await self._own.close()
+        await asyncio.sleep(SETTLE_SECONDS)

@@ -1,0 +1,5 @@
+"""The command ``mongospec-server``."""
+
+
+def main() -> int:
+    raise NotImplementedError
