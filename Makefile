@@ -3,6 +3,8 @@
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
+# Trust what the machine trusts, as pip and git do: a company's proxy has certificates of its own.
+export UV_SYSTEM_CERTS ?= true
 
 # What a caller may set:
 ARGS ?=
