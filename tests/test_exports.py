@@ -52,8 +52,8 @@ def test_all_lists_every_public_name_of_the_module(name: str) -> None:
     module, names = public_names(name)
     public = {
         each
-        for each, value in vars(module).items()
-        if not each.startswith("_") and not inspect.ismodule(value)
+        for each in dir(module)
+        if not each.startswith("_") and not inspect.ismodule(getattr(module, each))
     }
     assert public == set(names)
 
