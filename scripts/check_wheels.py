@@ -184,7 +184,8 @@ def run(environment: Path, code: str, *arguments: str) -> Any:
     """Run code with an environment's Python, isolated (-I) and away from the checkout."""
     python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     command = [str(python), "-I", "-c", code, *arguments]
-    done = subprocess.run(command, cwd=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, cwd=environment, stdout=subprocess.PIPE, text=True, check=False)
+    expect(done.returncode == 0, f"the above happened in the environment of {environment.name}")
     return json.loads(done.stdout)
 
 
