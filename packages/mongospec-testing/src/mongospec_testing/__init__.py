@@ -4,30 +4,41 @@ The public names are loaded on first use: pytest imports this package in every r
 installed, and a run that asks for none of its fixtures should not pay for the driver.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import importlib
+import typing
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from mongospec_testing.errors import ProxyError, ServerNotAvailableError
+    from mongospec_testing.proxy import FaultProxy
+    from mongospec_testing.rules import Rule
     from mongospec_testing.server import MongoServer
+    from mongospec_testing.traffic import Command, QueryLimit
 
 __all__ = [
+    "Command",
+    "FaultProxy",
     "MongoServer",
     "ProxyError",
+    "QueryLimit",
+    "Rule",
     "ServerNotAvailableError",
 ]
 
 _HOMES = {
+    "Command": "traffic",
+    "FaultProxy": "proxy",
     "MongoServer": "server",
     "ProxyError": "errors",
+    "QueryLimit": "traffic",
+    "Rule": "rules",
     "ServerNotAvailableError": "errors",
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,7 @@
 """mongojet clients from plain code. They are tied to no event loop: made in one, used in any."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import mongojet
@@ -24,7 +24,7 @@ class ClientFactory:
         self._own: mongojet.Client | None = None
 
     @contextmanager
-    def client(self, uri: str) -> Iterator[mongojet.Client]:
+    def client(self, uri: str) -> Generator[mongojet.Client]:
         """A client that is closed on leaving, whether or not its user has closed it."""
         client = self._loop.run(mongojet.create_client(uri))
         try:
@@ -39,7 +39,7 @@ class ClientFactory:
     async def _drop(self, name: str) -> None:
         if self._own is None:
             self._own = await mongojet.create_client(self._uri)
-        await self._own.get_database(name).drop()
+        await self._own[name].drop()
 
     def close(self) -> None:
         """Close the factory's own client, and wait until all are really gone."""

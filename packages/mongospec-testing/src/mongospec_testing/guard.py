@@ -18,7 +18,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 LOG_NAME = "server.log"
@@ -28,16 +31,20 @@ STATUS_NAME = "exit-status"
 def main(command: Sequence[str]) -> None:
     parent = os.getppid()
     stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    directory = tempfile.mkdtemp(prefix="mongospec-")
+    directory = Path(tempfile.mkdtemp(prefix="mongospec-"))
     try:
-        server = _start([part.replace("{dir}", directory) for part in command], directory)
+        server = _start([part.replace("{dir}", str(directory)) for part in command], directory)
         try:
-            print(directory, flush=True)
+            print(directory, flush=True)  # noqa: T201 - this is what the parent waits for
             threading.Thread(target=_note_end, args=(server, directory), daemon=True).start()
             threading.Thread(target=_wait_for_end_of_input, args=(stopped,), daemon=True).start()
-            # A process forked by the parent may hold the pipe open after the parent is gone: so look for that as well.
+            # A process forked by the parent may hold the pipe open after the parent is gone: so look for that too.
             while not stopped.wait(1) and os.getppid() == parent:
                 pass
         finally:
@@ -46,22 +53,23 @@ def main(command: Sequence[str]) -> None:
         _remove(directory)
 
 
-def _start(command: Sequence[str], directory: str) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"}
-    with open(os.path.join(directory, LOG_NAME), "wb") as log:
+def _start(command: Sequence[str], directory: Path) -> subprocess.Popen[bytes]:
+    before_exec = _die_with_parent() if sys.platform == "linux" else None
+    with (directory / LOG_NAME).open("wb") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=directory,
-            env=environment,
-            start_new_session=True,  # a group of its own, so that a wrapper script dies with what it started
-            preexec_fn=_die_with_parent() if sys.platform == "linux" else None,
+            # The strictness of a test run is not for the server.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONWARNINGS"},
+            start_new_session=True,  # a group of its own: a wrapper script dies with what it started
+            preexec_fn=before_exec,  # noqa: PLW1509 - no thread runs yet
         )
 
 
-def _die_with_parent() -> object:
+def _die_with_parent() -> Callable[[], object]:
     libc = ctypes.CDLL(None)  # loaded before the fork: the child may only call it
     return lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -72,34 +80,28 @@ def _wait_for_end_of_input(stopped: threading.Event) -> None:
     stopped.set()
 
 
-def _note_end(server: subprocess.Popen[bytes], directory: str) -> None:
+def _note_end(server: subprocess.Popen[bytes], directory: Path) -> None:
     status = server.wait()
-    # Renamed into place, so that a reader sees the whole number or nothing.
-    unfinished = os.path.join(directory, STATUS_NAME + ".new")
-    try:
-        with open(unfinished, "w") as file:
-            file.write(str(status))
-        os.replace(unfinished, os.path.join(directory, STATUS_NAME))
-    except OSError:
-        pass  # the directory is being removed: nobody asks any more
+    with suppress(OSError):  # the directory may be gone already: then nobody asks
+        unfinished = directory / f"{STATUS_NAME}.new"
+        unfinished.write_text(str(status))
+        unfinished.replace(directory / STATUS_NAME)  # a reader sees the whole number or nothing
 
 
 def _kill(server: subprocess.Popen[bytes]) -> None:
     if os.name == "posix":
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
     else:
         server.kill()
     server.wait()
 
 
-def _remove(directory: str) -> None:
-    # A killed process may still be letting go of its files (always on Windows), so a failure is tried again.
+def _remove(directory: Path) -> None:
+    # A killed process may still be letting go of its files (always on Windows): then try again.
     for _ in range(50):
         shutil.rmtree(directory, ignore_errors=True)
-        if not os.path.exists(directory):
+        if not directory.exists():
             return
         time.sleep(0.1)
 

@@ -2,6 +2,7 @@
 
 Everything that costs is imported where a fixture is first used, so that a run which uses none of them pays nothing.
 """
+# ruff: noqa: PLC0415
 
 from __future__ import annotations
 
@@ -13,12 +14,17 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import mongojet
 
     from mongospec_testing.clients import ClientFactory
+    from mongospec_testing.proxy import FaultProxy
     from mongospec_testing.server import MongoServer
+    from mongospec_testing.traffic import QueryLimit
+
+# Whether a test's client goes straight to the server.
+_DIRECT = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,9 +61,38 @@ def _mongo_clients(mongo_server: MongoServer) -> Iterator[ClientFactory]:
 
 
 @pytest.fixture
-def mongo_client(mongo_server: MongoServer, _mongo_clients: ClientFactory) -> Iterator[mongojet.Client]:
-    """A mongojet client for this test, closed after it; the test, or an application in it, may close it itself."""
-    with _mongo_clients.client(mongo_server.uri) as client:
+def mongo_proxy(mongo_server: MongoServer, request: pytest.FixtureRequest) -> Iterator[FaultProxy]:
+    """A :class:`~mongospec_testing.FaultProxy` in front of the server, which this test's client goes through."""
+    from mongospec_testing.proxy import FaultProxy
+
+    if request.node.stash.get(_DIRECT, False):
+        pytest.fail(
+            "mongo_proxy came after mongo_client, by getfixturevalue: name it in the test's arguments"
+        )
+    with FaultProxy(mongo_server.uri) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def max_queries(mongo_proxy: FaultProxy) -> Callable[[int], QueryLimit]:
+    """Limit the queries of a block, which fails if it sends more: ``with max_queries(3): ...``."""
+    return mongo_proxy.max_queries
+
+
+@pytest.fixture
+def mongo_client(
+    mongo_server: MongoServer, _mongo_clients: ClientFactory, request: pytest.FixtureRequest
+) -> Iterator[mongojet.Client]:
+    """A mongojet client for this test, closed after it; the test, or an application in it, may close it itself.
+
+    It goes through ``mongo_proxy`` where the test has it, or ``max_queries``, also by another fixture.
+    """
+    if "mongo_proxy" in request.fixturenames:
+        uri = request.getfixturevalue("mongo_proxy").uri
+    else:
+        uri = mongo_server.uri
+        request.node.stash[_DIRECT] = True
+    with _mongo_clients.client(uri) as client:
         yield client
 
 
@@ -70,9 +105,11 @@ def _mongo_database_names() -> Iterator[str]:
 
 @pytest.fixture
 def mongo_db(
-    mongo_client: mongojet.Client, _mongo_clients: ClientFactory, _mongo_database_names: Iterator[str]
+    mongo_client: mongojet.Client,
+    _mongo_clients: ClientFactory,
+    _mongo_database_names: Iterator[str],
 ) -> Iterator[mongojet.Database]:
     """An empty database for this test, dropped after it."""
     name = next(_mongo_database_names)
-    yield mongo_client.get_database(name)
+    yield mongo_client[name]
     _mongo_clients.drop_database(name)

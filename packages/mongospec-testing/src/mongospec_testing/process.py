@@ -4,8 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,9 +12,6 @@ from typing import Self
 
 from mongospec_testing import guard
 from mongospec_testing.errors import ServerNotAvailableError
-
-START_SECONDS = 60.0
-POLL_SECONDS = 0.02
 
 
 class GuardedProcess:
@@ -25,82 +21,68 @@ class GuardedProcess:
     :raises ServerNotAvailableError: if the command cannot be started at all.
     """
 
-    directory: Path
-
     def __init__(self, command: Sequence[str]) -> None:
-        self._name = command[0]
+        self.directory: Path | None = None
         self._owner = os.getpid()
         self._guard = subprocess.Popen(
             [sys.executable, "-I", "-S", guard.__file__, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C in the terminal is for the tests, the guard goes after them
+            start_new_session=True,  # a Ctrl-C in the terminal is for the tests; the guard goes after them
         )
         try:
-            self.directory = Path(self._first_line())
+            self.directory = self._read_directory(command[0])
         except BaseException:
             self.stop()
             raise
 
-    def _first_line(self) -> str:
-        assert self._guard.stdout is not None and self._guard.stderr is not None
+    def _read_directory(self, name: str) -> Path:
+        assert self._guard.stdout is not None
+        assert self._guard.stderr is not None
         line = self._guard.stdout.readline().decode().rstrip("\r\n")
         if not line:
-            message = self._guard.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise ServerNotAvailableError(f"{self._name!r} could not be started: {message}")
-        return line
+            reason = self._guard.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise ServerNotAvailableError(f"{name!r} could not be started: {reason}")
+        return Path(line)
 
     @property
     def exit_status(self) -> int | None:
         """The server's exit status if it ended by itself, else ``None``."""
-        with suppress(FileNotFoundError):
-            return int((self.directory / guard.STATUS_NAME).read_text())
-        return None
+        text = self._read(guard.STATUS_NAME)
+        return int(text) if text else None
+
+    def ended(self) -> str | None:
+        """How the server ended, if it did so by itself."""
+        status = self.exit_status
+        return None if status is None else f"ended with exit status {status}"
 
     def log(self) -> str:
         """What the server has printed so far."""
+        return self._read(guard.LOG_NAME)
+
+    def _read(self, name: str) -> str:
         with suppress(FileNotFoundError):
-            return (self.directory / guard.LOG_NAME).read_text(errors="replace")
+            if self.directory is not None:
+                return (self.directory / name).read_text(errors="replace")
         return ""
-
-    def wait_for[T](self, what: str, probe: Callable[[], T | None]) -> T:
-        """Ask ``probe`` until it gives something.
-
-        :param what: what is waited for, for the error.
-        :raises ServerNotAvailableError: if the server ends by itself or nothing came within a minute; with the end
-            of its log.
-        """
-        deadline = time.monotonic() + START_SECONDS
-        while (found := probe()) is None:
-            status = self.exit_status
-            if status is not None or time.monotonic() > deadline:
-                reason = "took more than a minute" if status is None else f"ended with exit status {status}"
-                raise ServerNotAvailableError(f"{self._name!r} {reason} before {what}; its last words:\n{self._tail()}")
-            time.sleep(POLL_SECONDS)
-        return found
-
-    def _tail(self) -> str:
-        return "\n".join(self.log().splitlines()[-20:]) or "(none)"
 
     def stop(self) -> None:
         """Kill the server and remove its directory; harmless when repeated, and in a forked child."""
         if os.getpid() != self._owner:
             return
-        guarding = self._guard
-        assert guarding.stdin is not None and guarding.stdout is not None and guarding.stderr is not None
-        with suppress(OSError):
-            guarding.stdin.close()
-        guarding.wait()
-        guarding.stdout.close()
-        guarding.stderr.close()
-        if hasattr(self, "directory"):  # gone already, unless somebody killed the guard
+        with self._guard:  # closes the pipes, which tells the guard to end, and waits for it
+            pass
+        if self.directory is not None:  # gone already, unless somebody killed the guard
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()

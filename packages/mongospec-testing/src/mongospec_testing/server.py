@@ -32,7 +32,9 @@ class MongoServer:
 
     def __init__(self, source: str | None = None) -> None:
         if source is not None and source not in SOURCES and "://" not in source:
-            raise ValueError(f"{source!r} is no source of servers: take one of {', '.join(SOURCES)} or a mongodb:// URI")
+            raise ValueError(
+                f"{source!r} is no source of servers: take one of {', '.join(SOURCES)} or a mongodb:// URI"
+            )
         self._wanted = source
         self._running = ExitStack()
         self._kind: str | None = None
@@ -50,7 +52,9 @@ class MongoServer:
 
     def _checked(self, value: str | None) -> str:
         if value is None:
-            raise RuntimeError("the server is not running: use `with MongoServer() as server:`, or start() and stop()")
+            raise RuntimeError(
+                "the server is not running: use `with MongoServer() as server:`, or start() and stop()"
+            )
         return value
 
     def start(self) -> Self:
@@ -75,7 +79,9 @@ class MongoServer:
             if reason is None:
                 return kind, source
             reasons.append(f"{kind}: {reason}")
-        raise ServerNotAvailableError("no MongoDB can be had for the tests:\n  " + "\n  ".join(reasons))
+        raise ServerNotAvailableError(
+            "no MongoDB can be had for the tests:\n  " + "\n  ".join(reasons)
+        )
 
     def stop(self) -> None:
         """Stop what was started and remove its files; harmless when repeated."""
@@ -86,6 +92,9 @@ class MongoServer:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()

@@ -59,11 +59,23 @@ class MongoUri:
 
     @property
     def tls(self) -> bool:
-        return self.options.get("tls", self.options.get("ssl", str(self.scheme == "mongodb+srv"))).lower() == "true"
+        return (
+            self.options.get(
+                "tls", self.options.get("ssl", str(self.scheme == "mongodb+srv"))
+            ).lower()
+            == "true"
+        )
 
     def at(self, addresses: Sequence[Address]) -> Self:
         """The same string for other hosts."""
         return replace(self, hosts=tuple(str(address) for address in addresses))
+
+    def with_default(self, name: str, value: str) -> Self:
+        """The same string with an option, unless it has that option already."""
+        if name.lower() in self.options:
+            return self
+        path, _, options = self.tail.partition("?")
+        return replace(self, tail=f"{path or '/'}?{options}{'&' if options else ''}{name}={value}")
 
     @property
     def public(self) -> str:

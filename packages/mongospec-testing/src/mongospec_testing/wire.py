@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import bson
-from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.binary import UuidRepresentation
+from bson.codec_options import CodecOptions, DatetimeConversion
 
 from mongospec_testing.uri import Address
 
@@ -50,7 +50,9 @@ class Frame:
     payload: bytes
 
     @classmethod
-    def message(cls, body: Mapping[str, Any] | bytes, *, request_id: int = 0, response_to: int = 0) -> Self:
+    def message(
+        cls, body: Mapping[str, Any] | bytes, *, request_id: int = 0, response_to: int = 0
+    ) -> Self:
         """An OP_MSG that carries one document."""
         document = body if isinstance(body, bytes) else bson.encode(body, codec_options=CODEC)
         return cls(request_id, response_to, OP_MSG, UINT32.pack(0) + b"\0" + document)
@@ -68,6 +70,15 @@ class Frame:
     def more_to_come(self) -> bool:
         """Whether the other side is not to answer (a request), or whether more replies follow (a reply)."""
         return bool(self.flags & MORE_TO_COME)
+
+    def answer(self, document: bytes) -> "Frame":
+        """A reply to this request."""
+        if self.op_code == OP_QUERY:
+            payload = (
+                REPLY_PREFIX.pack(8, 0, 0, 1) + document
+            )  # 8: "await capable", as all servers say
+            return Frame(0, self.request_id, OP_REPLY, payload)
+        return Frame.message(document, response_to=self.request_id)
 
     def document(self) -> bytes:
         """The one document that every command and every reply has, as BSON.
@@ -126,13 +137,23 @@ class Frame:
         if self.op_code == OP_MSG:
             for kind, name, documents in self.sections():
                 if kind == 1:
-                    body[name] = bson.decode_all(documents, CODEC)
+                    body[name] = _decode_row(documents)
         return body
 
 
 def decode(document: bytes) -> Body:
     """Decode one document."""
-    return bson.decode(document, CODEC)
+    return bson.decode(document, CODEC)  # pyright: ignore[reportUnknownMemberType] - its buffers
+
+
+def _decode_row(documents: bytes) -> list[Body]:
+    decoded: list[Body] = []
+    at = 0
+    while at < len(documents):
+        size = _size(documents, at)
+        decoded.append(decode(documents[at : at + size]))
+        at += size
+    return decoded
 
 
 def encode(body: Mapping[str, Any]) -> bytes:

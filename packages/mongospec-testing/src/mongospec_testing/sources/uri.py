@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from mongospec_testing.errors import ServerNotAvailableError
@@ -25,14 +25,16 @@ class UriSource:
         return None
 
     @contextmanager
-    def serve(self) -> Iterator[str]:
+    def serve(self) -> Generator[str]:
         try:
             uri = MongoUri.parse(self._uri)
         except ValueError as error:
             raise ServerNotAvailableError(f"{self._name} cannot be used: {error}") from error
         # The hosts behind a mongodb+srv:// name stand in the DNS: there the driver has to say it.
         if uri.scheme == "mongodb" and not any(_answers(address) for address in uri.addresses):
-            raise ServerNotAvailableError(f"{self._name} names {uri.public!r}, but nothing answers there; is it up?")
+            raise ServerNotAvailableError(
+                f"{self._name} names {uri.public!r}, but nothing answers there; is it up?"
+            )
         yield self._uri
 
 

@@ -1,0 +1,166 @@
+"""One connection through the proxy: frames go both ways, and stop where a rule wants them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from mongospec_testing.rules import Cut, Rule
+from mongospec_testing.traffic import HELLO, Command
+from mongospec_testing.uri import Address
+from mongospec_testing.wire import HEADER, Frame, WireError, decode, encode
+
+
+class Switchboard(Protocol):
+    """What a relay asks of its proxy."""
+
+    @property
+    def address(self) -> Address: ...
+    @property
+    def target(self) -> Address: ...
+
+    def admit(self, command: Command) -> Sequence[Rule]:
+        """Record a command, and give the rules that apply to it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A command that waits for its reply."""
+
+    command: Command
+    rules: Sequence[Rule]
+
+
+class Relay:
+    """A client's connection and the one to the server that belongs to it."""
+
+    def __init__(
+        self,
+        board: Switchboard,
+        number: int,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._board = board
+        self._number = number
+        self._client_reader = reader
+        self._client_writer = writer
+        self._waiting: dict[int, Exchange] = {}
+
+    async def run(self) -> None:
+        """Go on until one side ends, a rule cuts, or the task is cancelled; then both connections are closed.
+
+        :raises Exception: what a predicate or a rewriting function raised.
+        """
+        async with _closing(self._client_writer):
+            try:
+                target = self._board.target
+                reader, writer = await asyncio.open_connection(target.host, target.port)
+            except OSError:
+                return
+            async with _closing(writer):
+                await self._pump(reader, writer)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pumps = [
+            asyncio.create_task(self._requests(writer)),
+            asyncio.create_task(self._replies(reader)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            outcomes = await asyncio.gather(*pumps, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception) and not isinstance(outcome, OSError | EOFError):
+                raise outcome
+
+    async def _requests(self, server: asyncio.StreamWriter) -> None:
+        while True:
+            frame = await _read(self._client_reader)
+            command = Command(frame, self._number)
+            if command.name in HELLO:
+                frame = _without_compression(frame)
+            rules = self._board.admit(command)
+            answer = await _first_answer(rules, command)
+            if answer is None:
+                if not frame.more_to_come:
+                    self._waiting[frame.request_id] = Exchange(command, rules)
+                server.write(frame.encode())
+                await server.drain()
+            elif not frame.more_to_come:
+                self._client_writer.write(frame.answer(answer).encode())
+                await self._client_writer.drain()
+
+    async def _replies(self, server: asyncio.StreamReader) -> None:
+        while True:
+            frame = await _read(server)
+            exchange = self._waiting.pop(frame.response_to, None)
+            if exchange is not None:
+                if frame.more_to_come:
+                    # More replies follow. MongoDB lets each name the reply before it, others the request.
+                    self._waiting[frame.request_id] = self._waiting[frame.response_to] = exchange
+                frame = await self._treated(exchange, frame)
+            self._client_writer.write(frame.encode())
+            await self._client_writer.drain()
+
+    async def _treated(self, exchange: Exchange, frame: Frame) -> Frame:
+        original = document = frame.document()
+        if exchange.command.name in HELLO:
+            document = _naming(self._board.address, document)
+        for rule in exchange.rules:
+            document = await rule.action.reply(exchange.command, document)
+        return frame if document is original else frame.with_document(document)
+
+
+async def _first_answer(rules: Sequence[Rule], command: Command) -> bytes | None:
+    for rule in rules:
+        answer = await rule.action.request(command)
+        if answer is not None:
+            return answer
+    return None
+
+
+async def _read(reader: asyncio.StreamReader) -> Frame:
+    size, request_id, response_to, op_code = HEADER.unpack(await reader.readexactly(HEADER.size))
+    if size < HEADER.size:
+        raise WireError("a message that is shorter than its header")
+    return Frame(request_id, response_to, op_code, await reader.readexactly(size - HEADER.size))
+
+
+@asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncGenerator[None]:
+    """Close a connection: with what is still to be sent when it just ended, at once when it was cut."""
+    try:
+        with suppress(OSError):
+            yield
+            writer.close()
+            await writer.wait_closed()
+    except Cut:
+        pass
+    finally:
+        writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
+
+
+def _without_compression(frame: Frame) -> Frame:
+    """Keep client and server from agreeing on compression: what the proxy cannot read it cannot count."""
+    body = decode(frame.document())
+    return (
+        frame.with_document(encode({**body, "compression": []})) if "compression" in body else frame
+    )
+
+
+def _naming(address: Address, document: bytes) -> bytes:
+    """A replica set's hello names its members; drivers go there, so it has to name the proxy instead."""
+    body = decode(document)
+    if "setName" not in body:
+        return document
+    name = str(address)
+    body.update({"hosts": [name], "passives": [], "arbiters": []})
+    body.update({key: name for key in ("me", "primary") if key in body})
+    return encode(body)

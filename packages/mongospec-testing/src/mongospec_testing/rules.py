@@ -1,0 +1,212 @@
+"""What a proxy does to the commands that match: a rule is a match and an action."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Literal, Self, TypedDict, override
+
+from mongospec_testing.traffic import Command
+from mongospec_testing.wire import Body, decode, encode
+
+type Names = str | Collection[str] | None
+type Moment = Literal["request", "reply"]
+
+POLL_SECONDS = 0.002
+
+
+class Match(TypedDict, total=False):
+    """Which commands a rule is for, beside their names.
+
+    :param where: a predicate that has to hold as well. It runs in the proxy's thread.
+    :param skip: let this many matching commands pass first (``skip=2, times=1`` is the third one alone).
+    :param times: match so many commands at most; without it, all until the rule is removed.
+    :param monitoring: match ``hello`` and the commands of authentication too, where no names are given.
+    """
+
+    where: Callable[[Command], bool]
+    skip: int
+    times: int
+    monitoring: bool
+
+
+class Cut(Exception):  # noqa: N818 - it ends a connection, which is what was asked for
+    """The connection ends here."""
+
+
+class Action:
+    """What is done at the two moments at which the proxy holds a command. This one does nothing.
+
+    Documents are BSON, so that an action can also make what no encoder would write.
+    """
+
+    async def request(self, command: Command) -> bytes | None:
+        """The command has come, the server has not seen it. An answer given here is sent in the server's place."""
+        return None
+
+    async def reply(self, command: Command, document: bytes) -> bytes:
+        """The server has answered, the client has not seen it. What is returned is delivered."""
+        return document
+
+    def end(self) -> None:
+        """The rule is removed. Runs in the proxy's loop."""
+
+
+@dataclass
+class Delay(Action):
+    seconds: float
+    at: Moment
+
+    @override
+    async def request(self, command: Command) -> bytes | None:
+        if self.at == "request":
+            await asyncio.sleep(self.seconds)
+        return None
+
+    @override
+    async def reply(self, command: Command, document: bytes) -> bytes:
+        if self.at == "reply":
+            await asyncio.sleep(self.seconds)
+        return document
+
+
+@dataclass
+class CutConnection(Action):
+    at: Moment
+
+    @override
+    async def request(self, command: Command) -> bytes | None:
+        if self.at == "request":
+            raise Cut
+        return None
+
+    @override
+    async def reply(self, command: Command, document: bytes) -> bytes:
+        if self.at == "reply":
+            raise Cut
+        return document
+
+
+@dataclass
+class Stall(Action):
+    at: Moment
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @override
+    async def request(self, command: Command) -> bytes | None:
+        if self.at == "request":
+            await self.released.wait()
+        return None
+
+    @override
+    async def reply(self, command: Command, document: bytes) -> bytes:
+        if self.at == "reply":
+            await self.released.wait()
+        return document
+
+    @override
+    def end(self) -> None:
+        self.released.set()
+
+
+@dataclass
+class Answer(Action):
+    document: bytes
+    at: Moment
+
+    @override
+    async def request(self, command: Command) -> bytes | None:
+        return self.document if self.at == "request" else None
+
+    @override
+    async def reply(self, command: Command, document: bytes) -> bytes:
+        return self.document if self.at == "reply" else document
+
+
+@dataclass
+class Rewrite(Action):
+    change: Callable[[Body], Body]
+
+    @override
+    async def reply(self, command: Command, document: bytes) -> bytes:
+        return encode(self.change(decode(document)))
+
+
+@dataclass
+class RewriteBson(Action):
+    change: Callable[[bytes], bytes]
+
+    @override
+    async def reply(self, command: Command, document: bytes) -> bytes:
+        return self.change(document)
+
+
+class Rule:
+    """A fault that is in force until it is removed: by :meth:`remove`, by leaving its ``with`` block, by
+    ``proxy.clear()``, or when the proxy stops.
+
+    Attributes: ``hits``, the commands that it was applied to.
+    """
+
+    def __init__(
+        self, names: Names, match: Match, action: Action, remove: Callable[["Rule"], None]
+    ) -> None:
+        self.hits: list[Command] = []
+        self.action = action
+        self._names = None if names is None else {names} if isinstance(names, str) else set(names)
+        self._where = match.get("where")
+        self._skip = match.get("skip", 0)
+        self._times = match.get("times")
+        self._monitoring = match.get("monitoring", False)
+        self._remove = remove
+        self._seen = 0
+
+    def take(self, command: Command) -> bool:
+        """Whether the rule applies to this command, which then is noted as a hit."""
+        if not self._matches(command):
+            return False
+        self._seen += 1
+        if self._seen <= self._skip or (
+            self._times is not None and self._seen > self._skip + self._times
+        ):
+            return False
+        self.hits.append(command)
+        return True
+
+    def _matches(self, command: Command) -> bool:
+        if self._names is not None:
+            named = command.name in self._names
+        else:
+            named = self._monitoring or not command.monitoring
+        return named and (self._where is None or self._where(command))
+
+    async def reached(self, count: int = 1, *, timeout: float = 10.0) -> Command:
+        """Wait, in any event loop, until the rule has been applied to so many commands.
+
+        :returns: the last of them.
+        :raises TimeoutError: if it was not in time.
+        """
+        deadline = time.monotonic() + timeout
+        while len(self.hits) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{len(self.hits)} of {count} matching commands came in {timeout} s"
+                )
+            await asyncio.sleep(POLL_SECONDS)
+        return self.hits[count - 1]
+
+    def remove(self) -> None:
+        """End the rule; commands that it stalls go on. Harmless when repeated."""
+        self._remove(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
