@@ -1,1 +1,65 @@
-"""Typed, asynchronous MongoDB documents on mongojet and msgspec."""
+"""Typed MongoDB documents: msgspec Structs on the mongojet driver."""
+
+from mongospec_core.codec.values import register_encoder
+from mongospec_core.connection import close, init
+from mongospec_core.errors import (
+    BulkInsertError,
+    BulkWriteError,
+    CursorClosedError,
+    DefinitionError,
+    DocumentNotFoundError,
+    DocumentValidationError,
+    DuplicateKeyError,
+    EncodingError,
+    HookError,
+    IndexConflictError,
+    InvalidDocument,
+    InvalidIdError,
+    MissingIdError,
+    MongospecError,
+    NotBoundError,
+    OperationError,
+    OperationTimeoutError,
+    OptionError,
+    ServerUnavailableError,
+    TransactionClosedError,
+    TransactionError,
+    WriteFailure,
+)
+from mongospec_core.operations.cursor import Cursor
+from mongospec_core.operations.document import MongoDocument
+from mongospec_core.operations.results import BulkResult, UpdateResult
+from mongospec_core.operations.save import changes
+
+__all__ = (
+    "BulkInsertError",
+    "BulkResult",
+    "BulkWriteError",
+    "Cursor",
+    "CursorClosedError",
+    "DefinitionError",
+    "DocumentNotFoundError",
+    "DocumentValidationError",
+    "DuplicateKeyError",
+    "EncodingError",
+    "HookError",
+    "IndexConflictError",
+    "InvalidDocument",
+    "InvalidIdError",
+    "MissingIdError",
+    "MongoDocument",
+    "MongospecError",
+    "NotBoundError",
+    "OperationError",
+    "OperationTimeoutError",
+    "OptionError",
+    "ServerUnavailableError",
+    "TransactionClosedError",
+    "TransactionError",
+    "UpdateResult",
+    "WriteFailure",
+    "changes",
+    "close",
+    "init",
+    "register_encoder",
+)

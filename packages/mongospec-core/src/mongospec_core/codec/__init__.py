@@ -1,0 +1,1 @@
+"""Values and documents to BSON and back."""

@@ -1,0 +1,261 @@
+"""One class, compiled: how its instances become raw data and raw data its instances.
+
+A plan lists only the fields that need something (see :mod:`.shape`). ``encode`` makes the tree that
+a read of the stored document would give back; ``convert`` is that read: one call of msgspec for a
+whole batch. Checking a document before it is written is therefore the same thing as reading it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any, get_origin, get_type_hints
+
+import msgspec
+from msgspec.structs import FieldInfo, asdict, force_setattr
+
+from mongospec_core.codec import trimming, values
+from mongospec_core.codec.annotations import fields_of
+from mongospec_core.codec.misfit import BUILTIN_TYPES
+from mongospec_core.codec.shape import (
+    Decoder,
+    Shape,
+    bare,
+    decoded_fields,
+    is_open,
+    parts_of,
+    shape_of,
+)
+from mongospec_core.codec.trimming import Trim
+from mongospec_core.codec.values import Encoder
+from mongospec_core.errors import DefinitionError
+
+
+class Plan[T]:
+    """What the codec knows of one Struct class or dataclass; get it from :func:`plan_of`."""
+
+    def __init__(self, tp: Any) -> None:
+        cls = get_origin(tp) or tp
+        self.cls: type[T] = cls
+        self.type = tp
+        self.list_type = list[tp]
+        self.fields = _fields(tp)
+        self.decimals = False  # set by plan_of, once the nested plans stand
+        self.dec_hook: Callable[[type, Any], Any] | None = getattr(cls, "dec_hook", None)
+        config = getattr(cls, "__struct_config__", None)
+        self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
+        self._array_like = config is not None and config.array_like
+        self._omit_defaults = config is not None and config.omit_defaults
+        shapes = [self._shape(each) for each in self.fields]
+        pairs = list(zip(self.fields, shapes, strict=True))
+        self.encode_names = tuple(each.encode_name for each in self.fields)
+        self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in shapes)
+        self.decoders: tuple[tuple[str, Decoder], ...] = tuple(
+            (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
+        )
+        self._trims: tuple[tuple[str, str, Trim], ...] = tuple(
+            (field.name, f"{cls.__name__}.{field.name}", shape.trim)
+            for field, shape in pairs
+            if shape.trim is not None
+        )
+        self._named_encoders = tuple(
+            (field.name, shape.encode) for field, shape in pairs if shape.encode is not None
+        )
+        self._simple = not (
+            self._tag
+            or self._array_like
+            or self._omit_defaults
+            or any(each.name != each.encode_name for each in self.fields)
+            or any(_may_be_unset(each.type) for each in self.fields)
+        )
+
+    def _shape(self, field: FieldInfo) -> Shape:
+        try:
+            return shape_of(field.type, _nested)
+        except DefinitionError as error:
+            raise DefinitionError(f"{self.cls.__name__}.{field.name}: {error}") from error
+
+    # -- writing
+
+    def trim(self, instance: Any) -> None:
+        """Cut the instance's own datetimes and timedeltas to what BSON keeps."""
+        for name, where, cut in self._trims:
+            value = getattr(instance, name)
+            if value is not None and (new := cut(value, where)) is not value:
+                force_setattr(instance, name, new)
+
+    def encode(self, instance: Any) -> dict[str, Any]:
+        """The instance as raw data; it shares no list and no dict with the instance."""
+        if not self._simple:
+            return self._encode_by_options(instance)
+        raw = asdict(instance)
+        for name, encode in self._named_encoders:
+            value = raw[name]
+            if value is not None:
+                raw[name] = encode(value)
+        return raw
+
+    def _encode_by_options(self, instance: Any) -> dict[str, Any]:
+        """Renamed fields, tags, UNSET and omitted defaults, as msgspec's own encoders treat them."""
+        raw = {} if self._tag is None else {self._tag[0]: self._tag[1]}
+        for field, encode in zip(self.fields, self.encoders, strict=True):
+            value = getattr(instance, field.name)
+            if value is msgspec.UNSET or (self._omit_defaults and _is_default(value, field)):
+                continue
+            raw[field.encode_name] = value if value is None or encode is None else encode(value)
+        return raw
+
+    def encode_nested(self, instance: Any) -> Any:
+        """The instance as it stands inside of a document."""
+        raw = self.encode(instance)
+        return list(raw.values()) if self._array_like else raw
+
+    # -- reading
+
+    def decode(self, raw: Any, reader: Any) -> Any:
+        """Nested raw data, made ready for msgspec; what is not this class's comes back as it is."""
+        if self._array_like and type(raw) is list:
+            named = dict(zip(self._array_names(), raw, strict=False))
+            return list(decoded_fields(named, self.decoders, reader).values())
+        if type(raw) is not dict or (self._tag and raw.get(self._tag[0]) != self._tag[1]):
+            return raw
+        return decoded_fields(raw, self.decoders, reader)
+
+    def _array_names(self) -> tuple[str, ...]:
+        return self.encode_names if self._tag is None else (self._tag[0], *self.encode_names)
+
+    def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
+        """A batch, made ready for :meth:`convert`; the given dicts stay as they are."""
+        if not self.decoders:
+            return raws
+        decoders = self.decoders
+        return [decoded_fields(raw, decoders, reader) for raw in raws]
+
+    def convert(self, prepared: list[Any]) -> list[T]:
+        """Instances of the class, in one call.
+
+        :raises msgspec.ValidationError: one of them does not fit.
+        """
+        return msgspec.convert(
+            prepared,
+            self.list_type,
+            builtin_types=BUILTIN_TYPES,
+            str_keys=True,
+            dec_hook=self.dec_hook,
+        )
+
+    def convert_field(self, place: int, raw: Any, reader: Any) -> Any:
+        """One field's raw value as a read would give it."""
+        field = self.fields[place]
+        decode = dict(self.decoders).get(field.encode_name)
+        value = raw if raw is None or decode is None else decode(raw, reader)
+        return msgspec.convert(
+            value,
+            field.type,
+            builtin_types=BUILTIN_TYPES,
+            str_keys=True,
+            dec_hook=self.dec_hook,
+        )
+
+    def encode_field(self, place: int, value: Any) -> Any:
+        """One field's value as raw data."""
+        encode = self.encoders[place]
+        return value if value is None or encode is None else encode(value)
+
+
+_plans: dict[Any, Plan[Any]] = {}
+_building: list[Any] = []
+
+
+def plan_of(tp: Any) -> Plan[Any]:
+    """The plan of a Struct class, a dataclass, or a parametrised one (``Box[int]``).
+
+    :raises DefinitionError: an annotation cannot be resolved, stored or told apart.
+    """
+    plan = _plans.get(tp)
+    if plan is None:
+        _building.append(tp)
+        try:
+            plan = Plan(tp)
+        finally:
+            _building.pop()
+        plan.decimals = any(_holds_decimals(each) for each in _reachable(tp))
+        _plans[tp] = plan
+    return plan
+
+
+def forget_plan(tp: Any) -> None:
+    """Compile *tp* anew at its next use: what it refers to has changed."""
+    _plans.pop(tp, None)
+
+
+def _nested(tp: Any) -> Shape:
+    """The shape of a Struct or dataclass inside of another class."""
+    if tp in _building:  # recursive: its plan stands by the time a value comes
+        return Shape(values.to_raw, lambda raw, reader: plan_of(tp).decode(raw, reader), _trim)
+    plan = plan_of(tp)
+    return Shape(
+        values.to_raw,
+        plan.decode if plan.decoders else None,
+        _trim if plan._trims else None,
+    )
+
+
+def _trim(value: Any, where: str) -> Any:
+    return trimming.trim(value, where)
+
+
+def _trim_struct(value: Any, where: str) -> Any:
+    plan_of(type(value)).trim(value)
+    return value
+
+
+def _encode_struct(value: Any) -> Any:
+    return plan_of(type(value)).encode_nested(value)
+
+
+values.register_builtin(msgspec.Struct, _encode_struct)
+trimming.register_trim(msgspec.Struct, _trim_struct)
+
+
+def _fields(tp: Any) -> tuple[FieldInfo, ...]:
+    cls = get_origin(tp) or tp
+    if issubclass(cls, msgspec.Struct):
+        return fields_of(tp)
+    hints = get_type_hints(cls, include_extras=True)
+    names = [each.name for each in dataclasses.fields(cls)]
+    return tuple(FieldInfo(name, name, hints[name]) for name in names)
+
+
+def _may_be_unset(annotation: Any) -> bool:
+    return msgspec.UnsetType in (annotation, *parts_of(annotation))
+
+
+def _is_default(value: Any, field: FieldInfo) -> bool:
+    """What msgspec's encoders leave out under ``omit_defaults``."""
+    if field.default is not msgspec.NODEFAULT:
+        return value is field.default
+    factory = field.default_factory
+    return factory in (list, dict, set) and type(value) is factory and not value
+
+
+def _holds_decimals(annotation: Any) -> bool:
+    return is_open(annotation) or annotation in (values.Decimal, values.Decimal128, dict, list)
+
+
+def _reachable(tp: Any) -> Iterable[Any]:
+    """Every annotation in a class and in the classes inside of it, once."""
+    seen: set[Any] = set()
+    todo: list[Any] = [tp]
+    while todo:
+        annotation = bare(todo.pop())
+        try:
+            if annotation in seen:
+                continue
+            seen.add(annotation)
+        except TypeError:  # a Literal of something unhashable
+            continue
+        yield annotation
+        todo.extend(parts_of(annotation))
+        cls = get_origin(annotation) or annotation
+        if (isinstance(cls, type) and not hasattr(cls, "__bson_decoder__")) or annotation is tp:
+            if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
+                todo.extend(each.type for each in fields_of(annotation))

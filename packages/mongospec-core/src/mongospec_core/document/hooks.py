@@ -1,0 +1,76 @@
+"""Lifecycle hooks: plain functions or coroutines, inherited, combined by ``super()``."""
+
+import inspect
+from collections.abc import Generator
+from copy import copy
+from typing import Any
+
+from mongospec_core.errors import HookError
+
+NAMES = ("__pre_save__", "__pre_update__", "__pre_find__", "__upgrade__")
+
+
+class Done:
+    """What the default of a hook without a result returns: fine to await, fine to ignore."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any]:
+        return
+        yield  # makes this a generator; it never waits
+
+
+class AwaitableDict(dict[str, Any]):
+    """What the default of a hook with a result returns: a dict, also where it is awaited."""
+
+    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+        return self
+        yield  # makes this a generator; it never waits
+
+
+DONE = Done()
+
+
+async def run_pre_save(document: Any) -> None:
+    """Run the document's own ``__pre_save__``."""
+    result = document.__pre_save__()
+    if inspect.isawaitable(result):
+        await result
+
+
+async def run_dict_hook(cls: type, name: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Run a hook that takes a dict and gives one; it gets a copy that it may change.
+
+    :raises HookError: it returned something else.
+    """
+    result: Any = getattr(cls, name)(deep_copy(value))
+    if inspect.isawaitable(result) and not isinstance(result, dict):
+        result = await result
+    if not isinstance(result, dict):
+        raise HookError(
+            f"{cls.__name__}.{name} returned {type(result).__name__}, not the dict to go on with; "
+            f"end it with a return statement"
+        )
+    return result
+
+
+def deep_copy(value: Any) -> Any:
+    """A copy of a filter or an update down to its dicts and lists; other values are shared."""
+    if isinstance(value, dict):
+        return {key: deep_copy(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [deep_copy(each) for each in value]
+    return copy(value) if isinstance(value, set) else value
+
+
+def overridden(cls: type, base: type) -> frozenset[str]:
+    """Which hooks *cls* has beyond the defaults of *base*: the others are never called."""
+    return frozenset(
+        name
+        for name in NAMES
+        if _function(getattr(cls, name, None)) is not _function(getattr(base, name, None))
+    )
+
+
+def _function(hook: Any) -> Any:
+    return getattr(hook, "__func__", hook)

@@ -1,0 +1,76 @@
+"""From instances to what is sent: raw documents, checked, and their BSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bson
+import msgspec
+from bson.errors import BSONError
+
+from mongospec_core.codec.misfit import explain, unencodable
+from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.shape import CHECKING
+from mongospec_core.codec.values import DECIMAL, to_raw
+from mongospec_core.errors import DocumentValidationError, EncodingError, InvalidDocument
+
+MAX_DOCUMENT = 16 * 1024 * 1024
+"""The server's limit for one document, in bytes."""
+
+
+def to_stored(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[dict[str, Any]]:
+    """The raw documents of *documents*, which are cut to what BSON keeps.
+
+    With *validate*, they are read back in one go: a document that a later read would refuse is
+    refused now.
+
+    :raises DocumentValidationError: some do not fit; it names all of them.
+    """
+    for document in documents:
+        plan.trim(document)
+    raws = [plan.encode(document) for document in documents]
+    if validate:
+        try:
+            plan.convert(plan.prepare(raws, CHECKING))
+        except (msgspec.ValidationError, TypeError, ValueError):
+            return _checked_one_by_one(plan, raws)
+    return raws
+
+
+def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    checked: list[dict[str, Any]] = []
+    failures: list[InvalidDocument] = []
+    for raw in raws:
+        # A str field may hold a StrEnum, an int field an IntEnum: what is stored is their value.
+        simple = {name: to_raw(value) for name, value in raw.items()}
+        try:
+            plan.convert(plan.prepare([simple], CHECKING))
+        except msgspec.ValidationError as error:
+            path, reason = explain(error)
+            path = path.removeprefix("[0]").removeprefix(".")
+            failures.append(InvalidDocument(raw.get("_id"), path, reason))
+        else:
+            checked.append(simple)
+    if failures:
+        raise DocumentValidationError(plan.cls, failures, "nothing was written")
+    return checked
+
+
+def to_bson(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
+    """One raw document as BSON.
+
+    :raises EncodingError: BSON cannot hold it; class, field and ``_id`` are named.
+    """
+    try:
+        data = bson.encode(raw, codec_options=DECIMAL)
+    except (BSONError, EncodingError, UnicodeError, OverflowError, RecursionError) as error:
+        path, reason = unencodable(raw) or ("", str(error))
+        raise EncodingError(
+            f"{plan.cls.__name__}{'.' + path if path else ''} of _id={raw.get('_id')!r}: {reason} "
+            f"(nothing was written)"
+        ) from error
+    if len(data) > MAX_DOCUMENT:
+        raise EncodingError(
+            f"{plan.cls.__name__} of _id={raw.get('_id')!r} takes {len(data):,} bytes, more than "
+            f"the {MAX_DOCUMENT:,} of a MongoDB document (nothing was written)"
+        )
+    return data

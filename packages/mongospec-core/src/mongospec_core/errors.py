@@ -1,0 +1,278 @@
+"""Every error of mongospec-core; this module imports nothing of ours.
+
+::
+
+    MongospecError
+    ├── DefinitionError(TypeError)            a class that cannot work
+    ├── HookError                             a hook returned nothing where it must
+    ├── OptionError(TypeError)                an option that the call does not take
+    ├── NotBoundError(RuntimeError)           the class was not given to init()
+    ├── DocumentValidationError(msgspec.ValidationError)
+    ├── EncodingError(ValueError)             a value that BSON cannot hold
+    ├── MissingIdError(ValueError)            save or delete of a document without _id
+    ├── InvalidIdError(ValueError)            an id that is not of the class's id type
+    ├── DocumentNotFoundError(RuntimeError)   save of a document that is gone
+    ├── CursorClosedError
+    ├── TransactionError
+    │   └── TransactionClosedError
+    └── OperationError(mongojet.PyMongoError) what the server or the network said
+        ├── ServerUnavailableError(ConnectionError)
+        ├── OperationTimeoutError(TimeoutError)
+        ├── DuplicateKeyError                 also mongojet.DuplicateKeyError
+        ├── BulkInsertError
+        ├── BulkWriteError
+        └── IndexConflictError
+
+``outcome`` says of every one of them whether the write it stopped is in the database:
+``"not_applied"``, ``"applied"`` (only the write concern failed), ``"partial"`` or ``"unknown"``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import mongojet
+import msgspec
+
+__all__ = (
+    "BulkInsertError",
+    "BulkWriteError",
+    "CursorClosedError",
+    "DefinitionError",
+    "DocumentNotFoundError",
+    "DocumentValidationError",
+    "DuplicateKeyError",
+    "EncodingError",
+    "HookError",
+    "IndexConflictError",
+    "InvalidDocument",
+    "InvalidIdError",
+    "MissingIdError",
+    "MongospecError",
+    "NotBoundError",
+    "OperationError",
+    "OperationTimeoutError",
+    "OptionError",
+    "Outcome",
+    "ServerUnavailableError",
+    "TransactionClosedError",
+    "TransactionError",
+    "WriteFailure",
+)
+
+type Outcome = Literal["not_applied", "applied", "partial", "unknown"]
+"""Whether a failed write is in the database."""
+
+_SHOWN = 3  # failures spelled out in a message; the attribute has them all
+
+
+class MongospecError(Exception):
+    """The root of every error that mongospec raises on purpose."""
+
+    outcome: Outcome = "not_applied"
+
+
+class DefinitionError(MongospecError, TypeError):
+    """A document class that cannot work; raised when it is created or bound."""
+
+
+class HookError(MongospecError):
+    """A lifecycle hook returned nothing where it must return, or an awaitable was left over."""
+
+
+class OptionError(MongospecError, TypeError):
+    """An option that the operation does not take; nothing was sent."""
+
+
+class NotBoundError(MongospecError, RuntimeError):
+    """The class is not bound to a collection: before ``init()``, after ``close()``, or not listed."""
+
+
+class InvalidDocument(msgspec.Struct, frozen=True):
+    """One document that does not fit its class.
+
+    ``path`` is the field path (``"address.zip"``, ``"tags[3]"``; empty for the document itself),
+    ``id`` its ``_id`` (None where it has none yet), ``reason`` what is wrong there.
+    """
+
+    id: Any
+    path: str
+    reason: str
+
+
+class DocumentValidationError(MongospecError, msgspec.ValidationError):
+    """Documents that do not fit their class: stored ones on a read, given ones before a write.
+
+    ``document_class`` is the class, ``failures`` has one :class:`InvalidDocument` for every
+    document; ``id``, ``path`` and ``reason`` are those of the first. Nothing was written.
+    """
+
+    def __init__(
+        self, document_class: type, failures: Sequence[InvalidDocument], advice: str
+    ) -> None:
+        self.document_class = document_class
+        self.failures = tuple(failures)
+        self.advice = advice
+        self.id: Any = self.failures[0].id
+        self.path = self.failures[0].path
+        self.reason = self.failures[0].reason
+        name = document_class.__name__
+        shown = "; ".join(
+            f"{name}{'.' + each.path if each.path else ''} of _id={each.id!r}: {each.reason}"
+            for each in self.failures[:_SHOWN]
+        )
+        more = len(self.failures) - _SHOWN
+        super().__init__(shown + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.document_class, self.failures, self.advice)
+
+
+class EncodingError(MongospecError, ValueError):
+    """A value that BSON cannot hold, or a document over the size limit; nothing was sent."""
+
+
+class MissingIdError(MongospecError, ValueError):
+    """``save()`` or ``delete()`` of a document that has no ``_id``."""
+
+
+class InvalidIdError(MongospecError, ValueError):
+    """A by-id method was given something that cannot be an id of this class."""
+
+
+class DocumentNotFoundError(MongospecError, RuntimeError):
+    """``save()`` of a document that is not in its collection any more."""
+
+
+class CursorClosedError(MongospecError):
+    """A cursor was read after ``close()``."""
+
+
+class TransactionError(MongospecError):
+    """An operation that cannot take part in the transaction it was called in; it was not sent."""
+
+
+class TransactionClosedError(TransactionError):
+    """An operation of a task that outlived its ``transaction()`` block; it was not sent."""
+
+
+class OperationError(MongospecError, mongojet.PyMongoError):
+    """What the server or the network said of an operation.
+
+    ``outcome``, the server's ``code`` (None for a network error), its error ``labels`` and
+    ``details`` (the server's whole reply where there was one). ``__cause__`` is mongojet's error.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        outcome: Outcome = "unknown",
+        code: int | None = None,
+        labels: frozenset[str] = frozenset(),
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.code = code
+        self.labels = labels
+        self.details = details
+
+    def has_error_label(self, label: str) -> bool:
+        """Whether the server or the driver put *label* on this error.
+
+        :param label: for example ``"TransientTransactionError"``.
+        """
+        return label in self.labels
+
+
+class ServerUnavailableError(OperationError, ConnectionError):
+    """No server could be selected, or the connection could not be made; nothing was sent."""
+
+
+class OperationTimeoutError(OperationError, TimeoutError):
+    """The operation did not end within its time; a write's ``outcome`` is then ``"unknown"``."""
+
+
+class DuplicateKeyError(OperationError, mongojet.DuplicateKeyError):
+    """A unique index refused the write.
+
+    ``key_pattern`` (``{"email": 1}``) and ``key_value`` (``{"email": "a@b.c"}``) are the server's
+    where it sent them; from an insert, the value is the document's own.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        index: str | None = None,
+        key_pattern: Mapping[str, Any] | None = None,
+        key_value: Mapping[str, Any] | None = None,
+        **rest: Any,
+    ) -> None:
+        super().__init__(message, **rest)
+        self.index = index
+        self.key_pattern = key_pattern
+        self.key_value = key_value
+
+
+class WriteFailure(msgspec.Struct, frozen=True):
+    """One document or operation that was not carried out.
+
+    ``index`` is its place in the list that was given, ``document`` what stood there; ``code`` is
+    None where it was not attempted because an earlier one had failed.
+    """
+
+    index: int
+    code: int | None
+    message: str
+    document: Any
+    key_pattern: Mapping[str, Any] | None = None
+    key_value: Mapping[str, Any] | None = None
+
+
+class BulkInsertError(OperationError):
+    """``insert_many`` did not insert every document.
+
+    ``inserted``, ``failures`` (with their index, code and key) and ``unknown`` (documents whose
+    batch got no answer) partition the documents that were given.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        inserted: Sequence[Any],
+        failures: Sequence[WriteFailure],
+        unknown: Sequence[Any],
+        **rest: Any,
+    ) -> None:
+        super().__init__(message, **rest)
+        self.inserted = list(inserted)
+        self.failures = list(failures)
+        self.unknown = list(unknown)
+
+
+class BulkWriteError(OperationError):
+    """``bulk_write`` or ``save_many`` did not carry out every operation.
+
+    ``results`` counts what was done, ``failures`` names each operation that was not, ``unknown``
+    lists those whose batch got no answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        results: Any,
+        failures: Sequence[WriteFailure],
+        unknown: Sequence[Any],
+        **rest: Any,
+    ) -> None:
+        super().__init__(message, **rest)
+        self.results = results
+        self.failures = list(failures)
+        self.unknown = list(unknown)
+
+
+class IndexConflictError(OperationError):
+    """The declared indexes and those of the collection cannot both be; nothing was created."""

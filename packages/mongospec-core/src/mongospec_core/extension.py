@@ -1,0 +1,108 @@
+"""For packages built on core: its seams, and nothing that users need.
+
+- :class:`Reading` and :class:`Reader`: what a read asks for, and how its batches become instances.
+  The protected bodies ``_find``, ``_find_one``, ``_find_all`` and ``_find_one_and_*`` of a document
+  class take a ``Reading``.
+- ``__bson_decoder__`` (a classmethod): how a raw value in a field annotated with the class becomes
+  something that msgspec accepts; asked once, when a plan is compiled (:func:`plan_of`).
+- :func:`register_builtin`: how values of a family of classes are written, below what users register.
+- :func:`begin` gives the class's :class:`Binding` and the :class:`Call` through which every command
+  goes; :func:`scoped` and :func:`by_id` make filters.
+- the stored form: what a document knows of its copy in the database.
+"""
+
+from mongospec_core.codec.plan import Plan, forget_plan, plan_of
+from mongospec_core.codec.shape import CHECKING, Decoder, bare, parts_of
+from mongospec_core.codec.values import encode, register_builtin, to_raw
+from mongospec_core.document.base import DocumentBase
+from mongospec_core.document.binding import Binding, binding_of, is_bound
+from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
+from mongospec_core.document.meta import DocumentMeta
+from mongospec_core.document.reader import OnInvalid, Reader
+from mongospec_core.document.stored import (
+    STORED,
+    difference,
+    is_new,
+    remember_read,
+    remember_written,
+    set_stored_form,
+    stored_form,
+)
+from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.operations.cursor import BatchReader, Cursor
+from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
+from mongospec_core.operations.options import (
+    FindOneAndDeleteOptions,
+    FindOneAndReplaceOptions,
+    FindOneAndUpdateOptions,
+    FindOneOptions,
+    FindOptions,
+    InsertOptions,
+    Options,
+    SaveOptions,
+    UpdateOptions,
+    begin,
+)
+from mongospec_core.operations.reading import Projection, Reading
+from mongospec_core.operations.save import refuse_without_id, settle_save, update_for
+from mongospec_core.operations.update import Update, final_update
+from mongospec_core.server.door import Call, outcome_of
+from mongospec_core.server.target import Target
+
+__all__ = (
+    "CHECKING",
+    "STORED",
+    "BatchReader",
+    "Binding",
+    "Call",
+    "Cursor",
+    "Decoder",
+    "DocumentBase",
+    "DocumentMeta",
+    "Filter",
+    "FindOneAndDeleteOptions",
+    "FindOneAndReplaceOptions",
+    "FindOneAndUpdateOptions",
+    "FindOneOptions",
+    "FindOptions",
+    "InsertOptions",
+    "OnInvalid",
+    "Options",
+    "Plan",
+    "Projection",
+    "Reader",
+    "Reading",
+    "SaveOptions",
+    "Target",
+    "Update",
+    "UpdateOptions",
+    "as_id",
+    "bare",
+    "begin",
+    "binding_of",
+    "by_id",
+    "deep_copy",
+    "difference",
+    "encode",
+    "final_update",
+    "forget_plan",
+    "is_bound",
+    "is_new",
+    "outcome_of",
+    "parts_of",
+    "plan_of",
+    "refuse_without_id",
+    "register_builtin",
+    "remember_read",
+    "remember_written",
+    "run_dict_hook",
+    "run_pre_save",
+    "scoped",
+    "set_stored_form",
+    "settle_save",
+    "stored_form",
+    "to_bson",
+    "to_raw",
+    "to_stored",
+    "update_for",
+)

@@ -1,0 +1,85 @@
+"""Count documents, and look whether there are any."""
+
+from typing import Any, Unpack
+
+from mongospec_core.document.base import DocumentBase
+from mongospec_core.operations.filters import Filter, scoped
+from mongospec_core.operations.options import (
+    CountOptions,
+    EstimatedCountOptions,
+    FindOneOptions,
+    begin,
+)
+
+
+class CountOperations(DocumentBase, abstract=True):
+    """``count``, ``count_documents``, ``estimated_document_count``, ``exists``."""
+
+    @classmethod
+    async def count(
+        cls,
+        filter: Filter | None = None,
+        *,
+        skip_hooks: bool = False,
+        **options: Unpack[CountOptions],
+    ) -> int:
+        """How many documents match, exactly. Sends one ``aggregate``.
+
+        :param filter: a query; None: all. ``__pre_find__`` scopes it.
+        :param skip_hooks: leave the hook out.
+
+        .. code-block:: python
+
+            adults = await User.count({"age": {"$gte": 18}})
+        """
+        return await CountOperations.count_documents.__func__(  # type: ignore[attr-defined,no-any-return]
+            cls, filter, skip_hooks=skip_hooks, **options
+        )
+
+    @classmethod
+    async def count_documents(
+        cls,
+        filter: Filter | None = None,
+        *,
+        skip_hooks: bool = False,
+        **options: Unpack[CountOptions],
+    ) -> int:
+        """:meth:`count` by the driver's name.
+
+        .. code-block:: python
+
+            total = await User.count_documents({})
+        """
+        binding, call = begin(cls, "count_documents", "count_documents", options, "read")
+        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        return int(await call.send("count_documents", query))
+
+    @classmethod
+    async def estimated_document_count(cls, **options: Unpack[EstimatedCountOptions]) -> int:
+        """How many documents the collection has by its metadata: fast, not exact. Sends ``count``.
+
+        No hook can scope it.
+
+        .. code-block:: python
+
+            about = await User.estimated_document_count()
+        """
+        _, call = begin(
+            cls, "estimated_document_count", "estimated_document_count", options, "read"
+        )
+        return int(await call.send("estimated_document_count"))
+
+    @classmethod
+    async def exists(
+        cls, filter: Filter, *, skip_hooks: bool = False, **options: Unpack[FindOneOptions]
+    ) -> bool:
+        """Whether any document matches. Sends one ``find`` that reads one ``_id``.
+
+        .. code-block:: python
+
+            taken = await User.exists({"email": "alice@example.com"})
+        """
+        only_id: dict[str, Any] = {"_id": 1}
+        binding, call = begin(cls, "exists", "find_one", options, "read", projection=only_id)
+        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        return await call.send("find_one", query) is not None

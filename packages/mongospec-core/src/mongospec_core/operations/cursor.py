@@ -1,0 +1,184 @@
+"""A typed cursor: the server's batches, one at a time, each converted in one go."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Generator
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from mongospec_core.errors import CursorClosedError
+from mongospec_core.server.door import BatchCursor, Call
+
+BATCH = 1_000
+"""Documents asked for at a time; the server's own default gives 101, then 16 MB at once."""
+
+_EMPTY = b"\x05\x00\x00\x00\x00"  # BSON of {}
+
+
+class BatchReader[T](Protocol):
+    """What makes documents of a driver's reply."""
+
+    async def read(self, batch: bytes) -> list[T]:
+        """Documents of a reply that holds many."""
+        ...
+
+    async def read_one(self, found: bytes) -> list[T]:
+        """Documents of a reply that holds one: it, or nothing where it was skipped."""
+        ...
+
+
+class Source[T](Protocol):
+    """The query behind a cursor, not sent yet."""
+
+    call: Call
+
+    async def open(self, batch_size: int) -> BatchCursor:
+        """Send it, and give the driver's cursor."""
+        ...
+
+    async def all(self) -> bytes:
+        """Send it, and give all its documents in one reply of the driver."""
+        ...
+
+    async def explain(self, verbosity: str) -> dict[str, Any]:
+        """Ask the server how it would run it."""
+        ...
+
+    def reader(self) -> BatchReader[T]:
+        """What makes documents of one batch."""
+        ...
+
+
+class Cursor[T]:
+    """The documents of a query, read once and forward; nothing is sent before the first is asked for.
+
+    It can be awaited (which sends the query and gives the cursor), iterated with ``async for``,
+    read by ``to_list()`` or ``batches()``, and used as ``async with``. It holds one batch of 1,000
+    documents (``batch_size=``) in memory. Leaving a loop early is fine: the loop goes on where it
+    was when the cursor is iterated again, and a cursor that is dropped closes itself on the server.
+    An exhausted cursor gives nothing more. Tailable cursors are not offered.
+
+    .. code-block:: python
+
+        async for user in User.find({"active": True}, sort="name"):
+            print(user.name)
+    """
+
+    __slots__ = ("_batch_size", "_buffer", "_closed", "_cursor", "_done", "_reader", "_source")
+
+    def __init__(self, source: Source[T], batch_size: int | None = None) -> None:
+        self._source = source
+        self._batch_size = batch_size
+        self._buffer: deque[T] = deque()
+        self._cursor: BatchCursor | None = None
+        self._closed = False
+        self._done = False
+
+    # -- reading
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Send the query now; gives the cursor itself."""
+        yield from self._open(self._batch_size or BATCH).__await__()
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._buffer:
+            if self._done:
+                raise StopAsyncIteration
+            self._buffer.extend(await self._next_batch(BATCH))
+        self._refuse_closed()
+        return self._buffer.popleft()
+
+    async def to_list(self, length: int | None = None) -> list[T]:
+        """The next documents as a list.
+
+        :param length: at most so many; None: all that are left. At the end the list is empty.
+        :raises DocumentValidationError: a stored document does not fit its class.
+
+        .. code-block:: python
+
+            page = await User.find(sort="name").to_list(20)
+        """
+        if length is not None and length < 0:
+            raise ValueError(f"to_list({length}): a length is 0 or more, or None for all")
+        self._refuse_closed()
+        if length is None and self._cursor is None and not self._done:
+            documents = await self._source.reader().read(await self._source.all())
+            self._done = True
+            return documents
+        while not self._done and (length is None or len(self._buffer) < length):
+            self._buffer.extend(await self._next_batch(min(length or BATCH, BATCH)))
+        count = len(self._buffer) if length is None else min(length, len(self._buffer))
+        return [self._buffer.popleft() for _ in range(count)]
+
+    async def batches(self) -> AsyncIterator[list[T]]:
+        """The documents in the server's batches, each a list.
+
+        .. code-block:: python
+
+            async for users in User.find(batch_size=500).batches():
+                print(len(users))
+        """
+        while True:
+            if self._buffer:
+                batch = list(self._buffer)
+                self._buffer.clear()
+                yield batch
+            if self._done:
+                return
+            self._buffer.extend(await self._next_batch(BATCH))
+
+    async def explain(self, verbosity: str = "queryPlanner") -> dict[str, Any]:
+        """How the server would run the query, as it says it; the cursor stays as it is.
+
+        :param verbosity: ``"queryPlanner"``, ``"executionStats"`` or ``"allPlansExecution"``.
+        """
+        return await self._source.explain(verbosity)
+
+    # -- closing
+
+    async def close(self) -> None:
+        """Give the cursor up: the server's one is closed, further reading raises. Idempotent."""
+        self._closed = self._done = True
+        self._cursor = None  # the driver kills the server's cursor when its last holder lets go
+        self._buffer.clear()
+
+    async def __aenter__(self) -> Self:
+        return await self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # -- the driver's cursor
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise CursorClosedError(
+                f"{self._source.call.operation}: the cursor was closed; call it anew to read again"
+            )
+
+    async def _open(self, batch_size: int) -> BatchCursor:
+        self._refuse_closed()
+        if self._cursor is None:
+            self._cursor = await self._source.open(self._batch_size or batch_size)
+        return self._cursor
+
+    async def _next_batch(self, batch_size: int) -> list[T]:
+        cursor = await self._open(batch_size)
+        batch = await self._source.call.fetch(cursor)
+        if batch == _EMPTY or not batch:
+            # An empty batch need not be the last (the server gave up in between); the driver asks
+            # the server only while its cursor is open, so at the end this sends nothing.
+            batch = await self._source.call.fetch(cursor)
+            if batch == _EMPTY or not batch:
+                self._done = True
+                self._cursor = None
+                return []
+        return await self._source.reader().read(batch)

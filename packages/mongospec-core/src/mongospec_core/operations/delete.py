@@ -1,0 +1,96 @@
+"""Delete documents."""
+
+from collections.abc import Mapping
+from typing import Any, Unpack
+
+from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.values import encode
+from mongospec_core.document.base import DocumentBase
+from mongospec_core.document.stored import set_stored_form, stored_form
+from mongospec_core.operations.filters import Filter, by_id, scoped
+from mongospec_core.operations.options import DeleteOptions, begin
+from mongospec_core.operations.save import refuse_without_id
+
+
+class DeleteOperations(DocumentBase, abstract=True):
+    """``delete``, ``delete_one``, ``delete_many``, ``delete_by_id``."""
+
+    async def delete(self, **options: Unpack[DeleteOptions]) -> int:
+        """Delete this document by its ``_id``. Sends one ``delete``; no hook runs.
+
+        :returns: 1, or 0 where it was gone already. The object keeps its ``_id`` and counts as new.
+        :raises MissingIdError: it has no ``_id``.
+
+        .. code-block:: python
+
+            await alice.delete()
+        """
+        binding, call = begin(type(self), "delete", "delete_one", options, "write")
+        refuse_without_id(self)
+        (wanted,) = (binding.plan.encode_field(0, self._id),)
+        before = stored_form(self)
+        reply = await call.reply("delete_one", encode({"_id": wanted}))
+        set_stored_form(self, None)
+        call.on_abort(lambda: set_stored_form(self, before))
+        return int(reply["deleted_count"])
+
+    @classmethod
+    async def delete_one(
+        cls, filter: Filter, *, skip_hooks: bool = False, **options: Unpack[DeleteOptions]
+    ) -> int:
+        """Delete the first document that matches. Sends one ``delete``.
+
+        :param filter: a query; ``__pre_find__`` scopes it.
+        :param skip_hooks: leave the hook out.
+        :returns: 1 or 0.
+
+        .. code-block:: python
+
+            await User.delete_one({"email": "alice@example.com"})
+        """
+        return await _delete(cls, "delete_one", "delete_one", filter, skip_hooks, options)
+
+    @classmethod
+    async def delete_many(
+        cls, filter: Filter, *, skip_hooks: bool = False, **options: Unpack[DeleteOptions]
+    ) -> int:
+        """Delete all documents that match; ``{}`` matches all. Sends one ``delete``.
+
+        :returns: how many were deleted.
+
+        .. code-block:: python
+
+            gone = await User.delete_many({"active": False})
+        """
+        return await _delete(cls, "delete_many", "delete_many", filter, skip_hooks, options)
+
+    @classmethod
+    async def delete_by_id(
+        cls, id: Any, *, skip_hooks: bool = False, **options: Unpack[DeleteOptions]
+    ) -> int:
+        """Delete the document with this ``_id``. Sends one ``delete``.
+
+        :param id: an id, or what can be converted to the class's id type.
+        :returns: 1 or 0.
+        :raises InvalidIdError: it cannot be an id of this class; nothing was sent.
+
+        .. code-block:: python
+
+            await User.delete_by_id("65f0c0ffee65f0c0ffee0001")
+        """
+        wanted = by_id(plan_of(cls), id)
+        return await _delete(cls, "delete_by_id", "delete_one", wanted, skip_hooks, options)
+
+
+async def _delete(
+    cls: type[DocumentBase],
+    operation: str,
+    verb: str,
+    filter: Filter,
+    skip_hooks: bool,
+    options: Mapping[str, Any],
+) -> int:
+    binding, call = begin(cls, operation, verb, options, "write")
+    query = await scoped(binding, filter, skip_hooks=skip_hooks)
+    reply = await call.reply(verb, query)
+    return int(reply["deleted_count"])

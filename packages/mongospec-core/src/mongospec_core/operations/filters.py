@@ -1,0 +1,60 @@
+"""Which documents an operation is about: the caller's filter or id, scoped by the class's hook."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import msgspec
+from bson import ObjectId
+from bson.errors import InvalidId
+
+from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.shape import bare
+from mongospec_core.codec.values import encode, to_raw
+from mongospec_core.document.binding import Binding
+from mongospec_core.document.hooks import run_dict_hook
+from mongospec_core.errors import InvalidIdError, OptionError
+
+type Filter = Mapping[str, Any]
+"""A query as MongoDB takes it; values as everywhere: dates, enums, decimals, documents."""
+
+
+async def scoped(binding: Binding, filter: Filter | None, *, skip_hooks: bool) -> bytes:
+    """The caller's filter after the class's ``__pre_find__``, ready to be sent."""
+    if filter is None:
+        filter = {}
+    elif not isinstance(filter, Mapping):
+        raise OptionError(
+            f"a filter is a dict, not {filter!r}; to look a document up by its id use find_by_id"
+        )
+    if not skip_hooks and "__pre_find__" in binding.hooks:
+        filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))
+    return encode(filter)
+
+
+def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
+    """The filter for one id, which is converted to the class's id type.
+
+    :raises InvalidIdError: it cannot be an id of this class.
+    """
+    return {"_id": to_raw(as_id(plan, value))}
+
+
+def as_id(plan: Plan[Any], value: Any) -> Any:
+    """*value* as the class's id type: ``"65f0…"`` becomes an ObjectId, ``"7"`` an int."""
+    annotation = next(each.type for each in plan.fields if each.name == "_id")
+    if value is None:
+        raise InvalidIdError(f"{plan.cls.__name__}: None is not an id")
+    try:
+        return msgspec.convert(value, annotation, strict=False, dec_hook=_from_text)
+    except (msgspec.ValidationError, InvalidId, TypeError, ValueError) as error:
+        arms = get_args(bare(annotation)) or (annotation,)
+        names = " or ".join(each.__name__ for each in arms if each is not type(None))
+        raise InvalidIdError(
+            f"{plan.cls.__name__}: {value!r} is not an id of this class, which is {names}"
+        ) from error
+
+
+def _from_text(tp: type, value: Any) -> Any:
+    if tp is ObjectId:
+        return ObjectId(value)
+    raise TypeError(f"cannot make a {tp.__name__}")

@@ -1,0 +1,348 @@
+"""Find documents."""
+
+from collections.abc import Mapping
+from typing import Any, Self, Unpack, cast, overload
+
+import bson
+import msgspec
+
+from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.values import DECIMAL
+from mongospec_core.document.base import DocumentBase
+from mongospec_core.document.binding import Binding
+from mongospec_core.document.hooks import deep_copy
+from mongospec_core.document.reader import OnInvalid
+from mongospec_core.operations.cursor import BatchReader, Cursor
+from mongospec_core.operations.filters import Filter, by_id, scoped
+from mongospec_core.operations.options import FindOneOptions, FindOptions, begin
+from mongospec_core.operations.reading import Projection, Reading
+from mongospec_core.server.door import BatchCursor, Call
+
+
+class FindOperations(DocumentBase, abstract=True):
+    """``find``, ``find_one``, ``find_by_id``, ``find_all``."""
+
+    @overload
+    @classmethod
+    def find(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: None = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOptions],
+    ) -> Cursor[Self]: ...
+    @overload
+    @classmethod
+    def find[S: msgspec.Struct](
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: type[S],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOptions],
+    ) -> Cursor[S]: ...
+    @overload
+    @classmethod
+    def find(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: Mapping[str, Any],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOptions],
+    ) -> Cursor[dict[str, Any]]: ...
+    @classmethod
+    def find(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: Projection = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOptions],
+    ) -> Cursor[Any]:
+        """A cursor over the documents that match.
+
+        Sends nothing yet; reading sends one ``find``, and a ``getMore`` for each further batch.
+
+        :param filter: a query; None: all documents. ``__pre_find__`` scopes it.
+        :param projection: a Struct that has some of the fields (they are read as that Struct), or
+            a projection document (they are read as plain dicts).
+        :param on_invalid: what to do with stored documents that do not fit the class: ``"raise"``,
+            ``"skip"``, or a function that is given the failure and the raw document.
+        :param skip_hooks: leave ``__pre_find__`` out.
+        :param options: the driver's, for example ``sort``, ``skip``, ``limit``, ``hint``.
+        :raises NotBoundError: the class is not bound.
+        :raises OptionError: an option that ``find`` does not take.
+
+        .. code-block:: python
+
+            async for user in User.find({"age": {"$gte": 18}}, sort=[("age", -1)]):
+                print(user.name)
+        """
+        return cls._find(filter, Reading(projection, on_invalid), skip_hooks, options)
+
+    @overload
+    @classmethod
+    async def find_one(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: None = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> Self | None: ...
+    @overload
+    @classmethod
+    async def find_one[S: msgspec.Struct](
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: type[S],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> S | None: ...
+    @overload
+    @classmethod
+    async def find_one(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: Mapping[str, Any],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> dict[str, Any] | None: ...
+    @classmethod
+    async def find_one(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: Projection = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> Any:
+        """The first document that matches, or None. Sends one ``find``.
+
+        Parameters as in :meth:`find`.
+
+        :raises DocumentValidationError: the stored document does not fit the class.
+
+        .. code-block:: python
+
+            alice = await User.find_one({"email": "alice@example.com"})
+        """
+        reading = Reading(projection, on_invalid)
+        return await cls._find_one("find_one", filter, reading, skip_hooks, options)
+
+    @overload
+    @classmethod
+    async def find_by_id(
+        cls,
+        id: Any,
+        *,
+        projection: None = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> Self | None: ...
+    @overload
+    @classmethod
+    async def find_by_id[S: msgspec.Struct](
+        cls,
+        id: Any,
+        *,
+        projection: type[S],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> S | None: ...
+    @overload
+    @classmethod
+    async def find_by_id(
+        cls,
+        id: Any,
+        *,
+        projection: Mapping[str, Any],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> dict[str, Any] | None: ...
+    @classmethod
+    async def find_by_id(
+        cls,
+        id: Any,
+        *,
+        projection: Projection = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> Any:
+        """The document with this ``_id``, or None. Sends one ``find``.
+
+        :param id: an id, or what can be converted to the class's id type: ``"65f0…"``.
+        :raises InvalidIdError: it cannot be an id of this class; nothing was sent.
+
+        .. code-block:: python
+
+            alice = await User.find_by_id("65f0c0ffee65f0c0ffee0001")
+        """
+        wanted = by_id(plan_of(cls), id)
+        reading = Reading(projection, on_invalid)
+        return await cls._find_one("find_by_id", wanted, reading, skip_hooks, options)
+
+    @overload
+    @classmethod
+    async def find_all(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: None = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOptions],
+    ) -> list[Self]: ...
+    @overload
+    @classmethod
+    async def find_all[S: msgspec.Struct](
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: type[S],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOptions],
+    ) -> list[S]: ...
+    @overload
+    @classmethod
+    async def find_all(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: Mapping[str, Any],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOptions],
+    ) -> list[dict[str, Any]]: ...
+    @classmethod
+    async def find_all(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: Projection = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOptions],
+    ) -> Any:
+        """All documents that match, as a list: the fastest read of many.
+
+        Sends one ``find`` (and a ``getMore`` for each further batch), converts all at once.
+        Parameters as in :meth:`find`.
+
+        .. code-block:: python
+
+            adults = await User.find_all({"age": {"$gte": 18}}, limit=100)
+        """
+        return await cls._find_all(filter, Reading(projection, on_invalid), skip_hooks, options)
+
+    # -- the bodies; packages built on core pass another Reading
+
+    @classmethod
+    def _find(
+        cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
+    ) -> Cursor[Any]:
+        binding, call = begin(cls, "find", "find", options, "read", projection=reading.fields())
+        find = _Find(binding, call, deep_copy(filter), reading, skip_hooks)
+        return Cursor(find, options.get("batch_size"))
+
+    @classmethod
+    async def _find_one(
+        cls,
+        operation: str,
+        filter: Filter | None,
+        reading: Reading,
+        skip_hooks: bool,
+        options: Mapping[str, Any],
+    ) -> Any:
+        binding, call = begin(
+            cls, operation, "find_one", options, "read", projection=reading.fields()
+        )
+        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        found = await call.send("find_one", query)
+        return await first(reading.reader(binding, call.session), found)
+
+    @classmethod
+    async def _find_all(
+        cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
+    ) -> Any:
+        binding, call = begin(
+            cls, "find_all", "find_many", options, "read", projection=reading.fields()
+        )
+        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        batch = await call.send("find_many", query)
+        return await reading.reader(binding, call.session).read(batch)
+
+
+async def first(reader: BatchReader[Any], found: bytes | None) -> Any:
+    """The document of a reply that holds one or none."""
+    documents = await reader.read_one(found) if found is not None else None
+    return documents[0] if documents else None
+
+
+class _Find:
+    """A ``find`` that a cursor will send."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        call: Call,
+        filter: Filter | None,
+        reading: Reading,
+        skip_hooks: bool,
+    ) -> None:
+        self.binding = binding
+        self.call = call
+        self._filter = filter
+        self._reading = reading
+        self._skip_hooks = skip_hooks
+
+    async def _query(self) -> bytes:
+        return await scoped(self.binding, self._filter, skip_hooks=self._skip_hooks)
+
+    async def open(self, batch_size: int) -> BatchCursor:
+        self.call.options = {**self.call.options, "batch_size": batch_size}
+        return cast("BatchCursor", await self.call.send("find", await self._query()))
+
+    async def all(self) -> bytes:
+        return cast("bytes", await self.call.send("find_many", await self._query()))
+
+    async def explain(self, verbosity: str) -> dict[str, Any]:
+        command = {
+            "find": self.binding.target.name,
+            "filter": bson.decode(await self._query(), codec_options=DECIMAL),
+            **{_WIRE.get(name, name): value for name, value in self.call.options.items()},
+        }
+        return await self.call.command({"explain": command, "verbosity": verbosity})
+
+    def reader(self) -> BatchReader[Any]:
+        return self._reading.reader(self.binding, self.call.session)
+
+
+_WIRE = {
+    "batch_size": "batchSize",
+    "max_time_ms": "maxTimeMS",
+    "allow_partial_results": "allowPartialResults",
+    "allow_disk_use": "allowDiskUse",
+    "no_cursor_timeout": "noCursorTimeout",
+    "return_key": "returnKey",
+    "show_record_id": "showRecordId",
+    "read_concern": "readConcern",
+}
+"""The driver's option names that the ``find`` command spells otherwise."""

@@ -1,0 +1,232 @@
+"""What an operation may be told besides its own arguments: typed, and checked before sending."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from mongojet import ReadConcern, ReadPreference, WriteConcern
+
+from mongospec_core.document.binding import Binding, binding_of
+from mongospec_core.errors import OptionError
+from mongospec_core.server.door import Call
+from mongospec_core.server.driver import OPTIONS, ClientSession
+
+type Document = Mapping[str, Any]
+type Sort = str | Mapping[str, Any] | Sequence[str | tuple[str, Any]]
+"""pymongo's forms: ``"name"``, ``[("name", 1), ("age", -1)]``, ``{"name": 1}``."""
+type Hint = str | Document
+
+
+class Options(TypedDict, total=False):
+    """What every operation takes.
+
+    ``session`` a mongojet session, ``timeout`` seconds for the whole operation, ``comment`` a text
+    for the server's logs.
+    """
+
+    session: ClientSession | None
+    timeout: float | None
+    comment: Any
+
+
+class ReadOptions(Options, total=False):
+    """What every read takes."""
+
+    max_time_ms: int
+    collation: Mapping[str, Any]
+    read_concern: ReadConcern
+    read_preference: ReadPreference
+
+
+class FindOneOptions(ReadOptions, total=False):
+    """The driver's options of ``find_one``."""
+
+    sort: Sort
+    skip: int
+    allow_partial_results: bool
+    max: Document
+    min: Document
+    hint: Hint
+    max_scan: int
+    return_key: bool
+    show_record_id: bool
+    let: Document
+
+
+class FindOptions(FindOneOptions, total=False):
+    """The driver's options of ``find``."""
+
+    limit: int
+    batch_size: int
+    no_cursor_timeout: bool
+    allow_disk_use: bool
+    max_await_time_ms: int
+
+
+class CountOptions(ReadOptions, total=False):
+    """The driver's options of ``count_documents``."""
+
+    skip: int
+    limit: int
+    hint: Hint
+
+
+class EstimatedCountOptions(Options, total=False):
+    """The driver's options of ``estimated_document_count``."""
+
+    max_time_ms: int
+    read_concern: ReadConcern
+    read_preference: ReadPreference
+
+
+class DistinctOptions(ReadOptions, total=False):
+    """The driver's options of ``distinct``."""
+
+
+class AggregateOptions(ReadOptions, total=False):
+    """The driver's options of ``aggregate``."""
+
+    batch_size: int
+    allow_disk_use: bool
+    bypass_document_validation: bool
+    hint: Hint
+    let: Document
+    max_await_time_ms: int
+    write_concern: WriteConcern
+
+
+class InsertOptions(Options, total=False):
+    """The driver's options of ``insert_one`` and ``insert_many``."""
+
+    bypass_document_validation: bool
+    write_concern: WriteConcern
+
+
+class UpdateOptions(Options, total=False):
+    """The driver's options of ``update_one`` and ``update_many``."""
+
+    bypass_document_validation: bool
+    collation: Mapping[str, Any]
+    array_filters: Sequence[Document]
+    hint: Hint
+    write_concern: WriteConcern
+    let: Document
+
+
+class SaveOptions(Options, total=False):
+    """The driver's options of a save."""
+
+    bypass_document_validation: bool
+    write_concern: WriteConcern
+
+
+class DeleteOptions(Options, total=False):
+    """The driver's options of ``delete_one`` and ``delete_many``."""
+
+    collation: Mapping[str, Any]
+    hint: Hint
+    write_concern: WriteConcern
+    let: Document
+
+
+class FindOneAndDeleteOptions(Options, total=False):
+    """The driver's options of ``find_one_and_delete``."""
+
+    sort: Sort
+    hint: Hint
+    collation: Mapping[str, Any]
+    max_time_ms: int
+    write_concern: WriteConcern
+    let: Document
+
+
+class FindOneAndReplaceOptions(FindOneAndDeleteOptions, total=False):
+    """The driver's options of ``find_one_and_replace``."""
+
+    upsert: bool
+    bypass_document_validation: bool
+
+
+class FindOneAndUpdateOptions(FindOneAndReplaceOptions, total=False):
+    """The driver's options of ``find_one_and_update``."""
+
+    array_filters: Sequence[Document]
+
+
+class BulkOptions(Options, total=False):
+    """The options of ``bulk_write`` and ``save_many``."""
+
+    bypass_document_validation: bool
+    write_concern: WriteConcern
+    let: Document
+
+
+type Kind = Literal["read", "write"]
+
+_OURS = frozenset({"session", "timeout"})
+_INSTEAD = {
+    "return_document": "say return_updated=True (the default) or return_updated=False",
+    "cursor_type": "tailable cursors are not offered; use get_collection() for them",
+    "projection": "this operation gives whole documents",
+}
+
+
+def begin(
+    cls: type,
+    operation: str,
+    verb: str,
+    options: Mapping[str, Any],
+    kind: Kind,
+    **more: Any,
+) -> tuple[Binding, Call]:
+    """The class's binding, and the call that carries the operation's commands.
+
+    :param verb: the driver's call whose options are allowed.
+    :param more: options that the operation itself sets; None stands for not set.
+    :raises NotBoundError: the class is not bound.
+    :raises OptionError: an option that the operation does not take.
+    """
+    binding = binding_of(cls)
+    name = f"{cls.__name__}.{operation}"
+    session = timeout = None
+    sent: dict[str, Any] = {}
+    if options:
+        sent = {**options}
+        session, timeout = sent.pop("session", None), sent.pop("timeout", None)
+        _refuse_unknown(name, verb, sent)
+        if "sort" in sent:
+            sent["sort"] = sort_document(sent["sort"])
+        if sent.get("batch_size") == 0:
+            raise OptionError(f"{name}: batch_size=0 reads nothing; leave it out for 1,000")
+    for option, value in more.items():
+        if value is not None:
+            sent.setdefault(option, value)
+    write = kind == "write"
+    return binding, Call(binding.target, name, sent, write=write, session=session, timeout=timeout)
+
+
+def _refuse_unknown(name: str, verb: str, options: Mapping[str, Any]) -> None:
+    known = OPTIONS[verb]
+    for option in options:
+        if option in _INSTEAD:
+            raise OptionError(f"{name} does not take {option}=: {_INSTEAD[option]}")
+        if option not in known:
+            offered = ", ".join(sorted((known | _OURS) - _INSTEAD.keys()))
+            raise OptionError(f"{name} does not take {option}=; it takes {offered}")
+
+
+def sort_document(sort: Sort) -> dict[str, Any]:
+    """Any of pymongo's forms of a sort as the server's: field to direction, in order.
+
+    :raises OptionError: it is none of them.
+    """
+    if isinstance(sort, str):
+        return {sort: 1}
+    if isinstance(sort, Mapping):
+        return dict(sort)
+    try:
+        pairs = [(each, 1) if isinstance(each, str) else each for each in sort]
+        return {field: direction for field, direction in pairs}  # noqa: C416 - checks the pairs
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f'sort={sort!r}: write "name", [("name", 1), ("age", -1)] or {{"name": 1}}'
+        ) from error

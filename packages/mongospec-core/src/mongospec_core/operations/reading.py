@@ -1,0 +1,94 @@
+"""What a read asks for: whole documents, a smaller Struct, or plain dicts."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, cast, get_args, get_origin
+
+import msgspec
+
+from mongospec_core.codec.annotations import fields_of
+from mongospec_core.codec.plan import Plan, plan_of
+from mongospec_core.codec.shape import bare
+from mongospec_core.codec.values import DECIMAL, PLAIN
+from mongospec_core.document.binding import Binding
+from mongospec_core.document.reader import OnInvalid, PlainReader, Reader
+from mongospec_core.errors import OptionError
+from mongospec_core.operations.cursor import BatchReader
+from mongospec_core.server.driver import ClientSession
+
+type Projection = type[msgspec.Struct] | Mapping[str, Any] | None
+
+
+class Reading:
+    """The caller's ``projection=`` and ``on_invalid=``, and the reader that they ask for.
+
+    This is the seam for reads that do more: a subclass gives another reader.
+    """
+
+    __slots__ = ("on_invalid", "projection")
+
+    def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
+        if not (on_invalid in ("raise", "skip") or callable(on_invalid)):
+            raise OptionError(f'on_invalid={on_invalid!r}: say "raise", "skip" or a function')
+        self.projection = projection
+        self.on_invalid = on_invalid
+
+    def fields(self) -> dict[str, Any] | None:
+        """The projection document to send; None for whole documents."""
+        if self.projection is None:
+            return None
+        if isinstance(self.projection, Mapping):
+            return dict(self.projection)
+        return projection_of(self.projection)
+
+    def reader(self, binding: Binding, session: ClientSession | None) -> BatchReader[Any]:
+        """The reader of one batch."""
+        if self.projection is None:
+            return self.struct_reader(binding.plan, binding.target.codec, session)
+        if isinstance(self.projection, Mapping):
+            return PlainReader()
+        plan = plan_of(self.projection)
+        return self.struct_reader(plan, DECIMAL if plan.decimals else PLAIN, session)
+
+    def struct_reader(
+        self, plan: Plan[Any], codec: Any, session: ClientSession | None
+    ) -> BatchReader[Any]:
+        """The reader of a document class or of a Struct."""
+        return Reader(plan, codec, session=session, on_invalid=self.on_invalid)
+
+
+def projection_of(tp: type[msgspec.Struct]) -> dict[str, Any]:
+    """The projection document that reads just the fields of a Struct, nested ones by their path."""
+    fields: dict[str, Any] = dict.fromkeys(_paths(tp, ()), 1)
+    if "_id" not in fields:
+        fields["_id"] = 0
+    return fields
+
+
+def _paths(tp: Any, above: tuple[Any, ...]) -> Iterator[str]:
+    config = cast("type[msgspec.Struct]", get_origin(tp) or tp).__struct_config__
+    if config.tag is not None:
+        yield config.tag_field or "type"
+    for field in fields_of(tp):
+        inner = _inner_struct(field.type)
+        if inner is None or inner in above:
+            yield field.encode_name
+        else:
+            for path in _paths(inner, (*above, tp)):
+                yield f"{field.encode_name}.{path}"
+
+
+def _inner_struct(annotation: Any) -> Any:
+    """The one plain Struct inside of ``S``, ``S | None`` or ``list[S]``, else None."""
+    tp = bare(annotation)
+    arms = [bare(each) for each in get_args(tp) if each not in (type(None), msgspec.UnsetType)]
+    cls = get_origin(tp) or tp
+    if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
+        partial = not (
+            hasattr(cls, "__bson_decoder__")
+            or cls.__struct_config__.array_like
+            or not cls.__struct_fields__
+        )
+        return tp if partial else None
+    if cls is dict or len(arms) != 1 or (cls is tuple and ... not in get_args(tp)):
+        return None
+    return _inner_struct(arms[0])

@@ -1,0 +1,147 @@
+"""Save documents that were changed."""
+
+from collections.abc import Mapping
+from typing import Any, Self, Unpack
+
+import msgspec
+
+from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.shape import CHECKING
+from mongospec_core.codec.values import encode
+from mongospec_core.document.base import DocumentBase
+from mongospec_core.document.binding import Binding
+from mongospec_core.document.hooks import run_pre_save
+from mongospec_core.document.stored import (
+    STORED,
+    difference,
+    remember_written,
+    set_stored_form,
+    stored_form,
+)
+from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.errors import DocumentNotFoundError, MissingIdError, Outcome
+from mongospec_core.operations.options import SaveOptions, begin
+from mongospec_core.server.door import Call, outcome_of
+
+
+class SaveOperations(DocumentBase, abstract=True):
+    """``save``."""
+
+    async def save(
+        self,
+        *,
+        upsert: bool = False,
+        validate_on_write: bool | None = None,
+        **options: Unpack[SaveOptions],
+    ) -> Self:
+        """Store what changed in this document since it was read or written.
+
+        Runs ``__pre_save__``, then sends one ``update`` with exactly the changed top-level fields;
+        nothing where nothing changed. A document whose stored content is not known (built by hand,
+        or written with an unknown outcome) sends all declared fields. Fields in the database that
+        the class does not declare stay as they are. Inside of one top-level field (a nested Struct,
+        a list, a dict) the last writer wins: where that matters use update operators.
+
+        :param upsert: insert the document where it is not there.
+        :param validate_on_write: check the document first; default: what the class says (True).
+        :returns: the document itself.
+        :raises MissingIdError: the document has no ``_id``: insert it.
+        :raises DocumentNotFoundError: no stored document has this ``_id`` any more.
+        :raises DocumentValidationError: a field does not fit; nothing was sent.
+
+        .. code-block:: python
+
+            alice.name = "Alicia"
+            await alice.save()  # {"$set": {"name": "Alicia"}}
+        """
+        cls = type(self)
+        binding, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
+        refuse_without_id(self)
+        if "__pre_save__" in binding.hooks:
+            await run_pre_save(self)
+        validate = cls.__validate_on_write__ if validate_on_write is None else validate_on_write
+        (raw,) = to_stored(binding.plan, [self], validate=validate)
+        update = update_for(binding, self, raw, upsert=upsert)
+        if update is None:
+            return self
+        to_bson(binding.plan, raw)  # names the field that BSON cannot hold
+        try:
+            reply = await call.reply("update_one", encode({"_id": raw["_id"]}), encode(update))
+        except BaseException as error:
+            settle_save(binding, call, self, raw, outcome_of(error))
+            raise
+        if not reply["matched_count"] and reply["upserted_id"] is None:
+            raise DocumentNotFoundError(
+                f"{cls.__name__} with _id={self._id!r} is not in the collection "
+                f"{binding.target.name!r}: nothing was saved; save(upsert=True) inserts it"
+            )
+        settle_save(binding, call, self, raw, "applied")
+        return self
+
+
+def changes(document: DocumentBase) -> dict[str, Any]:
+    """What ``save()`` would send of a document now, before its ``__pre_save__``.
+
+    :param document: a document; it need not be bound.
+    :returns: the changed top-level fields by their stored names, as raw data; ``msgspec.UNSET`` for
+        a field that would be removed. All fields where the stored content is not known.
+
+    .. code-block:: python
+
+        alice.name = "Alicia"
+        changes(alice)  # {"name": "Alicia"}
+    """
+    plan = plan_of(type(document))
+    plan.trim(document)
+    raw = plan.encode(document)
+    form = stored_form(document)
+    if isinstance(form, tuple):
+        return difference(plan, form, raw, CHECKING)
+    return {name: value for name, value in raw.items() if name != "_id"}
+
+
+def refuse_without_id(document: DocumentBase) -> None:
+    """A document without ``_id`` cannot be found again.
+
+    :raises MissingIdError: it has none.
+    """
+    if document._id is None:
+        raise MissingIdError(
+            f"{type(document).__name__} has no _id, so it was never stored: insert() it"
+        )
+
+
+def update_for(
+    binding: Binding, document: Any, raw: Mapping[str, Any], *, upsert: bool = False
+) -> dict[str, Any] | None:
+    """The update that brings the stored document to *raw*; None where it is there already."""
+    form = stored_form(document)
+    if isinstance(form, tuple) and not upsert:
+        changed = difference(binding.plan, form, raw, CHECKING)
+    else:
+        changed = {name: raw.get(name, msgspec.UNSET) for name in binding.plan.encode_names}
+    changed.pop("_id", None)
+    values = {name: value for name, value in changed.items() if value is not msgspec.UNSET}
+    removed = {name: "" for name, value in changed.items() if value is msgspec.UNSET}
+    update: dict[str, Any] = {}
+    if values:
+        update["$set"] = values
+    if removed:
+        update["$unset"] = removed
+    if not update and not isinstance(form, tuple):
+        return {"$setOnInsert": {"_id": raw["_id"]}}  # an _id alone: is it there?
+    return update or None
+
+
+def settle_save(
+    binding: Binding, call: Call, document: Any, raw: Mapping[str, Any], outcome: Outcome
+) -> None:
+    """Make the document agree with what became of its save."""
+    if outcome == "not_applied":
+        return
+    before = stored_form(document)
+    if outcome == "applied" and call.certain:
+        remember_written(binding.plan, document, raw)
+    else:
+        set_stored_form(document, STORED)
+    call.on_abort(lambda: set_stored_form(document, before))

@@ -1,0 +1,284 @@
+"""Change documents by update operators."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, Unpack
+
+from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.values import encode
+from mongospec_core.document.base import DocumentBase
+from mongospec_core.document.binding import Binding
+from mongospec_core.document.hooks import run_dict_hook
+from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.errors import OptionError
+from mongospec_core.operations.filters import Filter, by_id, scoped
+from mongospec_core.operations.find import first
+from mongospec_core.operations.options import (
+    FindOneAndDeleteOptions,
+    FindOneAndReplaceOptions,
+    FindOneAndUpdateOptions,
+    UpdateOptions,
+    begin,
+)
+from mongospec_core.operations.reading import Reading
+from mongospec_core.operations.results import UpdateResult
+
+type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""Update operators (``{"$set": {...}}``), or a pipeline: a list of stages."""
+
+
+class UpdateOperations(DocumentBase, abstract=True):
+    """``update_one``, ``update_many``, ``update_by_id`` and the ``find_one_and_*`` family."""
+
+    @classmethod
+    async def update_one(
+        cls,
+        filter: Filter,
+        update: Update,
+        *,
+        upsert: bool = False,
+        skip_hooks: bool = False,
+        **options: Unpack[UpdateOptions],
+    ) -> UpdateResult:
+        """Change the first document that matches. Sends one ``update``.
+
+        :param filter: a query; ``__pre_find__`` scopes it.
+        :param update: operators or a pipeline; ``__pre_update__`` may add to a copy of it.
+        :param upsert: insert a document made of filter and update where none matches.
+        :param skip_hooks: leave both hooks out.
+        :returns: the number of changed documents, with ``matched_count`` and ``upserted_id``.
+        :raises OptionError: the update has no operator (it would replace the document).
+
+        .. code-block:: python
+
+            await User.update_one({"email": "a@x"}, {"$inc": {"visits": 1}})
+        """
+        return await _update(
+            cls, "update_one", "update_one", filter, update, upsert, skip_hooks, options
+        )
+
+    @classmethod
+    async def update_many(
+        cls,
+        filter: Filter,
+        update: Update,
+        *,
+        upsert: bool = False,
+        skip_hooks: bool = False,
+        **options: Unpack[UpdateOptions],
+    ) -> UpdateResult:
+        """Change all documents that match. Sends one ``update``; parameters as in ``update_one``.
+
+        .. code-block:: python
+
+            changed = await User.update_many({"active": False}, {"$set": {"archived": True}})
+        """
+        return await _update(
+            cls, "update_many", "update_many", filter, update, upsert, skip_hooks, options
+        )
+
+    @classmethod
+    async def update_by_id(
+        cls,
+        id: Any,
+        update: Update,
+        *,
+        upsert: bool = False,
+        skip_hooks: bool = False,
+        **options: Unpack[UpdateOptions],
+    ) -> UpdateResult:
+        """Change the document with this ``_id``. Sends one ``update``.
+
+        :param id: an id, or what can be converted to the class's id type.
+        :raises InvalidIdError: it cannot be an id of this class; nothing was sent.
+
+        .. code-block:: python
+
+            await User.update_by_id(alice.id, {"$set": {"name": "Alicia"}})
+        """
+        wanted = by_id(plan_of(cls), id)
+        return await _update(
+            cls, "update_by_id", "update_one", wanted, update, upsert, skip_hooks, options
+        )
+
+    @classmethod
+    async def find_one_and_update(
+        cls,
+        filter: Filter,
+        update: Update,
+        *,
+        return_updated: bool = True,
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneAndUpdateOptions],
+    ) -> Self | None:
+        """Change one document and give it. Sends one ``findAndModify``.
+
+        :param return_updated: the document as it is afterwards; with False, as it was before.
+        :returns: the document; None where none matched (or, before an upsert, there was none).
+
+        .. code-block:: python
+
+            job = await Job.find_one_and_update(
+                {"state": "waiting"}, {"$set": {"state": "running"}}, sort="created_at"
+            )
+        """
+        return await cls._find_one_and_update(
+            filter, update, return_updated, Reading(), skip_hooks, options
+        )
+
+    @classmethod
+    async def find_one_and_replace(
+        cls,
+        filter: Filter,
+        replacement: Self,
+        *,
+        return_updated: bool = True,
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneAndReplaceOptions],
+    ) -> Self | None:
+        """Put a document in the place of one that matches. Sends one ``findAndModify``.
+
+        Fields that the class does not declare are gone afterwards; ``save()`` keeps them.
+
+        :param replacement: a document of this class; its ``_id`` must be None or the old one.
+        :param return_updated: the new document; with False, the one that was replaced.
+
+        .. code-block:: python
+
+            old = await User.find_one_and_replace({"email": "a@x"}, new, return_updated=False)
+        """
+        return await cls._find_one_and_replace(
+            filter, replacement, return_updated, Reading(), skip_hooks, options
+        )
+
+    @classmethod
+    async def find_one_and_delete(
+        cls,
+        filter: Filter,
+        *,
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneAndDeleteOptions],
+    ) -> Self | None:
+        """Delete one document and give it. Sends one ``findAndModify``.
+
+        .. code-block:: python
+
+            job = await Job.find_one_and_delete({"state": "done"}, sort="finished_at")
+        """
+        return await cls._find_one_and_delete(filter, Reading(), skip_hooks, options)
+
+    # -- the bodies; packages built on core pass another Reading
+
+    @classmethod
+    async def _find_one_and_update(
+        cls,
+        filter: Filter,
+        update: Update,
+        return_updated: bool,
+        reading: Reading,
+        skip_hooks: bool,
+        options: Mapping[str, Any],
+    ) -> Any:
+        binding, call = begin(
+            cls,
+            "find_one_and_update",
+            "find_one_and_update",
+            options,
+            "write",
+            return_document="after" if return_updated else "before",
+        )
+        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        change = await final_update(binding, update, skip_hooks=skip_hooks)
+        found = await call.send("find_one_and_update", query, change)
+        return await first(reading.reader(binding, call.session), found)
+
+    @classmethod
+    async def _find_one_and_replace(
+        cls,
+        filter: Filter,
+        replacement: Any,
+        return_updated: bool,
+        reading: Reading,
+        skip_hooks: bool,
+        options: Mapping[str, Any],
+    ) -> Any:
+        binding, call = begin(
+            cls,
+            "find_one_and_replace",
+            "find_one_and_replace",
+            options,
+            "write",
+            return_document="after" if return_updated else "before",
+        )
+        (raw,) = to_stored(binding.plan, [replacement], validate=cls.__validate_on_write__)
+        if raw.get("_id", 0) is None:
+            del raw["_id"]
+        data = to_bson(binding.plan, raw)
+        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        found = await call.send("find_one_and_replace", query, data)
+        return await first(reading.reader(binding, call.session), found)
+
+    @classmethod
+    async def _find_one_and_delete(
+        cls,
+        filter: Filter,
+        reading: Reading,
+        skip_hooks: bool,
+        options: Mapping[str, Any],
+    ) -> Any:
+        binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
+        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        found = await call.send("find_one_and_delete", query)
+        return await first(reading.reader(binding, call.session), found)
+
+
+async def _update(
+    cls: type[DocumentBase],
+    operation: str,
+    verb: str,
+    filter: Filter,
+    update: Update,
+    upsert: bool,
+    skip_hooks: bool,
+    options: Mapping[str, Any],
+) -> UpdateResult:
+    binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
+    query = await scoped(binding, filter, skip_hooks=skip_hooks)
+    change = await final_update(binding, update, skip_hooks=skip_hooks)
+    reply = await call.reply(verb, query, change)
+    return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])
+
+
+async def final_update(
+    binding: Binding, update: Update, *, skip_hooks: bool
+) -> bytes | list[bytes]:
+    """The caller's update after the class's ``__pre_update__``, ready to be sent.
+
+    :raises OptionError: a document without operators, which would replace the stored one.
+    """
+    cls = binding.plan.cls
+    hooked = not skip_hooks and "__pre_update__" in binding.hooks
+    if isinstance(update, Mapping):
+        change = dict(update)
+        if hooked:
+            change = await run_dict_hook(cls, "__pre_update__", change)
+        if not change or not all(key.startswith("$") for key in change):
+            raise OptionError(
+                f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
+                f"not {change!r}; to put a whole document in place use find_one_and_replace"
+            )
+        return encode(change)
+    if not isinstance(update, Sequence) or isinstance(update, str) or not update:
+        raise OptionError(f"{cls.__name__}: an update is a dict of operators or a list of stages")
+    stages = [dict(stage) for stage in update]
+    if hooked:
+        added = await run_dict_hook(cls, "__pre_update__", {})
+        if unknown := added.keys() - {"$set"}:
+            raise OptionError(
+                f"{cls.__name__}.__pre_update__ adds {', '.join(sorted(unknown))}; to a pipeline "
+                f"update only $set can be added"
+            )
+        if added:
+            # A pipeline's $set reads values as expressions; the hook's are meant as they are.
+            fields = {name: {"$literal": value} for name, value in added["$set"].items()}
+            stages.append({"$set": fields})
+    return [encode(stage) for stage in stages]

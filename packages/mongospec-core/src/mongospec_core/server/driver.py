@@ -1,0 +1,82 @@
+# pyright: reportPrivateUsage=false
+"""mongojet, called by its inner API: the only module that touches its private names.
+
+mongojet's public methods encode and decode with one codec and throw the bytes away. Ours needs
+them: documents are encoded and measured before the first is sent, and a batch that cannot be
+decoded is taken apart document by document. So the calls go to the Rust objects, which take and
+give BSON. An option that they do not know they drop in silence; :data:`OPTIONS` has what they know.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import mongojet
+from mongojet import _types
+from mongojet._session import ClientSession
+
+from mongospec_core.codec.values import encode
+
+__all__ = (
+    "OPTIONS",
+    "ClientSession",
+    "client_of",
+    "command_method",
+    "encode_options",
+    "method",
+)
+
+type Verb = Callable[..., Awaitable[Any]]
+
+
+def _known(options: type) -> frozenset[str]:
+    return frozenset(options.__annotations__)
+
+
+OPTIONS: Mapping[str, frozenset[str]] = {
+    "find": _known(_types.FindOptions),
+    "find_many": _known(_types.FindOptions),
+    "find_one": _known(_types.FindOneOptions),
+    "find_one_and_update": _known(_types.FindOneAndUpdateOptions),
+    "find_one_and_replace": _known(_types.FindOneAndReplaceOptions),
+    "find_one_and_delete": _known(_types.FindOneAndDeleteOptions),
+    "aggregate": _known(_types.AggregateOptions),
+    "insert_one": _known(_types.InsertOneOptions),
+    "insert_many": _known(_types.InsertManyOptions),
+    "update_one": _known(_types.UpdateOptions),
+    "update_many": _known(_types.UpdateOptions),
+    "replace_one": _known(_types.ReplaceOptions),
+    "delete_one": _known(_types.DeleteOptions),
+    "delete_many": _known(_types.DeleteOptions),
+    "count_documents": _known(_types.CountOptions),
+    "estimated_document_count": _known(_types.EstimatedCountOptions),
+    "distinct": _known(_types.DistinctOptions),
+    "run_command": _known(_types.RunCommandOptions),
+}
+"""The options that each of the driver's calls takes."""
+
+
+def client_of(database: mongojet.Database) -> mongojet.Client:
+    """The client that a database belongs to."""
+    return database.client
+
+
+def method(collection: mongojet.Collection, verb: str, session: ClientSession | None) -> Verb:
+    """The Rust method behind *verb*; with a session it is bound to that session."""
+    return _bound(collection._core_collection, verb, session)
+
+
+def command_method(database: mongojet.Database, session: ClientSession | None) -> Verb:
+    """The Rust method that runs a command on *database*."""
+    return _bound(database._core_database, "run_command", session)
+
+
+def _bound(core: Any, verb: str, session: ClientSession | None) -> Verb:
+    if session is None:
+        return getattr(core, verb)  # type: ignore[no-any-return]
+    with_session = getattr(core, f"{verb}_with_session")
+    return lambda *arguments: with_session(session.core_session, *arguments)
+
+
+def encode_options(options: Mapping[str, Any]) -> bytes | None:
+    """Options as the Rust side takes them: BSON, or None for none."""
+    return encode(options) if options else None

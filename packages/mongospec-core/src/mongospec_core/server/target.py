@@ -1,0 +1,30 @@
+"""Where a bound class's operations go."""
+
+from typing import Any
+
+import mongojet
+from bson.codec_options import CodecOptions
+
+from mongospec_core.server.driver import client_of
+
+
+class Target:
+    """A collection, the client that it belongs to, and how values go in and out."""
+
+    __slots__ = ("client", "codec", "collection", "database", "name", "owner", "timeout")
+
+    def __init__(
+        self,
+        owner: str,
+        database: mongojet.Database,
+        name: str,
+        codec: CodecOptions[dict[str, Any]],
+        timeout: float | None,
+    ) -> None:
+        self.owner = owner  # the class's name, for messages
+        self.database = database
+        self.client = client_of(database)
+        self.name = name
+        self.codec = codec
+        self.timeout = timeout
+        self.collection = database.get_collection(name, codec_options=codec)
