@@ -232,6 +232,14 @@ DECIMAL = _options(_Decimals())
 """For classes with ``Decimal`` or ``Any`` in them, and for plain dicts."""
 
 
+def decode(data: bytes, codec: CodecOptions[dict[str, Any]] = DECIMAL) -> dict[str, Any]:
+    """One BSON document as raw data.
+
+    :raises bson.errors.BSONError: it is damaged, or text in it is not UTF-8.
+    """
+    return bson.decode(data, codec_options=codec)
+
+
 def encode(value: Mapping[str, Any]) -> bytes:
     """A filter, an update, options or raw data as BSON.
 
