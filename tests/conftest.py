@@ -1,1 +1,23 @@
 """What all tests share. The servers and databases come from mongospec-testing's pytest plugin."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import mongojet
+import pytest
+
+from mongospec_core import MongoDocument, close, init
+
+type Bind = Callable[..., Awaitable[mongojet.Database]]
+
+
+@pytest.fixture
+async def bind(mongo_db: mongojet.Database) -> AsyncIterator[Bind]:
+    """``await bind(User, Post)``: bind classes to this test's database, until its end."""
+
+    async def bound(*classes: type[MongoDocument], **options: Any) -> mongojet.Database:
+        await init(mongo_db, classes, close_client=False, **options)
+        return mongo_db
+
+    yield bound
+    await close()
