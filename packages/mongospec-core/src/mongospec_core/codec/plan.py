@@ -178,8 +178,18 @@ def plan_of(tp: Any) -> Plan[Any]:
         finally:
             _building.pop()
         plan.decimals = any(_holds_decimals(each) for each in _reachable(tp))
+        if not _building:  # whole now: recursive classes too
+            _refuse_unsupported(plan)
         _plans[tp] = plan
     return plan
+
+
+def _refuse_unsupported(plan: Plan[Any]) -> None:
+    """What msgspec cannot convert is told now, not at the first document."""
+    try:
+        plan.convert([])
+    except (TypeError, NameError) as error:
+        raise DefinitionError(f"{plan.cls.__name__}: {error}") from error
 
 
 def forget_plan(tp: Any) -> None:
