@@ -29,6 +29,7 @@ from mongospec_core.document.stored import (
     stored_form,
 )
 from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.operations.bulk import raise_for, result_of, save_changes
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
 from mongospec_core.operations.options import (
@@ -47,6 +48,7 @@ from mongospec_core.operations.reading import Projection, Reading
 from mongospec_core.operations.save import refuse_without_id, settle_save, update_for
 from mongospec_core.operations.update import Update, final_update
 from mongospec_core.server.door import Call, outcome_of
+from mongospec_core.server.statements import Sent, Statement, send_statements
 from mongospec_core.server.target import Target
 
 __all__ = (
@@ -73,6 +75,8 @@ __all__ = (
     "Reader",
     "Reading",
     "SaveOptions",
+    "Sent",
+    "Statement",
     "Target",
     "Update",
     "UpdateOptions",
@@ -91,13 +95,17 @@ __all__ = (
     "outcome_of",
     "parts_of",
     "plan_of",
+    "raise_for",
     "refuse_without_id",
     "register_builtin",
     "remember_read",
     "remember_written",
+    "result_of",
     "run_dict_hook",
     "run_pre_save",
+    "save_changes",
     "scoped",
+    "send_statements",
     "set_stored_form",
     "settle_save",
     "stored_form",

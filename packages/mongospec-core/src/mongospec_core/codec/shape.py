@@ -79,7 +79,7 @@ def shape_of(annotation: Any, nested: Callable[[Any], Shape]) -> Shape:
         return NOTHING
     cls = origin or tp
     if tp in (Any, object) or isinstance(tp, TypeVar) or not isinstance(cls, type):
-        return Shape(to_raw, _plain, trim)
+        return Shape(to_raw, _any, trim)
     if cls in _SCALARS:
         return NOTHING
     if cls is dt.datetime:
@@ -143,14 +143,18 @@ def _unwrapped(tp: Any) -> tuple[Any, bool]:
 # -- scalars
 
 
-def _plain(raw: Any, reader: Any) -> Any:
+def plain(raw: Any) -> Any:
     """What stands behind ``Any``: Python's own types, and no list or dict of the raw data."""
     tp = type(raw)
     if tp is dict:
-        return {key: _plain(each, reader) for key, each in raw.items()}
+        return {key: plain(each) for key, each in raw.items()}
     if tp is list:
-        return [_plain(each, reader) for each in raw]
+        return [plain(each) for each in raw]
     return int(raw) if tp is Int64 else raw
+
+
+def _any(raw: Any, reader: Any) -> Any:
+    return plain(raw)
 
 
 def _date(raw: Any, reader: Any) -> Any:

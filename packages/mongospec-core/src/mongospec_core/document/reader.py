@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
-import bson
 import msgspec
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
@@ -11,7 +10,8 @@ from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.codec.misfit import explain
 from mongospec_core.codec.plan import Plan
-from mongospec_core.codec.values import DECIMAL
+from mongospec_core.codec.shape import plain
+from mongospec_core.codec.values import DECIMAL, decode
 from mongospec_core.document.stored import Host, remember_read
 from mongospec_core.errors import DocumentValidationError, InvalidDocument
 
@@ -57,17 +57,16 @@ class Reader[T]:
     async def read(self, batch: bytes) -> list[T]:
         """Instances for one reply of the driver: a document with a document for each number."""
         try:
-            raws = list(bson.decode(batch, codec_options=self.codec).values())
+            raws = list(decode(batch, self.codec).values())
         except BSONError:
-            lazy = CodecOptions(document_class=RawBSONDocument)
-            parts = bson.decode(batch, codec_options=lazy).values()
+            parts = RawBSONDocument(batch).values()  # each a document, none decoded yet
             raws = self._salvage([each.raw for each in parts])
         return await self.load(raws)
 
     async def read_one(self, found: bytes) -> list[T]:
         """The instance of one document, in a list that is empty where it was skipped."""
         try:
-            raws = [bson.decode(found, codec_options=self.codec)]
+            raws = [decode(found, self.codec)]
         except BSONError:
             raws = self._salvage([found])
         return await self.load(raws)
@@ -115,9 +114,9 @@ class Reader[T]:
         failures: list[InvalidDocument] = []
         for part in parts:
             try:
-                raws.append(bson.decode(part, codec_options=self.codec))
+                raws.append(decode(part, self.codec))
             except BSONError as error:
-                salvaged = bson.decode(part, codec_options=_SALVAGING)
+                salvaged = decode(part, _SALVAGING)
                 failure = InvalidDocument(salvaged.get("_id"), _unreadable(part), str(error))
                 self._unfit(failure, salvaged, failures)
         self._raise(failures)
@@ -150,7 +149,7 @@ _SALVAGING: CodecOptions[dict[str, Any]] = DECIMAL.with_options(
 
 def _unreadable(part: bytes) -> str:
     """The top-level field that makes a document undecodable."""
-    for name, value in bson.decode(part, codec_options=_SALVAGING).items():
+    for name, value in decode(part, _SALVAGING).items():
         if "\N{REPLACEMENT CHARACTER}" in repr(value):
             return str(name)
     return ""
@@ -159,15 +158,12 @@ def _unreadable(part: bytes) -> str:
 class PlainReader:
     """The reader of plain dicts: ``projection={...}``, ``aggregate`` without ``into``."""
 
-    __slots__ = ("codec",)
-
-    def __init__(self, codec: CodecOptions[dict[str, Any]] = DECIMAL) -> None:
-        self.codec = codec
+    __slots__ = ()
 
     async def read(self, batch: bytes) -> list[dict[str, Any]]:
         """The documents of one reply of the driver."""
-        return list(bson.decode(batch, codec_options=self.codec).values())
+        return [plain(each) for each in decode(batch).values()]
 
     async def read_one(self, found: bytes) -> list[dict[str, Any]]:
         """The document of a reply that holds one."""
-        return [bson.decode(found, codec_options=self.codec)]
+        return [plain(decode(found))]

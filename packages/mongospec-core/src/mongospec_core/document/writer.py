@@ -3,14 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import bson
 import msgspec
-from bson.errors import BSONError
 
 from mongospec_core.codec.misfit import explain, unencodable
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.shape import CHECKING
-from mongospec_core.codec.values import DECIMAL, to_raw
+from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.errors import DocumentValidationError, EncodingError, InvalidDocument
 
 MAX_DOCUMENT = 16 * 1024 * 1024
@@ -61,8 +59,8 @@ def to_bson(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
     :raises EncodingError: BSON cannot hold it; class, field and ``_id`` are named.
     """
     try:
-        data = bson.encode(raw, codec_options=DECIMAL)
-    except (BSONError, EncodingError, UnicodeError, OverflowError, RecursionError) as error:
+        data = encode(raw)
+    except EncodingError as error:
         path, reason = unencodable(raw) or ("", str(error))
         raise EncodingError(
             f"{plan.cls.__name__}{'.' + path if path else ''} of _id={raw.get('_id')!r}: {reason} "

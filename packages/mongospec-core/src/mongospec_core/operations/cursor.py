@@ -31,12 +31,8 @@ class Source[T](Protocol):
 
     call: Call
 
-    async def open(self, batch_size: int) -> BatchCursor:
+    async def open(self, batch_size: int | None) -> BatchCursor:
         """Send it, and give the driver's cursor."""
-        ...
-
-    async def all(self) -> bytes:
-        """Send it, and give all its documents in one reply of the driver."""
         ...
 
     async def explain(self, verbosity: str) -> dict[str, Any]:
@@ -104,12 +100,10 @@ class Cursor[T]:
         if length is not None and length < 0:
             raise ValueError(f"to_list({length}): a length is 0 or more, or None for all")
         self._refuse_closed()
-        if length is None and self._cursor is None and not self._done:
-            documents = await self._source.reader().read(await self._source.all())
-            self._done = True
-            return documents
+        # All of them: the server's own batches, which are as large as a reply can be.
+        batch_size = None if length is None else min(length, BATCH) or None
         while not self._done and (length is None or len(self._buffer) < length):
-            self._buffer.extend(await self._next_batch(min(length or BATCH, BATCH)))
+            self._buffer.extend(await self._next_batch(batch_size))
         count = len(self._buffer) if length is None else min(length, len(self._buffer))
         return [self._buffer.popleft() for _ in range(count)]
 
@@ -164,13 +158,13 @@ class Cursor[T]:
                 f"{self._source.call.operation}: the cursor was closed; call it anew to read again"
             )
 
-    async def _open(self, batch_size: int) -> BatchCursor:
+    async def _open(self, batch_size: int | None) -> BatchCursor:
         self._refuse_closed()
         if self._cursor is None:
             self._cursor = await self._source.open(self._batch_size or batch_size)
         return self._cursor
 
-    async def _next_batch(self, batch_size: int) -> list[T]:
+    async def _next_batch(self, batch_size: int | None) -> list[T]:
         cursor = await self._open(batch_size)
         batch = await self._source.call.fetch(cursor)
         if batch == _EMPTY or not batch:

@@ -4,6 +4,8 @@ from typing import dataclass_transform
 
 import msgspec
 
+from mongospec_core.operations.aggregate import AggregateOperations
+from mongospec_core.operations.bulk import BulkOperations
 from mongospec_core.operations.count import CountOperations
 from mongospec_core.operations.delete import DeleteOperations
 from mongospec_core.operations.find import FindOperations
@@ -20,6 +22,8 @@ class MongoDocument(
     UpdateOperations,
     DeleteOperations,
     CountOperations,
+    AggregateOperations,
+    BulkOperations,
     abstract=True,
 ):
     """A document of a MongoDB collection: a msgspec Struct with an ``_id``.

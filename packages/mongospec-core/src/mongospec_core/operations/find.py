@@ -3,18 +3,17 @@
 from collections.abc import Mapping
 from typing import Any, Self, Unpack, cast, overload
 
-import bson
 import msgspec
 
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import DECIMAL
+from mongospec_core.codec.values import decode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
 from mongospec_core.document.hooks import deep_copy
 from mongospec_core.document.reader import OnInvalid
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, by_id, scoped
-from mongospec_core.operations.options import FindOneOptions, FindOptions, begin
+from mongospec_core.operations.options import WIRE_NAMES, FindOneOptions, FindOptions, begin
 from mongospec_core.operations.reading import Projection, Reading
 from mongospec_core.server.door import BatchCursor, Call
 
@@ -316,33 +315,18 @@ class _Find:
     async def _query(self) -> bytes:
         return await scoped(self.binding, self._filter, skip_hooks=self._skip_hooks)
 
-    async def open(self, batch_size: int) -> BatchCursor:
-        self.call.options = {**self.call.options, "batch_size": batch_size}
+    async def open(self, batch_size: int | None) -> BatchCursor:
+        if batch_size is not None:
+            self.call.options = {**self.call.options, "batch_size": batch_size}
         return cast("BatchCursor", await self.call.send("find", await self._query()))
-
-    async def all(self) -> bytes:
-        return cast("bytes", await self.call.send("find_many", await self._query()))
 
     async def explain(self, verbosity: str) -> dict[str, Any]:
         command = {
             "find": self.binding.target.name,
-            "filter": bson.decode(await self._query(), codec_options=DECIMAL),
-            **{_WIRE.get(name, name): value for name, value in self.call.options.items()},
+            "filter": decode(await self._query()),
+            **{WIRE_NAMES.get(name, name): value for name, value in self.call.options.items()},
         }
         return await self.call.command({"explain": command, "verbosity": verbosity})
 
     def reader(self) -> BatchReader[Any]:
         return self._reading.reader(self.binding, self.call.session)
-
-
-_WIRE = {
-    "batch_size": "batchSize",
-    "max_time_ms": "maxTimeMS",
-    "allow_partial_results": "allowPartialResults",
-    "allow_disk_use": "allowDiskUse",
-    "no_cursor_timeout": "noCursorTimeout",
-    "return_key": "returnKey",
-    "show_record_id": "showRecordId",
-    "read_concern": "readConcern",
-}
-"""The driver's option names that the ``find`` command spells otherwise."""

@@ -58,8 +58,8 @@ class InsertOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "insert", "insert_one", options, "write")
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
-        with _Ids([self]) as ids:
-            (raw,) = to_stored(binding.plan, [self], validate=_validates(cls, validate_on_write))
+        with Ids([self]) as ids:
+            (raw,) = to_stored(binding.plan, [self], validate=validates(cls, validate_on_write))
             data = to_bson(binding.plan, raw)
             ids.sent = True
             try:
@@ -86,7 +86,7 @@ class InsertOperations(DocumentBase, abstract=True):
 
             await User.insert_one(User(name="Bob", email="bob@example.com"))
         """
-        _refuse_others(cls, [document])
+        refuse_others(cls, [document])
         return await InsertOperations.insert(
             document, validate_on_write=validate_on_write, **options
         )
@@ -116,15 +116,15 @@ class InsertOperations(DocumentBase, abstract=True):
             ids = await User.insert_many([User(name="A", email="a@x"), User(name="B", email="b@x")])
         """
         given = list(documents)
-        _refuse_others(cls, given)
+        refuse_others(cls, given)
         binding, call = begin(cls, "insert_many", "insert_many", options, "write", ordered=ordered)
         if not given:
             return []
         if "__pre_save__" in binding.hooks:
             for document in given:
                 await run_pre_save(document)
-        with _Ids(given) as ids:
-            raws = to_stored(binding.plan, given, validate=_validates(cls, validate_on_write))
+        with Ids(given) as ids:
+            raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
             encoded = [to_bson(binding.plan, raw) for raw in raws]
             ids.sent = True
             await _InsertMany(binding, call, ids, given, raws, encoded, ordered).run()
@@ -156,7 +156,7 @@ class InsertOperations(DocumentBase, abstract=True):
 
             await User.insert_if_not_exists(alice, {"email": alice.email})
         """
-        _refuse_others(cls, [document])
+        refuse_others(cls, [document])
         binding, call = begin(
             cls, "insert_if_not_exists", "update_one", options, "write", upsert=True
         )
@@ -166,10 +166,8 @@ class InsertOperations(DocumentBase, abstract=True):
             )
         if "__pre_save__" in binding.hooks:
             await run_pre_save(document)
-        with _Ids([document]) as ids:
-            (raw,) = to_stored(
-                binding.plan, [document], validate=_validates(cls, validate_on_write)
-            )
+        with Ids([document]) as ids:
+            (raw,) = to_stored(binding.plan, [document], validate=validates(cls, validate_on_write))
             to_bson(binding.plan, raw)  # measured and named here, sent as $setOnInsert
             wanted = {"_id": raw["_id"]} if filter is None else to_raw(dict(filter))
             _refuse_contradiction(cls, wanted, raw)
@@ -218,11 +216,11 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
             )
 
 
-def _validates(cls: type[DocumentBase], validate: bool | None) -> bool:
+def validates(cls: type[DocumentBase], validate: bool | None) -> bool:
     return cls.__validate_on_write__ if validate is None else validate
 
 
-def _refuse_others(cls: type, documents: Sequence[Any]) -> None:
+def refuse_others(cls: type, documents: Sequence[Any]) -> None:
     for document in documents:
         if type(document) is not cls:
             raise OptionError(
@@ -231,7 +229,7 @@ def _refuse_others(cls: type, documents: Sequence[Any]) -> None:
             )
 
 
-class _Ids:
+class Ids:
     """Hands out ids, and takes them back from documents that were certainly not written."""
 
     def __init__(self, documents: Sequence[Any]) -> None:
@@ -258,7 +256,7 @@ class _Ids:
 
 
 def settle_insert(
-    binding: Binding, call: Call, ids: _Ids, document: Any, raw: Mapping[str, Any], outcome: Outcome
+    binding: Binding, call: Call, ids: Ids, document: Any, raw: Mapping[str, Any], outcome: Outcome
 ) -> None:
     """Make the document agree with what became of its insert."""
     if outcome == "not_applied":
@@ -285,7 +283,7 @@ class _InsertMany:
         self,
         binding: Binding,
         call: Call,
-        ids: _Ids,
+        ids: Ids,
         documents: Sequence[Any],
         raws: Sequence[Mapping[str, Any]],
         encoded: Sequence[bytes],

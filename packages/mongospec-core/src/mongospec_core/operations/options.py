@@ -230,3 +230,18 @@ def sort_document(sort: Sort) -> dict[str, Any]:
         raise OptionError(
             f'sort={sort!r}: write "name", [("name", 1), ("age", -1)] or {{"name": 1}}'
         ) from error
+
+
+WIRE_NAMES = {
+    "batch_size": "batchSize",
+    "max_time_ms": "maxTimeMS",
+    "allow_partial_results": "allowPartialResults",
+    "allow_disk_use": "allowDiskUse",
+    "no_cursor_timeout": "noCursorTimeout",
+    "return_key": "returnKey",
+    "show_record_id": "showRecordId",
+    "read_concern": "readConcern",
+    "write_concern": "writeConcern",
+    "bypass_document_validation": "bypassDocumentValidation",
+}
+"""The driver's option names that commands spell otherwise."""

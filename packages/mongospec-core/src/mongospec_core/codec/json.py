@@ -1,0 +1,125 @@
+"""The JSON edge: hooks for msgspec's JSON functions, and the mappings that Litestar takes.
+
+::
+
+    msgspec.json.encode(users, enc_hook=enc_hook)
+    msgspec.json.decode(body, type=User, dec_hook=dec_hook)
+    msgspec.json.schema(User, schema_hook=schema_hook)
+
+msgspec writes datetimes, UUIDs, decimals, bytes, enums and Structs itself; the hooks know the rest
+of what documents hold.
+"""
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
+
+_ENCODERS: dict[type, Callable[[Any], Any]] = {
+    ObjectId: str,
+    Decimal128: lambda value: str(value.to_decimal()),
+    Binary: lambda value: base64.b64encode(value).decode(),
+    Int64: int,
+    Timestamp: lambda value: value.as_datetime(),
+    Regex: lambda value: value.pattern,
+    re.Pattern: lambda value: value.pattern,
+}
+
+
+def enc_hook(value: Any) -> Any:
+    """Write what msgspec cannot write itself: an ObjectId becomes its 24 hex digits.
+
+    :param value: the value; msgspec calls this only for types that it does not know.
+    :raises NotImplementedError: it is of a type that mongospec does not know either.
+
+    >>> msgspec.json.encode(ObjectId("65f0c0ffee65f0c0ffee0001"), enc_hook=enc_hook)
+    b'"65f0c0ffee65f0c0ffee0001"'
+    """
+    for tp in type(value).__mro__:
+        encode = _ENCODERS.get(tp)
+        if encode is not None:
+            return encode(value)
+        if tp in (int, str, float):  # a subclass, like UpdateResult, is written as what it is
+            return tp(value)
+    raise NotImplementedError(f"no JSON for {type(value).__name__}; write it in a hook of your own")
+
+
+def dec_hook(tp: type, value: Any) -> Any:
+    """Read what :func:`enc_hook` wrote.
+
+    :param tp: the type that the annotation asks for.
+    :param value: what stands in the JSON.
+    :raises ValueError: it cannot be read as that type; msgspec makes a ValidationError of it.
+    :raises NotImplementedError: mongospec does not know the type.
+
+    >>> msgspec.json.decode(b'"65f0c0ffee65f0c0ffee0001"', type=ObjectId, dec_hook=dec_hook)
+    ObjectId('65f0c0ffee65f0c0ffee0001')
+    """
+    if isinstance(value, tp):
+        return value
+    decode = _DECODERS.get(tp)
+    if decode is None:
+        raise NotImplementedError(f"no JSON for {tp.__name__}; read it in a hook of your own")
+    try:
+        return decode(value)
+    except (TypeError, ArithmeticError) as error:
+        raise ValueError(f"{value!r} is no {tp.__name__}") from error
+
+
+def _object_id(value: Any) -> ObjectId:
+    if isinstance(value, str) and ObjectId.is_valid(value):
+        return ObjectId(value)
+    raise ValueError(f"{value!r} is no ObjectId, which has 24 hex digits")
+
+
+_DECODERS: dict[type, Callable[[Any], Any]] = {
+    ObjectId: _object_id,
+    Decimal128: lambda value: Decimal128(Decimal(value)),
+    Binary: lambda value: Binary(base64.b64decode(value, validate=True)),
+    Int64: Int64,
+    Regex: Regex,
+    re.Pattern: re.compile,
+    Timestamp: lambda value: Timestamp(msgspec.convert(value, datetime), 0),
+}
+
+
+def schema_hook(tp: type) -> dict[str, Any]:
+    """Describe in JSON Schema what :func:`enc_hook` writes.
+
+    :param tp: a type that msgspec does not know.
+    :raises NotImplementedError: mongospec does not know it either.
+
+    >>> schema_hook(ObjectId)["pattern"]
+    '^[0-9a-f]{24}$'
+    """
+    schema = _SCHEMAS.get(tp)
+    if schema is None:
+        raise NotImplementedError(f"no JSON Schema for {tp.__name__}; describe it in your own hook")
+    return dict(schema)
+
+
+_SCHEMAS: dict[type, dict[str, Any]] = {
+    ObjectId: {
+        "type": "string",
+        "pattern": "^[0-9a-f]{24}$",
+        "examples": ["65f0c0ffee65f0c0ffee0001"],
+    },
+    Decimal128: {"type": "string", "format": "decimal"},
+    Binary: {"type": "string", "contentEncoding": "base64"},
+    Int64: {"type": "integer"},
+    Timestamp: {"type": "string", "format": "date-time"},
+    Regex: {"type": "string", "format": "regex"},
+    re.Pattern: {"type": "string", "format": "regex"},
+}
+
+type_encoders: dict[Any, Callable[[Any], Any]] = dict(_ENCODERS)
+"""For Litestar's ``type_encoders=``."""
+type_decoders: list[tuple[Callable[[Any], bool], Callable[[type, Any], Any]]] = [
+    (lambda tp: tp in _DECODERS, dec_hook)
+]
+"""For Litestar's ``type_decoders=``."""

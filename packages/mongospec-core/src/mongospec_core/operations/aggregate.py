@@ -1,0 +1,152 @@
+"""Aggregation pipelines, and the distinct values of a field."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack, cast, overload
+
+import msgspec
+
+from mongospec_core.codec.shape import CHECKING
+from mongospec_core.codec.values import decode, encode
+from mongospec_core.document.base import DocumentBase
+from mongospec_core.document.binding import Binding
+from mongospec_core.document.reader import PlainReader, plain
+from mongospec_core.operations.cursor import BatchReader, Cursor
+from mongospec_core.operations.filters import Filter, scoped
+from mongospec_core.operations.options import (
+    WIRE_NAMES,
+    AggregateOptions,
+    DistinctOptions,
+    begin,
+)
+from mongospec_core.operations.reading import Reading
+from mongospec_core.server.door import BatchCursor, Call
+
+type Pipeline = Sequence[Mapping[str, Any]]
+"""The stages of an aggregation; values as everywhere: dates, enums, decimals, documents."""
+
+
+class AggregateOperations(DocumentBase, abstract=True):
+    """``aggregate``, ``distinct``."""
+
+    @overload
+    @classmethod
+    def aggregate(
+        cls, pipeline: Pipeline, *, into: None = None, **options: Unpack[AggregateOptions]
+    ) -> Cursor[dict[str, Any]]: ...
+    @overload
+    @classmethod
+    def aggregate[S: msgspec.Struct](
+        cls, pipeline: Pipeline, *, into: type[S], **options: Unpack[AggregateOptions]
+    ) -> Cursor[S]: ...
+    @classmethod
+    def aggregate(
+        cls,
+        pipeline: Pipeline,
+        *,
+        into: type[msgspec.Struct] | None = None,
+        **options: Unpack[AggregateOptions],
+    ) -> Cursor[Any]:
+        """A cursor over the results of a pipeline. No hook scopes it.
+
+        Sends nothing yet; reading sends one ``aggregate``, and a ``getMore`` for each further batch.
+
+        :param pipeline: stages, as MongoDB takes them.
+        :param into: a Struct (or a document class) that the results are read as; None: plain dicts.
+        :raises DocumentValidationError: while reading: a result does not fit *into*.
+
+        .. code-block:: python
+
+            class PerCity(msgspec.Struct, rename={"city": "_id"}):
+                city: str
+                people: int
+
+
+            stages = [{"$group": {"_id": "$city", "people": {"$sum": 1}}}]
+            async for each in User.aggregate(stages, into=PerCity):
+                print(each.city, each.people)
+        """
+        binding, call = begin(cls, "aggregate", "aggregate", options, "read")
+        stages = [encode(stage) for stage in pipeline]
+        call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
+        return Cursor(_Aggregate(binding, call, stages, into), options.get("batch_size"))
+
+    @classmethod
+    async def distinct(
+        cls,
+        field: str,
+        filter: Filter | None = None,
+        *,
+        skip_hooks: bool = False,
+        **options: Unpack[DistinctOptions],
+    ) -> list[Any]:
+        """The different values that a field has. Sends one ``distinct``.
+
+        :param field: a stored name, or a path: ``"address.city"``.
+        :param filter: a query; None: all documents. ``__pre_find__`` scopes it.
+        :param skip_hooks: leave the hook out.
+        :returns: the values, by the codec: for a field of the class as that field reads them (an
+            Enum field gives members), otherwise as ``Any`` does.
+
+        .. code-block:: python
+
+            cities = await User.distinct("address.city", {"active": True})
+        """
+        binding, call = begin(cls, "distinct", "distinct", options, "read")
+        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        reply = decode(await call.send("distinct", field, query))
+        return _typed(binding, field, cast("list[Any]", reply["values"]))
+
+
+class _Aggregate:
+    """An ``aggregate`` that a cursor will send."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        call: Call,
+        stages: list[bytes],
+        into: type[msgspec.Struct] | None,
+    ) -> None:
+        self.binding = binding
+        self.call = call
+        self._stages = stages
+        self._into = into
+
+    async def open(self, batch_size: int | None) -> BatchCursor:
+        if batch_size is not None:
+            self.call.options = {**self.call.options, "batch_size": batch_size}
+        return cast("BatchCursor", await self.call.send("aggregate", self._stages))
+
+    async def explain(self, verbosity: str) -> dict[str, Any]:
+        options = {
+            WIRE_NAMES.get(name, name): value
+            for name, value in self.call.options.items()
+            if name not in ("batch_size", "comment")
+        }
+        command = {
+            "aggregate": self.binding.target.name,
+            "pipeline": [decode(stage) for stage in self._stages],
+            "cursor": {},
+            **options,
+        }
+        return await self.call.command({"explain": command, "verbosity": verbosity})
+
+    def reader(self) -> BatchReader[Any]:
+        if self._into is None:
+            return PlainReader()
+        return Reading(self._into).reader(self.binding, self.call.session)
+
+
+def _typed(binding: Binding, field: str, values: list[Any]) -> list[Any]:
+    """Distinct values as their field reads them; plain where the field is not a simple one.
+
+    For an array field the server gives its elements, so the field's own type may not fit them.
+    """
+    plan = binding.plan
+    if field in plan.encode_names:
+        place = plan.encode_names.index(field)
+        try:
+            return [plan.convert_field(place, value, CHECKING) for value in values]
+        except (msgspec.ValidationError, TypeError, ValueError):
+            pass
+    return [plain(value) for value in values]

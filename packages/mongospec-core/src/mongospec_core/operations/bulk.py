@@ -1,0 +1,257 @@
+"""Many writes at once: ``bulk_write`` with pymongo's operation classes, ``save_many``."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, Unpack
+
+from mongospec_core.codec.values import decode, encode
+from mongospec_core.document.base import DocumentBase
+from mongospec_core.document.binding import Binding
+from mongospec_core.document.hooks import run_pre_save
+from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.errors import BulkWriteError, OperationError, OptionError, Outcome
+from mongospec_core.operations.filters import scoped
+from mongospec_core.operations.insert import Ids, refuse_others, settle_insert, validates
+from mongospec_core.operations.options import BulkOptions, begin
+from mongospec_core.operations.results import BulkResult
+from mongospec_core.operations.save import refuse_without_id, settle_save, update_for
+from mongospec_core.operations.update import final_update
+from mongospec_core.server.door import Call
+from mongospec_core.server.statements import Sent, Statement, send_statements
+
+
+class BulkOperations(DocumentBase, abstract=True):
+    """``bulk_write``, ``save_many``."""
+
+    @classmethod
+    async def bulk_write(
+        cls,
+        operations: Iterable[Any],
+        *,
+        ordered: bool = True,
+        skip_hooks: bool = False,
+        validate_on_write: bool | None = None,
+        **options: Unpack[BulkOptions],
+    ) -> BulkResult:
+        """Carry out pymongo's operations: ``InsertOne``, ``UpdateOne``, ``UpdateMany``,
+        ``ReplaceOne``, ``DeleteOne``, ``DeleteMany``.
+
+        Hooks run as for the single operations. Sends one command for each run of operations of one
+        kind (insert, update, delete), of at most 100,000 operations or 40 MB.
+
+        :param operations: ``InsertOne`` and ``ReplaceOne`` take documents of this class.
+        :param ordered: in their order, stopping at the first that fails; with False, each kind
+            together, and all are attempted.
+        :param skip_hooks: leave ``__pre_find__`` and ``__pre_update__`` out.
+        :raises BulkWriteError: some were not carried out: ``results``, ``failures``, ``unknown``.
+
+        .. code-block:: python
+
+            await User.bulk_write(
+                [
+                    InsertOne(User(name="A", email="a@x")),
+                    UpdateMany({"active": False}, {"$set": {"archived": True}}),
+                    DeleteOne({"email": "b@x"}),
+                ]
+            )
+        """
+        binding, call = begin(cls, "bulk_write", "update_many", options, "write")
+        asked = list(operations)
+        inserts = {n: each._doc for n, each in enumerate(asked) if _kind(cls, each) == "InsertOne"}
+        refuse_others(cls, list(inserts.values()))
+        if "__pre_save__" in binding.hooks:
+            for document in inserts.values():
+                await run_pre_save(document)
+        validate = validates(cls, validate_on_write)
+        with Ids(list(inserts.values())) as ids:
+            raws = dict(
+                zip(inserts, to_stored(binding.plan, list(inserts.values()), validate=validate))
+            )
+            statements = [
+                Statement("insert", to_bson(binding.plan, raws[place]), operation)
+                if place in inserts
+                else await _statement(binding, operation, skip_hooks, validate)
+                for place, operation in enumerate(asked)
+            ]
+            ids.sent = True
+            sent = Sent(statements)
+            try:
+                await send_statements(call, sent, ordered=ordered)
+            finally:
+                for place, document in inserts.items():
+                    outcome = sent.outcome(place)
+                    settle_insert(binding, call, ids, document, raws[place], outcome)
+        raise_for(call, sent)
+        return result_of(sent)
+
+    @classmethod
+    async def save_many(
+        cls,
+        documents: Iterable[Self],
+        *,
+        validate_on_write: bool | None = None,
+        **options: Unpack[BulkOptions],
+    ) -> BulkResult:
+        """:meth:`save` for many documents: one ``update`` command for the changes of all.
+
+        Runs every ``__pre_save__``, checks all, then sends the changed fields of each changed
+        document; documents without changes cost nothing.
+
+        :param documents: documents of this class, all with an ``_id``.
+        :returns: counts; ``matched_count`` is the number of documents that were sent.
+        :raises BulkWriteError: some were not saved, for example because they are gone.
+
+        .. code-block:: python
+
+            for user in users:
+                user.visits += 1
+            await User.save_many(users)
+        """
+        given = list(documents)
+        refuse_others(cls, given)
+        binding, call = begin(cls, "save_many", "update_many", options, "write")
+        for document in given:
+            refuse_without_id(document)
+        if "__pre_save__" in binding.hooks:
+            for document in given:
+                await run_pre_save(document)
+        raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
+        return await save_changes(binding, call, given, raws)
+
+
+async def save_changes(
+    binding: Binding,
+    call: Call,
+    documents: Sequence[Any],
+    raws: Sequence[Mapping[str, Any]],
+    *,
+    ordered: bool = False,
+) -> BulkResult:
+    """Send the changes of documents of one class, and settle each by what became of it.
+
+    :param raws: their raw documents, from :func:`to_stored`.
+    :raises BulkWriteError: some were not saved.
+    """
+    changed = [
+        (document, raw, update)
+        for document, raw in zip(documents, raws, strict=True)
+        if (update := update_for(binding, document, raw)) is not None
+    ]
+    statements = [
+        Statement("update", encode({"q": {"_id": raw["_id"]}, "u": update}), document)
+        for document, raw, update in changed
+    ]
+    sent = Sent(statements)
+    if not statements:
+        return result_of(sent)
+    for _, raw, _ in changed:
+        to_bson(binding.plan, raw)  # names the field that BSON cannot hold, or the size
+    try:
+        await send_statements(call, sent, ordered=ordered, repeatable=True)
+        await _note_gone(binding, call, sent, [raw["_id"] for _, raw, _ in changed])
+    finally:
+        for place, (document, raw, _) in enumerate(changed):
+            settle_save(binding, call, document, raw, sent.outcome(place))
+    raise_for(call, sent)
+    return result_of(sent)
+
+
+async def _note_gone(binding: Binding, call: Call, sent: Sent, ids: Sequence[Any]) -> None:
+    """Where fewer documents matched than were sent, ask which are there."""
+    applied = [place for place in range(len(ids)) if sent.outcome(place) == "applied"]
+    if sent.matched >= len(applied):
+        return
+    query = encode({"_id": {"$in": [ids[place] for place in applied]}})
+    look = call.sibling("find_many", projection={"_id": 1})
+    found = decode(await look.send("find_many", query)).values()
+    there = {encode(each) for each in found}
+    for place in applied:
+        if encode({"_id": ids[place]}) not in there:
+            sent.fail(
+                [place],
+                None,
+                f"{binding.plan.cls.__name__} with _id={ids[place]!r} is not in the collection",
+            )
+
+
+async def _statement(
+    binding: Binding, operation: Any, skip_hooks: bool, validate: bool
+) -> Statement:
+    """An update or a delete, as the command takes it."""
+    kind = type(operation).__name__
+    query = decode(await scoped(binding, operation._filter, skip_hooks=skip_hooks))
+    more = {
+        "collation": getattr(operation, "_collation", None),
+        "hint": getattr(operation, "_hint", None),
+        "sort": getattr(operation, "_sort", None),
+    }
+    if kind.startswith("Delete"):
+        statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
+        return Statement("delete", encode(statement | _said(more)), operation)
+    if kind == "ReplaceOne":
+        (raw,) = to_stored(binding.plan, [operation._doc], validate=validate)
+        if raw.get("_id", 0) is None:
+            del raw["_id"]
+        change: Any = decode(to_bson(binding.plan, raw))
+    else:
+        final = await final_update(binding, operation._doc, skip_hooks=skip_hooks)
+        change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
+        more["arrayFilters"] = operation._array_filters
+    statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
+    more["upsert"] = operation._upsert or None
+    return Statement("update", encode(statement | _said(more)), operation)
+
+
+def _said(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+_KINDS = ("InsertOne", "UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "DeleteMany")
+
+
+def _kind(cls: type, operation: Any) -> str:
+    """The name of pymongo's class: importing pymongo would take longer than all of mongospec."""
+    kind = type(operation)
+    if kind.__name__ in _KINDS and kind.__module__.startswith("pymongo"):
+        return kind.__name__
+    raise OptionError(
+        f"{cls.__name__}.bulk_write: {operation!r} is none of pymongo's {', '.join(_KINDS)}"
+    )
+
+
+def result_of(sent: Sent) -> BulkResult:
+    """The counts of what was done."""
+    return BulkResult(
+        inserted_count=sent.inserted,
+        matched_count=sent.matched,
+        modified_count=sent.modified,
+        deleted_count=sent.deleted,
+        upserted_ids=sent.upserted,
+    )
+
+
+def raise_for(call: Call, sent: Sent) -> None:
+    """Raise what went wrong, if anything did.
+
+    :raises BulkWriteError: some statements failed, or their fate is not known.
+    """
+    if not sent.failures and not sent.unknown and sent.error is None:
+        return
+    done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
+    outcome: Outcome = "applied"
+    if sent.unknown:
+        outcome = "unknown"
+    elif sent.failures:
+        outcome = "partial" if done else "not_applied"
+    failures = [sent.failures[place] for place in sorted(sent.failures)]
+    shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
+    first = sent.error if isinstance(sent.error, OperationError) else None
+    raise BulkWriteError(
+        f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
+        f"{': ' + shown if shown else ''}",
+        results=result_of(sent),
+        failures=failures,
+        unknown=[sent.statements[place].about for place in sorted(sent.unknown)],
+        outcome=outcome,
+        code=first.code if first else next((each.code for each in failures), None),
+        labels=first.labels if first else frozenset(),
+    ) from sent.error
