@@ -22,16 +22,34 @@ def to_stored(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> l
     refused now.
 
     :raises DocumentValidationError: some do not fit; it names all of them.
+    :raises EncodingError: a dict's key cannot be a field's name.
     """
     for document in documents:
         plan.trim(document)
-    raws = [plan.encode(document) for document in documents]
+    try:
+        raws = [plan.encode(document) for document in documents]
+    except EncodingError as error:
+        raise _named(plan, documents, error) from error
     if validate:
         try:
             plan.convert(plan.prepare(raws, CHECKING))
         except (msgspec.ValidationError, TypeError, ValueError):
             return _checked_one_by_one(plan, raws)
     return raws
+
+
+def _named(plan: Plan[Any], documents: Sequence[Any], error: EncodingError) -> EncodingError:
+    """*error* with the document and the field that it is about."""
+    for document in documents:
+        for place, field in enumerate(plan.fields):
+            try:
+                plan.encode_field(place, getattr(document, field.name))
+            except EncodingError as why:
+                return EncodingError(
+                    f"{plan.cls.__name__}.{field.encode_name} of _id={document._id!r}: {why} "
+                    f"(nothing was written)"
+                )
+    return error
 
 
 def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]:
