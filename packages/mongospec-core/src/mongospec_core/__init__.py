@@ -1,7 +1,14 @@
 """Typed MongoDB documents: msgspec Structs on the mongojet driver."""
 
+from mongospec_core.codec.json import (
+    dec_hook,
+    enc_hook,
+    schema_hook,
+    type_decoders,
+    type_encoders,
+)
 from mongospec_core.codec.values import register_encoder
-from mongospec_core.connection import close, init
+from mongospec_core.connection import close, connect, init
 from mongospec_core.errors import (
     BulkInsertError,
     BulkWriteError,
@@ -60,6 +67,12 @@ __all__ = (
     "WriteFailure",
     "changes",
     "close",
+    "connect",
+    "dec_hook",
+    "enc_hook",
     "init",
     "register_encoder",
+    "schema_hook",
+    "type_decoders",
+    "type_encoders",
 )

@@ -1,18 +1,28 @@
 """Bind document classes to a database, and let them go again."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import mongojet
 
 from mongospec_core.codec.plan import forget_plan, plan_of
 from mongospec_core.codec.values import DECIMAL, PLAIN
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding, bind
+from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.document.hooks import overridden
-from mongospec_core.errors import DefinitionError, ServerUnavailableError
+from mongospec_core.errors import DefinitionError, OptionError, ServerUnavailableError
 from mongospec_core.server.door import Call
-from mongospec_core.server.indexes import declared_indexes, ensure_indexes
+from mongospec_core.server.indexes import (
+    Conflicts,
+    Declared,
+    Mode,
+    declared_indexes,
+    ensure_indexes,
+    merged,
+)
 from mongospec_core.server.target import Target
 
 _EXIT_GRACE = 0.02
@@ -21,31 +31,37 @@ scripts end in SIGABRT."""
 
 
 class Connections:
-    """What is bound at present: classes and their clients."""
+    """What is bound at present: classes, and the clients to close with them."""
 
     def __init__(self) -> None:
-        self._bound: dict[type[DocumentBase], mongojet.Client | None] = {}
+        self._classes: dict[type[DocumentBase], mongojet.Client] = {}
+        self._clients: dict[int, mongojet.Client] = {}
 
     async def init(
         self,
         db: mongojet.Database,
-        document_types: Sequence[type[DocumentBase]],
+        document_types: Iterable[type[DocumentBase]],
         *,
+        indexes: Mode = "create",
+        index_conflicts: Conflicts = "error",
         timeout: float | None = None,
         close_client: bool = True,
     ) -> None:
         """Bind document classes to a database: all of them, or none.
 
-        Compiles every class, says hello to the server, and creates the declared indexes that are
-        missing (one ``listIndexes`` a collection; one ``createIndexes`` where some are missing).
-        It may be called several times, for different classes and databases; a class that is bound
-        already is bound anew.
+        Compiles every class, says hello to the server, and sees to the declared indexes: one
+        ``listIndexes`` a collection, and one ``createIndexes`` where some are missing. It may be
+        called several times, for different classes and databases; a class that is bound already is
+        bound anew.
 
         :param db: a mongojet database.
         :param document_types: the classes; a subclass of one is bound only where it is listed too.
-        :param timeout: seconds that each operation may take; None: no limit.
+        :param indexes: ``"create"`` what is missing, ``"check"`` that nothing is, or ``"skip"``.
+        :param index_conflicts: ``"error"``, or ``"warn"`` and go on without the index.
+        :param timeout: seconds that each operation of these classes may take; None: no limit.
         :param close_client: whether :func:`close` closes the database's client.
         :raises DefinitionError: a class cannot work; nothing is bound.
+        :raises IndexConflictError: the declared indexes cannot be; nothing is bound.
         :raises ServerUnavailableError: the server does not answer; nothing is bound.
 
         .. code-block:: python
@@ -53,41 +69,113 @@ class Connections:
             client = await mongojet.create_client("mongodb://localhost:27017")
             await init(client.get_database("example_db"), document_types=[User])
         """
+        if indexes not in ("create", "check", "skip"):
+            raise OptionError(f'init(indexes={indexes!r}): say "create", "check" or "skip"')
+        if index_conflicts not in ("error", "warn"):
+            raise OptionError(f'init(index_conflicts={index_conflicts!r}): say "error" or "warn"')
         bindings = {cls: _compiled(cls, db, timeout) for cls in document_types}
-        _refuse_shared_collections(bindings)
-        declared = {cls: declared_indexes(cls) for cls in bindings}
+        others = {
+            cls: binding_of(cls)
+            for cls in self._classes
+            if cls not in bindings and is_bound(cls) and _same_database(binding_of(cls).target, db)
+        }
+        _refuse_shared_collections(bindings | others)
+        for cls in bindings:
+            cls._before_bind(self._classes.keys() | bindings.keys())
+        declared = _declared_by_collection(bindings)
         await _hello(db)
-        for cls, binding in bindings.items():
-            call = Call(binding.target, f"{cls.__name__}: indexes", {}, write=True)
-            await ensure_indexes(call, declared[cls])
+        for target, wanted in declared:
+            owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
+            call = Call(target, f"{owners}: indexes", {}, write=True)
+            await ensure_indexes(call, wanted, indexes, index_conflicts)
         for cls, binding in bindings.items():
             bind(cls, binding)
-            self._bound[cls] = binding.target.client if close_client else None
+            self._classes[cls] = binding.target.client
+        if close_client:
+            self._clients[id(db.client)] = db.client
 
     async def close(self) -> None:
         """Unbind every class and close the clients that :func:`init` was given. Idempotent.
+
+        Operations that are on their way get a moment to end.
 
         .. code-block:: python
 
             await close()
         """
-        bound, self._bound = self._bound, {}
-        for cls in bound:
+        classes, self._classes = self._classes, {}
+        clients, self._clients = self._clients, {}
+        for cls in classes:
             bind(cls, None)
-        clients = {id(client): client for client in bound.values() if client is not None}
-        for client in clients.values():
-            await client.close()
-        if clients:
-            await asyncio.sleep(_EXIT_GRACE)
+        await _close_clients(clients.values())
+
+    @asynccontextmanager
+    async def connect(
+        self,
+        uri: str,
+        *,
+        document_types: Iterable[type[DocumentBase]],
+        database: str | None = None,
+        indexes: Mode = "create",
+        index_conflicts: Conflicts = "error",
+        timeout: float | None = None,
+    ) -> AsyncGenerator[mongojet.Database]:
+        """Client, :func:`init` and :func:`close` in one: for apps, workers and scripts.
+
+        On exit, the classes that were bound here are unbound and the client is closed.
+
+        :param uri: ``"mongodb://host:27017/example_db"``.
+        :param database: the database's name; None: the one in the URI.
+        :raises OptionError: neither the URI nor *database* names a database.
+
+        The other parameters are :func:`init`'s.
+
+        .. code-block:: python
+
+            async with connect("mongodb://localhost:27017/app", document_types=[User]) as db:
+                await User(name="Alice", email="alice@example.com").insert()
+        """
+        client = await mongojet.create_client(uri)
+        try:
+            db = _database(client, database)
+            types = list(document_types)
+            await self.init(
+                db,
+                types,
+                indexes=indexes,
+                index_conflicts=index_conflicts,
+                timeout=timeout,
+                close_client=False,
+            )
+            try:
+                yield db
+            finally:
+                for cls in types:
+                    if is_bound(cls) and binding_of(cls).target.client is client:
+                        bind(cls, None)
+                        self._classes.pop(cls, None)
+        finally:
+            await _close_clients([client])
+
+
+def _database(client: mongojet.Client, name: str | None) -> mongojet.Database:
+    try:
+        return client.get_database(name)  # pyright: ignore[reportUnknownMemberType]
+    except ValueError as error:
+        raise OptionError(
+            'connect(): the URI names no database; write "mongodb://host/NAME" or database="NAME"'
+        ) from error
+
+
+async def _close_clients(clients: Iterable[mongojet.Client]) -> None:
+    closed = [client.close() for client in clients]
+    if closed:
+        await asyncio.gather(*closed)
+        await asyncio.sleep(_EXIT_GRACE)
 
 
 def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | None) -> Binding:
-    if not (isinstance(cls, type) and issubclass(cls, DocumentBase)):
-        raise DefinitionError(f"document_types: {cls!r} is not a document class")
-    if cls.__dict__.get("__abstract__"):
-        raise DefinitionError(
-            f"{cls.__name__} is abstract: name its concrete subclasses in document_types"
-        )
+    _refuse_other_types(cls)
     forget_plan(cls)
     plan = plan_of(cls)
     target = Target(
@@ -100,7 +188,16 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
     return Binding(plan, target, overridden(cls, DocumentBase))
 
 
-def _refuse_shared_collections(bindings: dict[type[DocumentBase], Binding]) -> None:
+def _refuse_other_types(cls: Any) -> None:
+    if not (isinstance(cls, type) and issubclass(cls, DocumentBase)):
+        raise DefinitionError(f"document_types: {cls!r} is not a document class")
+    if cls.__dict__.get("__abstract__"):
+        raise DefinitionError(
+            f"{cls.__name__} is abstract: name its concrete subclasses in document_types"
+        )
+
+
+def _refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) -> None:
     """Related classes on one collection would read, and delete, each other's documents."""
     classes = list(bindings)
     for place, one in enumerate(classes):
@@ -112,6 +209,20 @@ def _refuse_shared_collections(bindings: dict[type[DocumentBase], Binding]) -> N
                     f"{bindings[one].target.name!r}: each would see the other's documents; give "
                     f"one of them another __collection_name__"
                 )
+
+
+def _same_database(target: Target, db: mongojet.Database) -> bool:
+    return target.client is db.client and target.database.name == db.name
+
+
+def _declared_by_collection(
+    bindings: Mapping[type[DocumentBase], Binding],
+) -> list[tuple[Target, Sequence[Declared]]]:
+    targets = {binding.target.name: binding.target for binding in bindings.values()}
+    declared: dict[str, list[Declared]] = defaultdict(list)
+    for cls, binding in bindings.items():
+        declared[binding.target.name] += declared_indexes(cls)
+    return [(targets[name], merged(found)) for name, found in declared.items()]
 
 
 async def _hello(db: mongojet.Database) -> None:
@@ -127,3 +238,4 @@ async def _hello(db: mongojet.Database) -> None:
 _default = Connections()
 init = _default.init
 close = _default.close
+connect = _default.connect

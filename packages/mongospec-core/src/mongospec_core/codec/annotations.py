@@ -42,7 +42,8 @@ def fields_of(tp: Any) -> tuple[FieldInfo, ...]:
 def _resolve_by_name(cls: type) -> None:
     """Put types in place of the annotations of *cls* and its bases that are still strings."""
     for base in cls.__mro__:
-        annotations = base.__dict__.get("__annotations__")
+        # Its own ones, as they stand: they are about to be replaced.
+        annotations = base.__dict__.get("__annotations__")  # noqa: RUF063
         if not annotations:
             continue
         module = vars(sys.modules[base.__module__])
@@ -70,7 +71,7 @@ def _evaluated(annotation: Any, scope: dict[str, Any], cls: type, field: str) ->
         # What typing.get_type_hints does as well; the text is the class body's own.
         return eval(text, scope)  # noqa: S307
     except NameError as error:
-        same = len(_named.get(error.name, ()))
+        same = len(_named.get(error.name or "", ()))
         why = f"{same} document classes have that name" if same else "no such name is known"
         raise DefinitionError(
             f"{cls.__name__}.{field}: the annotation {text!r} names {error.name!r}, but {why}; "

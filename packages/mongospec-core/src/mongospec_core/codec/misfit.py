@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 """What is wrong with a document, in words that name its field."""
 
 import datetime as dt

@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 """One class, compiled: how its instances become raw data and raw data its instances.
 
 A plan lists only the fields that need something (see :mod:`.shape`). ``encode`` makes the tree that
@@ -7,9 +10,11 @@ whole batch. Checking a document before it is written is therefore the same thin
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any, get_origin, get_type_hints
 
 import msgspec
+from bson import Decimal128
 from msgspec.structs import FieldInfo, asdict, force_setattr
 
 from mongospec_core.codec import trimming, values
@@ -248,7 +253,7 @@ def _is_default(value: Any, field: FieldInfo) -> bool:
 
 
 def _holds_decimals(annotation: Any) -> bool:
-    return is_open(annotation) or annotation in (values.Decimal, values.Decimal128, dict, list)
+    return is_open(annotation) or annotation in (Decimal, Decimal128, dict, list)
 
 
 def _reachable(tp: Any) -> Iterable[Any]:
@@ -266,6 +271,7 @@ def _reachable(tp: Any) -> Iterable[Any]:
         yield annotation
         todo.extend(parts_of(annotation))
         cls = get_origin(annotation) or annotation
-        if (isinstance(cls, type) and not hasattr(cls, "__bson_decoder__")) or annotation is tp:
-            if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
-                todo.extend(each.type for each in fields_of(annotation))
+        if not isinstance(cls, type) or not issubclass(cls, msgspec.Struct):
+            continue
+        if annotation is tp or not hasattr(cls, "__bson_decoder__"):
+            todo.extend(each.type for each in fields_of(annotation))

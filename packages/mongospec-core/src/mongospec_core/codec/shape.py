@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 """What one annotation asks of the codec, compiled once.
 
 Most annotations ask nothing: bson and msgspec agree on ``str``, ``int``, ``datetime``, ``UUID`` and

@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 """Cut values in objects to what BSON keeps, so that an object equals its stored copy.
 
 BSON dates are milliseconds in UTC. Before a document is written, its datetimes and timedeltas are

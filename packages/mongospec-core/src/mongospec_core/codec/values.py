@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 """One value at a time: any Python value as plain BSON data, whatever its annotation says.
 
 *Raw* data is the tree that a read of the stored document would give back: dicts with string keys,
@@ -211,9 +214,9 @@ def _decimal128(value: Decimal) -> Decimal128:
 
 
 class _Decimals(TypeDecoder):
-    bson_type = Decimal128
+    bson_type = Decimal128  # pyright: ignore
 
-    def transform_bson(self, value: Any) -> Decimal:
+    def transform_bson(self, value: Decimal128) -> Decimal:
         return value.to_decimal()
 
 

@@ -1,7 +1,7 @@
 """The document itself: its id, its binding, its hooks, its plain form. What it can do is above."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, dataclass_transform
 
 import mongojet
@@ -133,6 +133,10 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
     def __pre_find__(cls, filter: dict[str, Any]) -> Any:
         """Called with a copy of a caller's filter before it is sent; return the one to send."""
         return AwaitableDict(filter)
+
+    @classmethod
+    def _before_bind(cls, bound: Collection[type]) -> None:
+        """A seam: called by ``init()`` with all classes that will be bound; raise to refuse."""
 
     # -- a field typed as a document class
 

@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 """Lifecycle hooks: plain functions or coroutines, inherited, combined by ``super()``."""
 
 import inspect
@@ -16,16 +19,15 @@ class Done:
     __slots__ = ()
 
     def __await__(self) -> Generator[Any]:
-        return
-        yield  # makes this a generator; it never waits
+        yield from ()  # a generator that never waits
 
 
 class AwaitableDict(dict[str, Any]):
     """What the default of a hook with a result returns: a dict, also where it is awaited."""
 
     def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+        yield from ()  # a generator that never waits
         return self
-        yield  # makes this a generator; it never waits
 
 
 DONE = Done()

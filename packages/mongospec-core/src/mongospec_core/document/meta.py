@@ -73,7 +73,7 @@ def _refuse_dunders(name: str, namespace: Namespace) -> None:
             )
 
 
-def _refuse_stored_names(cls: type[msgspec.Struct]) -> None:
+def _refuse_stored_names(cls: Any) -> None:
     for field, stored in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
         if "." in stored or "\0" in stored or stored.startswith("$"):
             raise DefinitionError(
@@ -136,11 +136,11 @@ def _give_mixin_fields(bases: tuple[type, ...], namespace: Namespace) -> None:
 
 
 def _refuse_instance(name: str) -> Callable[[Any], None]:
-    def __post_init__(self: Any) -> None:
+    def refuse(self: Any) -> None:
         if "__mixin_fields__" in type(self).__dict__:
             raise DefinitionError(
                 f"{name} is a mixin and has no documents of its own; "
                 f"subclass it: class My{name}({name}, Document): ..."
             )
 
-    return __post_init__
+    return refuse

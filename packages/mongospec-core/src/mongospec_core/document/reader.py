@@ -1,3 +1,6 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 """From raw documents to what a read gives: a whole batch at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
@@ -127,7 +130,7 @@ class Reader[T]:
     ) -> Any:
         if self.on_invalid == "raise":
             failures.append(failure)
-        elif self.on_invalid != "skip":
+        elif not isinstance(self.on_invalid, str):
             replaced = self.on_invalid(failure, raw)
             return _LEFT_OUT if replaced is None else replaced
         return _LEFT_OUT

@@ -5,11 +5,11 @@ from typing import Any, Unpack, cast, overload
 
 import msgspec
 
-from mongospec_core.codec.shape import CHECKING
+from mongospec_core.codec.shape import CHECKING, plain
 from mongospec_core.codec.values import decode, encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
-from mongospec_core.document.reader import PlainReader, plain
+from mongospec_core.document.reader import PlainReader
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, scoped
 from mongospec_core.operations.options import (
@@ -123,7 +123,7 @@ class _Aggregate:
             for name, value in self.call.options.items()
             if name not in ("batch_size", "comment")
         }
-        command = {
+        command: dict[str, Any] = {
             "aggregate": self.binding.target.name,
             "pipeline": [decode(stage) for stage in self._stages],
             "cursor": {},

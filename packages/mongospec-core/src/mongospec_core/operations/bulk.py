@@ -63,9 +63,8 @@ class BulkOperations(DocumentBase, abstract=True):
                 await run_pre_save(document)
         validate = validates(cls, validate_on_write)
         with Ids(list(inserts.values())) as ids:
-            raws = dict(
-                zip(inserts, to_stored(binding.plan, list(inserts.values()), validate=validate))
-            )
+            stored = to_stored(binding.plan, ids.documents, validate=validate)
+            raws = dict(zip(inserts, stored, strict=True))
             statements = [
                 Statement("insert", to_bson(binding.plan, raws[place]), operation)
                 if place in inserts
@@ -210,7 +209,7 @@ _KINDS = ("InsertOne", "UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "De
 
 def _kind(cls: type, operation: Any) -> str:
     """The name of pymongo's class: importing pymongo would take longer than all of mongospec."""
-    kind = type(operation)
+    kind: type = type(operation)
     if kind.__name__ in _KINDS and kind.__module__.startswith("pymongo"):
         return kind.__name__
     raise OptionError(

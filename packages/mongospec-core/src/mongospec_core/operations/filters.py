@@ -20,15 +20,14 @@ type Filter = Mapping[str, Any]
 
 async def scoped(binding: Binding, filter: Filter | None, *, skip_hooks: bool) -> bytes:
     """The caller's filter after the class's ``__pre_find__``, ready to be sent."""
-    if filter is None:
-        filter = {}
-    elif not isinstance(filter, Mapping):
+    query: Filter = {} if filter is None else filter
+    if not isinstance(query, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError(
-            f"a filter is a dict, not {filter!r}; to look a document up by its id use find_by_id"
+            f"a filter is a dict, not {query!r}; to look a document up by its id use find_by_id"
         )
     if not skip_hooks and "__pre_find__" in binding.hooks:
-        filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))
-    return encode(filter)
+        query = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(query))
+    return encode(query)
 
 
 def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Insert documents."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 import mongojet
 from bson import ObjectId
@@ -17,6 +17,7 @@ from mongospec_core.errors import (
     BulkInsertError,
     DuplicateKeyError,
     MissingIdError,
+    MongospecError,
     OperationError,
     OperationTimeoutError,
     OptionError,
@@ -87,9 +88,9 @@ class InsertOperations(DocumentBase, abstract=True):
             await User.insert_one(User(name="Bob", email="bob@example.com"))
         """
         refuse_others(cls, [document])
-        return await InsertOperations.insert(
-            document, validate_on_write=validate_on_write, **options
-        )
+        # By the class: a field may be called insert.
+        await InsertOperations.insert(document, validate_on_write=validate_on_write, **options)
+        return document
 
     @classmethod
     async def insert_many(
@@ -176,11 +177,11 @@ class InsertOperations(DocumentBase, abstract=True):
             ids.sent = True
             try:
                 reply = await call.reply("update_one", query, update)
-            except DuplicateKeyError as error:
+            except DuplicateKeyError:
                 ids.take_back()
                 if await _exists(cls, query, options):
                     return None
-                raise error
+                raise
             except BaseException as error:
                 settle_insert(binding, call, ids, document, raw, outcome_of(error))
                 raise
@@ -191,7 +192,7 @@ class InsertOperations(DocumentBase, abstract=True):
         return document
 
 
-async def _exists(cls: type[InsertOperations], query: bytes, options: Mapping[str, Any]) -> bool:
+async def _exists(cls: type[DocumentBase], query: bytes, options: Mapping[str, Any]) -> bool:
     """Whether a lost race means "exists": the winner may match the filter, or not."""
     kept = {name: options[name] for name in ("session", "timeout") if name in options}
     _, call = begin(cls, "insert_if_not_exists", "find_one", kept, "read", projection={"_id": 1})
@@ -202,7 +203,8 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
     """The server stores a filter's equality fields; they must be what the document says."""
     for field, value in wanted.items():
         if field.startswith("$") or (
-            isinstance(value, dict) and any(key.startswith("$") for key in value)
+            isinstance(value, dict)
+            and any(key.startswith("$") for key in cast("dict[str, Any]", value))
         ):
             continue
         if field not in raw:
@@ -306,7 +308,7 @@ class _InsertMany:
         for start, end in self._batches():
             try:
                 await self.call.send("insert_many", list(self.encoded[start:end]))
-            except Exception as error:
+            except MongospecError as error:
                 self.first = self.first or error
                 if not self._note(error, start, end):
                     break
@@ -334,11 +336,11 @@ class _InsertMany:
         """Note what an error says of its batch; whether the next batch may be sent."""
         cause = error.__cause__
         named = write_errors(str(cause)) if isinstance(cause, mongojet.PyMongoError) else []
-        for index, code, message in named:
+        for index, number, message in named:
             place = start + index
             _, pattern, value = duplicate_key(message, None, self.raws[place])
             self.failures[place] = WriteFailure(
-                place, code, message, self.documents[place], pattern, value
+                place, number, message, self.documents[place], pattern, value
             )
         if named:
             if self.ordered:
@@ -383,7 +385,7 @@ class _InsertMany:
             return error  # nothing was sent, or nothing was taken: the error says it all
         failures = [self.failures[place] for place in sorted(self.failures)]
         unknown = [self.documents[place] for place in sorted(self.unknown)]
-        kind = _TimedOut if isinstance(error, OperationTimeoutError) else BulkInsertError
+        kind = _TimedOutInsertError if isinstance(error, OperationTimeoutError) else BulkInsertError
         shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
         outcome: Outcome = "applied"
         if unknown:
@@ -402,5 +404,5 @@ class _InsertMany:
         )
 
 
-class _TimedOut(BulkInsertError, OperationTimeoutError):
+class _TimedOutInsertError(BulkInsertError, OperationTimeoutError):
     """Both: what is known of every document, and that time was up."""

@@ -27,7 +27,7 @@ class Reading:
     __slots__ = ("on_invalid", "projection")
 
     def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
-        if not (on_invalid in ("raise", "skip") or callable(on_invalid)):
+        if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
             raise OptionError(f'on_invalid={on_invalid!r}: say "raise", "skip" or a function')
         self.projection = projection
         self.on_invalid = on_invalid

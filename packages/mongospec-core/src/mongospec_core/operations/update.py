@@ -1,7 +1,7 @@
 """Change documents by update operators."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.values import encode
@@ -121,8 +121,11 @@ class UpdateOperations(DocumentBase, abstract=True):
                 {"state": "waiting"}, {"$set": {"state": "running"}}, sort="created_at"
             )
         """
-        return await cls._find_one_and_update(
-            filter, update, return_updated, Reading(), skip_hooks, options
+        return cast(
+            "Self | None",
+            await cls._find_one_and_update(
+                filter, update, return_updated, Reading(), skip_hooks, options
+            ),
         )
 
     @classmethod
@@ -146,8 +149,11 @@ class UpdateOperations(DocumentBase, abstract=True):
 
             old = await User.find_one_and_replace({"email": "a@x"}, new, return_updated=False)
         """
-        return await cls._find_one_and_replace(
-            filter, replacement, return_updated, Reading(), skip_hooks, options
+        return cast(
+            "Self | None",
+            await cls._find_one_and_replace(
+                filter, replacement, return_updated, Reading(), skip_hooks, options
+            ),
         )
 
     @classmethod
@@ -164,7 +170,9 @@ class UpdateOperations(DocumentBase, abstract=True):
 
             job = await Job.find_one_and_delete({"state": "done"}, sort="finished_at")
         """
-        return await cls._find_one_and_delete(filter, Reading(), skip_hooks, options)
+        return cast(
+            "Self | None", await cls._find_one_and_delete(filter, Reading(), skip_hooks, options)
+        )
 
     # -- the bodies; packages built on core pass another Reading
 
@@ -267,9 +275,9 @@ async def final_update(
                 f"not {change!r}; to put a whole document in place use find_one_and_replace"
             )
         return encode(change)
-    if not isinstance(update, Sequence) or isinstance(update, str) or not update:
-        raise OptionError(f"{cls.__name__}: an update is a dict of operators or a list of stages")
     stages = [dict(stage) for stage in update]
+    if not stages:
+        raise OptionError(f"{cls.__name__}: an empty pipeline updates nothing")
     if hooked:
         added = await run_dict_hook(cls, "__pre_update__", {})
         if unknown := added.keys() - {"$set"}:

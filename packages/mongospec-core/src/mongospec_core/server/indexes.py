@@ -1,48 +1,85 @@
 """Indexes: what was declared, what is there, and the one command for what is missing."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, cast
 
-from mongospec_core.errors import DefinitionError, OperationError
+from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError
 from mongospec_core.server.door import Call
 
+type Mode = Literal["create", "check", "skip"]
+type Conflicts = Literal["error", "warn"]
+
 _NO_COLLECTION = 26
-_UNSAID = frozenset({"key", "v", "background", "ns"})
-"""What says nothing of what an index does."""
+_MEANINGFUL = (
+    "unique",
+    "sparse",
+    "hidden",
+    "expireAfterSeconds",
+    "partialFilterExpression",
+    "collation",
+    "wildcardProjection",
+)
+"""Options that change what an index does; the server adds others to what it lists."""
 
 
-def declared_indexes(cls: type) -> list[dict[str, Any]]:
-    """The index documents that a class and its bases declare, as ``createIndexes`` takes them.
+class Declared(NamedTuple):
+    """One index as ``createIndexes`` takes it, and the class that declares it."""
+
+    owner: str
+    document: dict[str, Any]
+
+
+def declared_indexes(cls: type) -> list[Declared]:
+    """The indexes that a class and its bases declare.
 
     A declaration is mongojet's or pymongo's ``IndexModel`` (its options as keywords or as
-    ``options={...}``) or a plain dict with ``"key"`` (or ``"keys"``).
+    ``options={...}``) or a plain dict with ``"key"`` (or ``"keys"``). A class's own word on a name
+    replaces its base's.
 
     :raises DefinitionError: it is something else.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Declared] = {}
     for base in reversed(cls.__mro__):
         for declaration in base.__dict__.get("__indexes__", ()):
             index = _index_document(cls, declaration)
-            found[index["name"]] = index  # a class's own word replaces its base's
+            found[index["name"]] = Declared(cls.__name__, index)
+    return list(found.values())
+
+
+def merged(declared: Iterable[Declared]) -> list[Declared]:
+    """The indexes of classes that share a collection, each once.
+
+    :raises DefinitionError: two classes declare one name differently.
+    """
+    found: dict[str, Declared] = {}
+    for each in declared:
+        other = found.setdefault(each.document["name"], each)
+        if other.document != each.document:
+            raise DefinitionError(
+                f"{other.owner} and {each.owner} share a collection and declare the index "
+                f"{each.document['name']!r} differently: {other.document} and {each.document}; "
+                f"give one of them another name"
+            )
     return list(found.values())
 
 
 def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
-    document = getattr(declaration, "document", declaration)
+    document: Any = getattr(declaration, "document", declaration)
     if not isinstance(document, Mapping):
         raise DefinitionError(
             f"{cls.__name__}.__indexes__: {declaration!r} is no index; write "
             f'IndexModel("email", unique=True) or {{"key": {{"email": 1}}, "unique": True}}'
         )
-    index = {**document}
-    options = index.pop("options", None)
-    keys = index.pop("keys", None) or index.pop("key", None)
+    index: dict[str, Any] = dict(cast("Mapping[str, Any]", document))
+    options: dict[str, Any] = (
+        index.pop("options", None) or {}
+    )  # IndexModel(keys, options={...}) keeps them apart
+    keys: Any = index.pop("keys", None) or index.pop("key", None)
     if not keys:
         raise DefinitionError(f"{cls.__name__}.__indexes__: {declaration!r} has no keys")
     key = _key_document(keys)
-    if options:
-        index |= options  # mongojet's IndexModel(keys, options={...}) keeps them apart
-    index = {name: value for name, value in index.items() if value is not None}
+    index = {name: value for name, value in (index | options).items() if value is not None}
     name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())
     return {"key": key, "name": name, **index}
 
@@ -51,11 +88,44 @@ def _key_document(keys: Any) -> dict[str, Any]:
     if isinstance(keys, str):
         return {keys: 1}
     if isinstance(keys, Mapping):
-        return dict(keys)
-    return dict((each, 1) if isinstance(each, str) else each for each in keys)
+        return dict(cast("Mapping[str, Any]", keys))
+    pairs = cast("Sequence[str | tuple[str, Any]]", keys)
+    return dict((each, 1) if isinstance(each, str) else each for each in pairs)
 
 
-async def existing_indexes(call: Call) -> list[dict[str, Any]]:
+async def ensure_indexes(
+    call: Call, declared: Sequence[Declared], mode: Mode, conflicts: Conflicts
+) -> None:
+    """See to the indexes of one collection.
+
+    Sends ``listIndexes``, and with *mode* "create" one ``createIndexes`` where some are missing;
+    nothing missing, nothing that creates. "check" only looks, "skip" sends nothing.
+
+    :raises IndexConflictError: what is declared cannot be; with *conflicts* "warn", a warning.
+    """
+    if mode == "skip" or not declared:
+        return
+    existing = await _existing(call)
+    wanted = [each for each in declared if not any(_alike(each.document, it) for it in existing)]
+    by_name = {each["name"]: each for each in existing}
+    clashing = [each for each in wanted if each.document["name"] in by_name]
+    problems = [
+        f"{each.owner} declares the index {_described(each.document)}, but {call.target.name!r} has "
+        f"{_described(by_name[each.document['name']])} under that name"
+        for each in clashing
+    ]
+    missing = [each for each in wanted if each not in clashing]
+    if mode == "check":
+        problems += [
+            f"{each.owner} declares the index {_described(each.document)}, which is missing"
+            for each in missing
+        ]
+    _report(problems, conflicts)
+    if missing and mode == "create":
+        await _create(call, missing, existing, conflicts)
+
+
+async def _existing(call: Call) -> list[dict[str, Any]]:
     """What ``listIndexes`` says; nothing where the collection is not there yet."""
     try:
         reply = await call.command({"listIndexes": call.target.name, "cursor": {}})
@@ -66,27 +136,98 @@ async def existing_indexes(call: Call) -> list[dict[str, Any]]:
     return list(reply["cursor"]["firstBatch"])
 
 
-def missing(
-    declared: Sequence[Mapping[str, Any]], existing: Sequence[Mapping[str, Any]]
-) -> list[Mapping[str, Any]]:
-    """The declared indexes that are not there."""
-    there = [_comparable(each) for each in existing]
-    return [each for each in declared if _comparable(each) not in there]
+def _alike(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
+    """Whether an index that is there does what the declared one would; its name may differ."""
+    if _keys(declared) != _keys(existing):
+        return False
+    for option in {*_MEANINGFUL, *declared} - {"key", "name", "background", "v"}:
+        said, there = declared.get(option), existing.get(option)
+        if option == "collation" and said and there:
+            there = {name: there.get(name) for name in said}  # the server lists defaults too
+        if option == "weights" and said and there:
+            there = {name: there.get(name) for name in said}
+        if (said or None) != (there or None):
+            return False
+    return True
 
 
-def _comparable(index: Mapping[str, Any]) -> tuple[Any, ...]:
-    options = {
-        name: value
-        for name, value in index.items()
-        if name not in _UNSAID and value is not False  # unique: False is the same as no word of it
+def _keys(index: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The key in order; a text index lists its fields as weights."""
+    key: Mapping[str, Any] = index["key"]
+    if "_fts" in key:
+        texts = [(field, "text") for field in sorted(index.get("weights", {}))]
+        return [each for each in key.items() if each[0] not in ("_fts", "_ftsx")] + texts
+    texts = sorted(each for each in key.items() if each[1] == "text")
+    return [each for each in key.items() if each[1] != "text"] + texts
+
+
+async def _create(
+    call: Call,
+    missing: Sequence[Declared],
+    existing: Sequence[Mapping[str, Any]],
+    conflicts: Conflicts,
+) -> None:
+    command = {
+        "createIndexes": call.target.name,
+        "indexes": [each.document for each in missing],
     }
-    return list(index["key"].items()), options
+    try:
+        await call.command(command)
+    except OperationError as error:
+        problem = _problem(call, error, missing, existing)
+        if problem is None:
+            raise
+        _report([problem], conflicts, error)
 
 
-async def ensure_indexes(call: Call, declared: Sequence[Mapping[str, Any]]) -> None:
-    """Create what is missing, by one command; nothing missing, no command that creates."""
-    if not declared:
+def _problem(
+    call: Call,
+    error: OperationError,
+    missing: Sequence[Declared],
+    existing: Sequence[Mapping[str, Any]],
+) -> str | None:
+    """What a server's refusal to create means, in the classes' terms; None: something else."""
+    named = [each for each in missing if each.document["name"] in str(error)] or missing
+    who = " and ".join(dict.fromkeys(each.owner for each in named))
+    what = ", ".join(_described(each.document) for each in named)
+    collection = repr(call.target.name)
+    match error.code:
+        case 85 | 86:
+            keys = [_keys(each.document) for each in named]
+            there = ", ".join(_described(each) for each in existing if _keys(each) in keys)
+            return f"{who} declares {what}, but {collection} has {there or 'another like it'}"
+        case 11000:
+            value = getattr(error, "key_value", None) or str(error)
+            return f"{who} declares {what} unique, but {collection} has duplicates: {value}"
+        case 13:
+            return (
+                f"this user may not create {what} of {who} on {collection}; create them by another "
+                f'user, or call init with indexes="skip"'
+            )
+        case 67 | 197:
+            return f"the server cannot have {what} of {who} on {collection}: {error}"
+        case _:
+            return None
+
+
+def _described(index: Mapping[str, Any]) -> str:
+    shown = {name: value for name, value in index.items() if name not in ("v", "name", "key")}
+    return f"{index['name']!r} {dict(index['key'])}{' ' + str(shown) if shown else ''}"
+
+
+def _report(
+    problems: Sequence[str], conflicts: Conflicts, error: OperationError | None = None
+) -> None:
+    if not problems:
         return
-    wanted = missing(declared, await existing_indexes(call))
-    if wanted:
-        await call.command({"createIndexes": call.target.name, "indexes": list(wanted)})
+    text = "; ".join(problems)
+    if conflicts == "warn":
+        warnings.warn(text, UserWarning, stacklevel=2)
+        return
+    raise IndexConflictError(
+        text,
+        outcome="not_applied",
+        code=error.code if error else None,
+        labels=error.labels if error else frozenset(),
+        details=error.details if error else None,
+    ) from error

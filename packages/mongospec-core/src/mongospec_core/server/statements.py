@@ -59,7 +59,10 @@ class Sent:
         """Note what a command's reply says of its statements."""
         errors: Sequence[Mapping[str, Any]] = reply.get("writeErrors", ())
         for error in errors:
-            key = {"key_pattern": error.get("keyPattern"), "key_value": error.get("keyValue")}
+            key: dict[str, Any] = {
+                "key_pattern": error.get("keyPattern"),
+                "key_value": error.get("keyValue"),
+            }
             place = places[error["index"]]
             self.fail([place], error["code"], error.get("errmsg", ""), **key)
         if errors and ordered:
