@@ -1,3 +1,5 @@
 """Finds the document classes of an application's packages."""
 
-__all__: list[str] = []
+from mongospec_discovery.collecting import collect_document_types
+
+__all__ = ("collect_document_types",)
