@@ -75,7 +75,7 @@ def mongo_proxy(mongo_server: MongoServer, request: pytest.FixtureRequest) -> It
 
 @pytest.fixture
 def max_queries(mongo_proxy: FaultProxy) -> Callable[[int], QueryLimit]:
-    """Limit the queries of a block, which fails if it sends more: ``with max_queries(3): ...``."""
+    """The limit on queries as a context manager, made with their number; see FaultProxy."""
     return mongo_proxy.max_queries
 
 
