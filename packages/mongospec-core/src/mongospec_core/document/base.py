@@ -161,24 +161,30 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
         return hash(self._id)
 
     def __copy__(self) -> Self:
-        return _copied(self, lambda value: value)
+        return _copied(self)
 
     def __replace__(self, /, **changes: Any) -> Self:
-        return _copied(self, lambda value: value, **changes)
+        twin = msgspec.structs.replace(self, **changes)
+        set_stored_form(twin, stored_form(self))
+        return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return _copied(self, lambda value: copy.deepcopy(value, memo))
+        twin = _copied(self)
+        memo[id(self)] = twin  # before its fields: they may lead back to it
+        for name in self.__struct_fields__:
+            force_setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
+        return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         return _rebuilt, (type(self), fields, stored_form(self))
 
 
-def _copied[D: DocumentBase](document: D, each: Callable[[Any], Any], **changes: Any) -> D:
-    twin = msgspec.structs.replace(document, **changes)
-    for name in document.__struct_fields__:
-        if name not in changes:
-            force_setattr(twin, name, each(getattr(document, name)))
+_shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - not in the stubs
+
+
+def _copied[D: DocumentBase](document: D) -> D:
+    twin: D = _shallow(document)
     set_stored_form(twin, stored_form(document))
     return twin
 

@@ -52,7 +52,10 @@ class DocumentMeta(msgspec.StructMeta):
         namespace["__abstract__"] = abstract or mixin
         if validate_on_write is not None:
             namespace["__validate_on_write__"] = validate_on_write
-        cls = super().__new__(mcls, name, bases, namespace, **config)
+        try:
+            cls = super().__new__(mcls, name, bases, namespace, **config)
+        except ValueError as error:  # a stored name with NUL, a tag that is a field's name, ...
+            raise DefinitionError(f"{name}: {error}") from error
         _refuse_stored_names(cls)
         if "[" not in name:  # not a generated class
             remember(cls)
