@@ -36,8 +36,15 @@ prices = st.builds(
 keys = st.text(st.characters(codec="utf-8", exclude_characters="\0$."), min_size=1, max_size=5)
 leaves = st.builds(Leaf, day=st.dates(), length=lengths, price=st.none() | prices)
 anything = st.recursive(
-    st.none() | st.booleans() | numbers | reals | st.text(max_size=5) | st.binary(max_size=5)
-    | st.uuids() | prices | moments,
+    st.none()
+    | st.booleans()
+    | numbers
+    | reals
+    | st.text(max_size=5)
+    | st.binary(max_size=5)
+    | st.uuids()
+    | prices
+    | moments,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=3),
     max_leaves=6,
 )
@@ -72,7 +79,8 @@ documents = st.builds(
         hue=st.sampled_from(Colour),
     ),
     size=st.none() | st.builds(Size, numbers, st.dates()),
-    note=st.none() | st.fixed_dictionaries({"text": st.text(max_size=3), "took": lengths}).map(
+    note=st.none()
+    | st.fixed_dictionaries({"text": st.text(max_size=3), "took": lengths}).map(
         lambda each: Note(**each)
     ),
     by_number=st.dictionaries(numbers, st.text(max_size=3), max_size=2),
@@ -86,7 +94,7 @@ PLAN: Any = plan_of(Everything)
 
 def read(data: bytes) -> Everything:
     (document,) = Reader(PLAN, DECIMAL).decode([decode(data)])
-    return document  # type: ignore[no-any-return]
+    return document
 
 
 @given(documents)

@@ -1,6 +1,7 @@
 """Documents that do not fit: refused at the write, and named at the read."""
 
 import datetime as dt
+import pickle
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -99,7 +100,10 @@ async def test_a_read_names_the_field_that_does_not_fit(
 
 async def fill(bad: set[int], count: int = 10) -> None:
     await Person.get_collection().insert_many(
-        [{"_id": ObjectId(f"{n:024}"), "name": n if n in bad else "a", "age": n} for n in range(count)]
+        [
+            {"_id": ObjectId(f"{n:024}"), "name": n if n in bad else "a", "age": n}
+            for n in range(count)
+        ]
     )
 
 
@@ -203,7 +207,10 @@ async def test_a_write_that_would_not_fit_three_structs_deep_is_refused(bind: Bi
         ({"short": "long"}, "short"),
         ({"price": 1.5}, "price"),
         ({"price": "1.5"}, "price"),
-        ({"top": {"middles": {"a": {"bottoms": [{"number": "1"}]}}}}, "top.middles[...].bottoms[0].number"),
+        (
+            {"top": {"middles": {"a": {"bottoms": [{"number": "1"}]}}}},
+            "top.middles[...].bottoms[0].number",
+        ),
     ],
 )
 async def test_every_write_of_a_document_checks_it(
@@ -356,8 +363,6 @@ async def test_a_struct_inside_any_is_written_as_a_document(bind: Bind) -> None:
 
 
 def test_an_error_can_be_pickled_and_says_the_same() -> None:
-    import pickle
-
     error = DocumentValidationError(Deep, [InvalidDocument(1, "a", "b")], "advice")
     twin = pickle.loads(pickle.dumps(error))
     assert (str(twin), twin.failures) == (str(error), error.failures)
