@@ -93,7 +93,7 @@ PLAN: Any = plan_of(Everything)
 
 
 def read(data: bytes) -> Everything:
-    (document,) = Reader(PLAN, DECIMAL).decode([decode(data)])
+    (document,) = Reader(PLAN, DECIMAL).decode([data])
     return document
 
 

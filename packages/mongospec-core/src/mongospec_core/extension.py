@@ -11,6 +11,7 @@
 - the stored form: what a document knows of its copy in the database.
 """
 
+from mongospec_core.codec.misfit import misfit
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.shape import CHECKING, Decoder, bare, parts_of
 from mongospec_core.codec.values import encode, register_builtin, to_raw
@@ -32,6 +33,7 @@ from mongospec_core.document.writer import to_bson, to_stored
 from mongospec_core.operations.bulk import raise_for, result_of, save_changes
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
+from mongospec_core.operations.insert import Ids, InsertMany, settle_insert, validates
 from mongospec_core.operations.options import (
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
@@ -45,7 +47,12 @@ from mongospec_core.operations.options import (
     begin,
 )
 from mongospec_core.operations.reading import Projection, Reading
-from mongospec_core.operations.save import refuse_without_id, settle_save, update_for
+from mongospec_core.operations.save import (
+    refuse_without_id,
+    save_document,
+    settle_save,
+    update_for,
+)
 from mongospec_core.operations.update import Update, final_update
 from mongospec_core.server.door import Call, outcome_of
 from mongospec_core.server.statements import Sent, Statement, send_statements
@@ -67,6 +74,8 @@ __all__ = (
     "FindOneAndUpdateOptions",
     "FindOneOptions",
     "FindOptions",
+    "Ids",
+    "InsertMany",
     "InsertOptions",
     "OnInvalid",
     "Options",
@@ -92,6 +101,7 @@ __all__ = (
     "forget_plan",
     "is_bound",
     "is_new",
+    "misfit",
     "outcome_of",
     "parts_of",
     "plan_of",
@@ -104,13 +114,16 @@ __all__ = (
     "run_dict_hook",
     "run_pre_save",
     "save_changes",
+    "save_document",
     "scoped",
     "send_statements",
     "set_stored_form",
+    "settle_insert",
     "settle_save",
     "stored_form",
     "to_bson",
     "to_raw",
     "to_stored",
     "update_for",
+    "validates",
 )

@@ -27,6 +27,7 @@ BUILTIN_TYPES = (
 """Types that BSON has (or that our decoders make): msgspec must not read them from strings."""
 
 _AT = re.compile(r"^(?P<reason>.*?) - at `(?P<key>key` in `)?\$(?P<path>[^`]*)`$", re.DOTALL)
+_TOLD = re.compile(r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$")
 _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`$")
 
 
@@ -37,11 +38,22 @@ def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     path, reason = (at["path"].removeprefix("."), at["reason"]) if at else ("", text)
     if at and at["key"]:
         reason = f"a key: {reason}"
+    told = _TOLD.match(reason)
+    if told:
+        return path, told["reason"]
     missing = _MISSING.match(reason)
     if missing:
         field = missing["field"]
         return (f"{path}.{field}" if path else field), "missing, and it has no default"
     return path, reason
+
+
+def misfit(reason: str) -> object:
+    """What a decoder gives where it knows better than msgspec what is wrong with a value.
+
+    msgspec refuses it and says where it stands; :func:`explain` says *reason*.
+    """
+    return type(reason, (), {})()
 
 
 def unencodable(raw: Mapping[str, Any], path: str = "") -> tuple[str, str] | None:

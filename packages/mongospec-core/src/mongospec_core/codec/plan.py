@@ -64,6 +64,12 @@ class Plan[T]:
         self._named_encoders = tuple(
             (field.name, shape.encode) for field, shape in pairs if shape.encode is not None
         )
+        self.fresh_defaults: tuple[tuple[int, str], ...] = tuple(
+            (place, field.encode_name)
+            for place, field in enumerate(self.fields)
+            if field.default_factory not in (msgspec.NODEFAULT, list, dict, set)
+        )
+        """Fields whose default is made anew by a function of the user's, by place and name."""
         self._simple = not (
             self._tag
             or self._array_like
@@ -159,6 +165,15 @@ class Plan[T]:
             str_keys=True,
             dec_hook=self.dec_hook,
         )
+
+    def default_of(self, place: int) -> Any:
+        """What a field's default is as raw data; ``UNSET`` where it has none that stays the same."""
+        field = self.fields[place]
+        if field.default is not msgspec.NODEFAULT:
+            return self.encode_field(place, field.default)
+        if field.default_factory in (list, dict, set):
+            return self.encode_field(place, field.default_factory())
+        return msgspec.UNSET
 
     def encode_field(self, place: int, value: Any) -> Any:
         """One field's value as raw data."""

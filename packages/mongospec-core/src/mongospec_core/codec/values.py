@@ -214,7 +214,7 @@ def _decimal128(value: Decimal) -> Decimal128:
 
 
 class _Decimals(TypeDecoder):
-    bson_type = Decimal128  # pyright: ignore
+    bson_type = Decimal128  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
 
     def transform_bson(self, value: Decimal128) -> Decimal:
         return value.to_decimal()

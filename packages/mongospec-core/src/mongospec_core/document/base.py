@@ -114,7 +114,7 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
         """
         plan = plan_of(cls)
         raw = cast("dict[str, Any]", values.to_raw(data))
-        (document,) = Reader(plan, values.DECIMAL).decode([raw])
+        (document,) = Reader(plan, values.DECIMAL).decode([values.encode(raw)])
         set_stored_form(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 
@@ -137,6 +137,13 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
     @classmethod
     def _before_bind(cls, bound: Collection[type]) -> None:
         """A seam: called by ``init()`` with all classes that will be bound; raise to refuse."""
+
+    @classmethod
+    def _before_write(cls, documents: Sequence[Self]) -> None:
+        """The seam for packages that judge documents before they are written.
+
+        Called by every write of whole documents: after the hooks, before ids are handed out.
+        """
 
     # -- a field typed as a document class
 

@@ -7,21 +7,21 @@ Every document carries one slot that is no field of it:
 
 - *new* (None, and what an unset slot means): it was never stored, as far as we know;
 - *stored* (:data:`STORED`): it is in the database, its content there is not known;
-- *known* (a tuple): the raw values of its fields as they are in the database, in field order.
+- *known* (bytes): the BSON of the stored document, as it was read or sent.
 
-``save()`` sends the difference between *known* and what the document holds now, so a snapshot must
-be out of reach of changes in place. It is: a read gives instances no list or dict of the raw data,
-and the raw data of a write is a fresh tree.
+``save()`` sends the difference between *known* and what the document holds now. Bytes are there
+anyway when a document is read or written, no change in place can reach them, the garbage collector
+need not look at them, and only a ``save()`` decodes them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from math import isnan
 from typing import Any, Final
 
-import bson
 import msgspec
 
 from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.values import decode, encode
 
 
 class Host:
@@ -42,19 +42,29 @@ class _Stored:
 
 STORED: Final = _Stored()
 
-type StoredForm = tuple[Any, ...] | _Stored | None
+type StoredForm = bytes | _Stored | None
 
 _slot = Host.__dict__["_stored_form"]  # by the descriptor: no field's name can stand in the way
 _write = _slot.__set__
 
 
-class _Absent:
-    """A field that the stored document did not have; ``value`` is what the instance had then."""
+class Known(bytes):
+    """The BSON of a stored document that lacks some of the class's fields.
 
-    __slots__ = ("value",)
+    ``gaps`` has what the instance was given for them when it was read, by their stored names:
+    fields with a default that is made anew each time count as unchanged while they keep it.
+    """
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    gaps: Mapping[str, Any]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _known, (bytes(self), self.gaps)
+
+
+def _known(data: bytes, gaps: Mapping[str, Any]) -> Known:
+    known = Known(data)
+    known.gaps = gaps
+    return known
 
 
 def stored_form(document: Any) -> StoredForm:
@@ -75,49 +85,49 @@ def is_new(document: Any) -> bool:
     return stored_form(document) is None
 
 
-def remember_read[T](
-    plan: Plan[T], documents: Sequence[T], raws: Sequence[Mapping[str, Any]]
+def remember_read(
+    plan: Plan[Any],
+    documents: Iterable[Any],
+    parts: Iterable[bytes],
+    raws: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Note the raw documents that a batch was read from."""
-    names = plan.encode_names
-    for document, raw in zip(documents, raws, strict=True):
-        try:
-            _write(document, tuple([raw[name] for name in names]))
-        except KeyError:
-            _write(document, _with_gaps(plan, document, raw))
+    """Note the BSON that a batch was read from."""
+    for document, part in zip(documents, parts, strict=True):
+        _write(document, part)
+    for place, name in plan.fresh_defaults:
+        for document, part, raw in zip(documents, parts, raws, strict=True):
+            if name not in raw:
+                field = plan.fields[place]
+                gap = plan.encode_field(place, getattr(document, field.name))
+                before = stored_form(document)
+                gaps = before.gaps if isinstance(before, Known) else {}
+                _write(document, _known(part, {**gaps, name: gap}))
 
 
-def _with_gaps(plan: Plan[Any], document: Any, raw: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Fields that the stored document lacks count as unchanged while they keep their default."""
-    return tuple(
-        raw[field.encode_name]
-        if field.encode_name in raw
-        else _Absent(plan.encode_field(place, getattr(document, field.name)))
-        for place, field in enumerate(plan.fields)
-    )
-
-
-def remember_written(plan: Plan[Any], document: Any, raw: Mapping[str, Any]) -> None:
-    """Note the raw document that was sent and acknowledged."""
-    _write(document, tuple([raw.get(name, msgspec.UNSET) for name in plan.encode_names]))
+def remember_written(document: Any, data: bytes) -> None:
+    """Note the BSON that was sent as the whole of the document, and acknowledged."""
+    _write(document, data)
 
 
 def difference(
-    plan: Plan[Any], known: Sequence[Any], raw: Mapping[str, Any], reader: Any
+    plan: Plan[Any], known: bytes, raw: Mapping[str, Any], reader: Any
 ) -> dict[str, Any]:
     """The top-level fields in which *raw* is not what is stored, by their stored names.
 
     A field that *raw* leaves out but the stored document has comes as ``msgspec.UNSET``.
     """
+    stored = decode(known)
+    gaps = known.gaps if isinstance(known, Known) else {}
     changed: dict[str, Any] = {}
-    for place, (name, before) in enumerate(zip(plan.encode_names, known, strict=True)):
+    for place, name in enumerate(plan.encode_names):
         now = raw.get(name, msgspec.UNSET)
-        if isinstance(before, _Absent):
-            if now is msgspec.UNSET or same(before.value, now):
-                continue
-        elif same(before, now) or _reads_the_same(plan, place, before, now, reader):
+        before = stored.get(name, msgspec.UNSET)
+        if before is msgspec.UNSET:
+            before = gaps[name] if name in gaps else plan.default_of(place)
+        if same(before, now) or (now is msgspec.UNSET and name not in stored):
             continue
-        changed[name] = now
+        if not _reads_the_same(plan, place, before, now, reader):
+            changed[name] = now
     return changed
 
 
@@ -151,4 +161,4 @@ def same(one: Any, other: Any) -> bool:
     try:
         return bool(one == other)
     except (TypeError, ArithmeticError):
-        return bson.encode({"": one}) == bson.encode({"": other})
+        return encode({"": one}) == encode({"": other})

@@ -68,7 +68,13 @@ class AggregateOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "aggregate", "aggregate", options, "read")
         stages = [encode(stage) for stage in pipeline]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
-        return Cursor(_Aggregate(binding, call, stages, into), options.get("batch_size"))
+        reading = cls._reading_into(into) if into is not None else None
+        return Cursor(_Aggregate(binding, call, stages, reading), options.get("batch_size"))
+
+    @classmethod
+    def _reading_into(cls, into: type[msgspec.Struct]) -> Reading:
+        """How the results of a pipeline are read; packages built on core give another Reading."""
+        return Reading(into)
 
     @classmethod
     async def distinct(
@@ -105,12 +111,12 @@ class _Aggregate:
         binding: Binding,
         call: Call,
         stages: list[bytes],
-        into: type[msgspec.Struct] | None,
+        reading: Reading | None,
     ) -> None:
         self.binding = binding
         self.call = call
         self._stages = stages
-        self._into = into
+        self._reading = reading
 
     async def open(self, batch_size: int | None) -> BatchCursor:
         if batch_size is not None:
@@ -132,9 +138,9 @@ class _Aggregate:
         return await self.call.command({"explain": command, "verbosity": verbosity})
 
     def reader(self) -> BatchReader[Any]:
-        if self._into is None:
+        if self._reading is None:
             return PlainReader()
-        return Reading(self._into).reader(self.binding, self.call.session)
+        return self._reading.reader(self.binding, self.call)
 
 
 def _typed(binding: Binding, field: str, values: list[Any]) -> list[Any]:

@@ -61,12 +61,16 @@ class BulkOperations(DocumentBase, abstract=True):
         if "__pre_save__" in binding.hooks:
             for document in inserts.values():
                 await run_pre_save(document)
+        replacements = [each._doc for each in asked if _kind(cls, each) == "ReplaceOne"]
+        cls._before_write([*inserts.values(), *replacements])
         validate = validates(cls, validate_on_write)
         with Ids(list(inserts.values())) as ids:
-            stored = to_stored(binding.plan, ids.documents, validate=validate)
-            raws = dict(zip(inserts, stored, strict=True))
+            raws = to_stored(binding.plan, ids.documents, validate=validate)
+            encoded = {
+                place: to_bson(binding.plan, raw) for place, raw in zip(inserts, raws, strict=True)
+            }
             statements = [
-                Statement("insert", to_bson(binding.plan, raws[place]), operation)
+                Statement("insert", encoded[place], operation)
                 if place in inserts
                 else await _statement(binding, operation, skip_hooks, validate)
                 for place, operation in enumerate(asked)
@@ -78,7 +82,7 @@ class BulkOperations(DocumentBase, abstract=True):
             finally:
                 for place, document in inserts.items():
                     outcome = sent.outcome(place)
-                    settle_insert(binding, call, ids, document, raws[place], outcome)
+                    settle_insert(call, ids, document, encoded[place], outcome)
         raise_for(call, sent)
         return result_of(sent)
 
@@ -113,6 +117,7 @@ class BulkOperations(DocumentBase, abstract=True):
         if "__pre_save__" in binding.hooks:
             for document in given:
                 await run_pre_save(document)
+        cls._before_write(given)
         raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
         return await save_changes(binding, call, given, raws)
 
@@ -142,14 +147,13 @@ async def save_changes(
     sent = Sent(statements)
     if not statements:
         return result_of(sent)
-    for _, raw, _ in changed:
-        to_bson(binding.plan, raw)  # names the field that BSON cannot hold, or the size
+    encoded = [to_bson(binding.plan, raw) for _, raw, _ in changed]
     try:
         await send_statements(call, sent, ordered=ordered, repeatable=True)
         await _note_gone(binding, call, sent, [raw["_id"] for _, raw, _ in changed])
     finally:
-        for place, (document, raw, _) in enumerate(changed):
-            settle_save(binding, call, document, raw, sent.outcome(place))
+        for place, (document, _, _) in enumerate(changed):
+            settle_save(call, document, encoded[place], sent.outcome(place))
     raise_for(call, sent)
     return result_of(sent)
 

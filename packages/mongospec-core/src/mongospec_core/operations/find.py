@@ -275,7 +275,7 @@ class FindOperations(DocumentBase, abstract=True):
         )
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one", query)
-        return await first(reading.reader(binding, call.session), found)
+        return await first(reading.reader(binding, call), found)
 
     @classmethod
     async def _find_all(
@@ -286,7 +286,7 @@ class FindOperations(DocumentBase, abstract=True):
         )
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         batch = await call.send("find_many", query)
-        return await reading.reader(binding, call.session).read(batch)
+        return await reading.reader(binding, call).read(batch)
 
 
 async def first(reader: BatchReader[Any], found: bytes | None) -> Any:
@@ -329,4 +329,4 @@ class _Find:
         return await self.call.command({"explain": command, "verbosity": verbosity})
 
     def reader(self) -> BatchReader[Any]:
-        return self._reading.reader(self.binding, self.call.session)
+        return self._reading.reader(self.binding, self.call)

@@ -9,7 +9,6 @@ from msgspec.structs import force_setattr
 
 from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding
 from mongospec_core.document.hooks import run_pre_save
 from mongospec_core.document.stored import STORED, is_new, remember_written, set_stored_form
 from mongospec_core.document.writer import to_bson, to_stored
@@ -59,6 +58,7 @@ class InsertOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "insert", "insert_one", options, "write")
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
+        cls._before_write([self])
         with Ids([self]) as ids:
             (raw,) = to_stored(binding.plan, [self], validate=validates(cls, validate_on_write))
             data = to_bson(binding.plan, raw)
@@ -66,9 +66,9 @@ class InsertOperations(DocumentBase, abstract=True):
             try:
                 await call.send("insert_one", data, document=raw)
             except BaseException as error:
-                settle_insert(binding, call, ids, self, raw, outcome_of(error))
+                settle_insert(call, ids, self, data, outcome_of(error))
                 raise
-        settle_insert(binding, call, ids, self, raw, "applied")
+        settle_insert(call, ids, self, data, "applied")
         return self
 
     @classmethod
@@ -124,11 +124,12 @@ class InsertOperations(DocumentBase, abstract=True):
         if "__pre_save__" in binding.hooks:
             for document in given:
                 await run_pre_save(document)
+        cls._before_write(given)
         with Ids(given) as ids:
             raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
             encoded = [to_bson(binding.plan, raw) for raw in raws]
             ids.sent = True
-            await _InsertMany(binding, call, ids, given, raws, encoded, ordered).run()
+            await InsertMany(call, ids, given, raws, encoded, ordered).run()
         return [each._id for each in given]
 
     @classmethod
@@ -167,9 +168,10 @@ class InsertOperations(DocumentBase, abstract=True):
             )
         if "__pre_save__" in binding.hooks:
             await run_pre_save(document)
+        cls._before_write([document])
         with Ids([document]) as ids:
             (raw,) = to_stored(binding.plan, [document], validate=validates(cls, validate_on_write))
-            to_bson(binding.plan, raw)  # measured and named here, sent as $setOnInsert
+            data = to_bson(binding.plan, raw)  # what will be stored; it is sent as $setOnInsert
             wanted = {"_id": raw["_id"]} if filter is None else to_raw(dict(filter))
             _refuse_contradiction(cls, wanted, raw)
             fields = {name: value for name, value in raw.items() if name not in wanted}
@@ -183,12 +185,12 @@ class InsertOperations(DocumentBase, abstract=True):
                     return None
                 raise
             except BaseException as error:
-                settle_insert(binding, call, ids, document, raw, outcome_of(error))
+                settle_insert(call, ids, document, data, outcome_of(error))
                 raise
         if reply["upserted_id"] is None:
             ids.take_back()
             return None
-        settle_insert(binding, call, ids, document, raw, "applied")
+        settle_insert(call, ids, document, data, "applied")
         return document
 
 
@@ -257,16 +259,14 @@ class Ids:
                 force_setattr(each, "_id", None)
 
 
-def settle_insert(
-    binding: Binding, call: Call, ids: Ids, document: Any, raw: Mapping[str, Any], outcome: Outcome
-) -> None:
+def settle_insert(call: Call, ids: Ids, document: Any, data: bytes, outcome: Outcome) -> None:
     """Make the document agree with what became of its insert."""
     if outcome == "not_applied":
         ids.take_back(document)
         return
     before_new = is_new(document)
     if outcome == "applied" and call.certain:
-        remember_written(binding.plan, document, raw)
+        remember_written(document, data)
     else:
         set_stored_form(document, STORED)
 
@@ -278,12 +278,11 @@ def settle_insert(
     call.on_abort(undo)
 
 
-class _InsertMany:
+class InsertMany:
     """One insert_many on its way: batches out, every document's fate noted."""
 
     def __init__(
         self,
-        binding: Binding,
         call: Call,
         ids: Ids,
         documents: Sequence[Any],
@@ -291,7 +290,6 @@ class _InsertMany:
         encoded: Sequence[bytes],
         ordered: bool,
     ) -> None:
-        self.binding = binding
         self.call = call
         self.ids = ids
         self.documents = documents
@@ -361,8 +359,8 @@ class _InsertMany:
 
     def _settle(self, end: int) -> None:
         self._fail(range(end, len(self.documents)), None, "not attempted: an earlier batch failed")
-        for place, (document, raw) in enumerate(zip(self.documents, self.raws, strict=True)):
-            settle_insert(self.binding, self.call, self.ids, document, raw, self._fate(place))
+        for place, (document, data) in enumerate(zip(self.documents, self.encoded, strict=True)):
+            settle_insert(self.call, self.ids, document, data, self._fate(place))
 
     def _fate(self, place: int) -> Outcome:
         if place in self.failures:

@@ -13,7 +13,7 @@ from mongospec_core.document.binding import Binding
 from mongospec_core.document.reader import OnInvalid, PlainReader, Reader
 from mongospec_core.errors import OptionError
 from mongospec_core.operations.cursor import BatchReader
-from mongospec_core.server.driver import ClientSession
+from mongospec_core.server.door import Call
 
 type Projection = type[msgspec.Struct] | Mapping[str, Any] | None
 
@@ -40,20 +40,21 @@ class Reading:
             return dict(self.projection)
         return projection_of(self.projection)
 
-    def reader(self, binding: Binding, session: ClientSession | None) -> BatchReader[Any]:
+    def reader(self, binding: Binding, call: Call) -> BatchReader[Any]:
         """The reader of one batch."""
         if self.projection is None:
-            return self.struct_reader(binding.plan, binding.target.codec, session)
+            return self.struct_reader(binding.plan, binding.target.codec, call)
         if isinstance(self.projection, Mapping):
             return PlainReader()
         plan = plan_of(self.projection)
-        return self.struct_reader(plan, DECIMAL if plan.decimals else PLAIN, session)
+        return self.struct_reader(plan, DECIMAL if plan.decimals else PLAIN, call)
 
-    def struct_reader(
-        self, plan: Plan[Any], codec: Any, session: ClientSession | None
-    ) -> BatchReader[Any]:
-        """The reader of a document class or of a Struct."""
-        return Reader(plan, codec, session=session, on_invalid=self.on_invalid)
+    def struct_reader(self, plan: Plan[Any], codec: Any, call: Call) -> BatchReader[Any]:
+        """The reader of a document class or of a Struct.
+
+        :param call: the read that it serves; further queries go out by ``call.on(...)``.
+        """
+        return Reader(plan, codec, on_invalid=self.on_invalid)
 
 
 def projection_of(tp: type[msgspec.Struct]) -> dict[str, Any]:

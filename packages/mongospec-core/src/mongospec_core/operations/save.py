@@ -59,24 +59,32 @@ class SaveOperations(DocumentBase, abstract=True):
         refuse_without_id(self)
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
+        cls._before_write([self])
         validate = cls.__validate_on_write__ if validate_on_write is None else validate_on_write
-        (raw,) = to_stored(binding.plan, [self], validate=validate)
-        update = update_for(binding, self, raw, upsert=upsert)
-        if update is None:
-            return self
-        to_bson(binding.plan, raw)  # names the field that BSON cannot hold
-        try:
-            reply = await call.reply("update_one", encode({"_id": raw["_id"]}), encode(update))
-        except BaseException as error:
-            settle_save(binding, call, self, raw, outcome_of(error))
-            raise
-        if not reply["matched_count"] and reply["upserted_id"] is None:
-            raise DocumentNotFoundError(
-                f"{cls.__name__} with _id={self._id!r} is not in the collection "
-                f"{binding.target.name!r}: nothing was saved; save(upsert=True) inserts it"
-            )
-        settle_save(binding, call, self, raw, "applied")
+        await save_document(binding, call, self, upsert=upsert, validate=validate)
         return self
+
+
+async def save_document(
+    binding: Binding, call: Call, document: DocumentBase, *, upsert: bool, validate: bool
+) -> None:
+    """What is left of a save once the hooks have run: take the difference, send it, settle."""
+    (raw,) = to_stored(binding.plan, [document], validate=validate)
+    update = update_for(binding, document, raw, upsert=upsert)
+    if update is None:
+        return
+    data = to_bson(binding.plan, raw)
+    try:
+        reply = await call.reply("update_one", encode({"_id": raw["_id"]}), encode(update))
+    except BaseException as error:
+        settle_save(call, document, data, outcome_of(error))
+        raise
+    if not reply["matched_count"] and reply["upserted_id"] is None:
+        raise DocumentNotFoundError(
+            f"{binding.plan.cls.__name__} with _id={document._id!r} is not in the collection "
+            f"{binding.target.name!r}: nothing was saved; save(upsert=True) inserts it"
+        )
+    settle_save(call, document, data, "applied")
 
 
 def changes(document: DocumentBase) -> dict[str, Any]:
@@ -95,7 +103,7 @@ def changes(document: DocumentBase) -> dict[str, Any]:
     plan.trim(document)
     raw = plan.encode(document)
     form = stored_form(document)
-    if isinstance(form, tuple):
+    if isinstance(form, bytes):
         return difference(plan, form, raw, CHECKING)
     return {name: value for name, value in raw.items() if name != "_id"}
 
@@ -116,7 +124,7 @@ def update_for(
 ) -> dict[str, Any] | None:
     """The update that brings the stored document to *raw*; None where it is there already."""
     form = stored_form(document)
-    if isinstance(form, tuple) and not upsert:
+    if isinstance(form, bytes) and not upsert:
         changed = difference(binding.plan, form, raw, CHECKING)
     else:
         changed = {name: raw.get(name, msgspec.UNSET) for name in binding.plan.encode_names}
@@ -128,20 +136,18 @@ def update_for(
         update["$set"] = values
     if removed:
         update["$unset"] = removed
-    if not update and not isinstance(form, tuple):
+    if not update and not isinstance(form, bytes):
         return {"$setOnInsert": {"_id": raw["_id"]}}  # an _id alone: is it there?
     return update or None
 
 
-def settle_save(
-    binding: Binding, call: Call, document: Any, raw: Mapping[str, Any], outcome: Outcome
-) -> None:
+def settle_save(call: Call, document: Any, data: bytes, outcome: Outcome) -> None:
     """Make the document agree with what became of its save."""
     if outcome == "not_applied":
         return
     before = stored_form(document)
     if outcome == "applied" and call.certain:
-        remember_written(binding.plan, document, raw)
+        remember_written(document, data)
     else:
         set_stored_form(document, STORED)
     call.on_abort(lambda: set_stored_form(document, before))

@@ -197,7 +197,7 @@ class UpdateOperations(DocumentBase, abstract=True):
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         change = await final_update(binding, update, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_update", query, change)
-        return await first(reading.reader(binding, call.session), found)
+        return await first(reading.reader(binding, call), found)
 
     @classmethod
     async def _find_one_and_replace(
@@ -217,13 +217,14 @@ class UpdateOperations(DocumentBase, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
+        cls._before_write([replacement])
         (raw,) = to_stored(binding.plan, [replacement], validate=cls.__validate_on_write__)
         if raw.get("_id", 0) is None:
             del raw["_id"]
         data = to_bson(binding.plan, raw)
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_replace", query, data)
-        return await first(reading.reader(binding, call.session), found)
+        return await first(reading.reader(binding, call), found)
 
     @classmethod
     async def _find_one_and_delete(
@@ -236,7 +237,7 @@ class UpdateOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_delete", query)
-        return await first(reading.reader(binding, call.session), found)
+        return await first(reading.reader(binding, call), found)
 
 
 async def _update(

@@ -1,0 +1,145 @@
+"""A driver call whose end is known even when its caller is cancelled; no task is made for it.
+
+Cancelling a mongojet call stops nothing: it goes on in Rust. So a cancellation is noted, the call
+is waited for, and the :class:`Cancelled` error that is raised then says what became of it.
+
+mongojet's coroutines wait on plain asyncio futures, and a task waits on anything that behaves like
+one. A :class:`Waiting` stands before the driver's future and passes all on to it but ``cancel()``.
+``asyncio.timeout``, ``TaskGroup``, ``gather`` and anyio see an ordinary cancellation that took a
+little longer.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context
+from typing import Any, cast
+
+from mongospec_core.errors import Outcome
+
+PATIENCE = 1.0
+"""Seconds that a cancelled call is waited for: a server that hangs must not hold up a shutdown."""
+
+
+class Cancelled(asyncio.CancelledError):
+    """A cancellation that tells what became of the call: ``outcome``, and ``reply`` where it ended.
+
+    ``__cause__`` is the error that the call ended with, where it did.
+    """
+
+    def __init__(self, *message: Any) -> None:
+        super().__init__(*message)  # anyio knows its own cancellations by their message
+        self.outcome: Outcome = "unknown"
+        self.reply: Any = None
+
+
+class TimeUp(Exception):  # noqa: N818 - never leaves the server room
+    """The call did not end in the time it was given; it goes on."""
+
+
+class Waiting[T]:
+    """Waits for a driver's coroutine; what was given up can be waited for again.
+
+    :param patience: seconds to wait on after a cancellation; with 0 it is given up at once.
+    """
+
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_cancelled",
+        "_context",
+        "_coroutine",
+        "_future",
+        "_given_up",
+        "_message",
+        "_patience",
+        "_timer",
+        "_wakeup",
+        "finished",
+        "reply",
+    )
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], patience: float = PATIENCE) -> None:
+        self._coroutine = coroutine
+        self._patience = patience
+        self._future: asyncio.Future[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.finished = False
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self.within(None)
+
+    def within(self, seconds: float | None) -> Generator[Any, None, T]:
+        """Wait for the call's end, at most *seconds*.
+
+        :raises TimeUp: they are over.
+        :raises Cancelled: the caller was cancelled in the meantime.
+        """
+        self._cancelled = self._given_up = False
+        try:
+            if not self.finished:
+                yield from self._wait(seconds)
+        except Exception as error:
+            if not self._cancelled:
+                raise
+            raise self._cancellation() from (None if isinstance(error, TimeUp) else error)
+        if self._cancelled:
+            cancelled = self._cancellation()
+            cancelled.outcome, cancelled.reply = "applied", self.reply
+            raise cancelled
+        return cast("T", self.reply)
+
+    def _wait(self, seconds: float | None) -> Generator[Any]:
+        coroutine = self._coroutine
+        try:
+            future = self._future or coroutine.send(None)
+            if seconds is not None:
+                self._timer = future.get_loop().call_later(seconds, self._give_up)
+            while True:
+                self._future = future
+                if self._given_up and not future.done():
+                    raise TimeUp
+                future._asyncio_future_blocking = False
+                self._asyncio_future_blocking = True
+                yield self
+                future = coroutine.send(None)
+        except StopIteration as end:
+            self.finished, self.reply = True, end.value
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _cancellation(self) -> Cancelled:
+        return Cancelled() if self._message is None else Cancelled(self._message)
+
+    def _give_up(self) -> None:
+        future = self._future
+        self._given_up = True
+        if future is not None and not future.done():  # else its own wakeup is on the way
+            future.remove_done_callback(self._wakeup)
+            future.get_loop().call_soon(self._wakeup, self, context=self._context)
+
+    # -- what a task wants of a future
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return cast("asyncio.Future[Any]", self._future).get_loop()
+
+    def add_done_callback(
+        self, wakeup: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        self._wakeup, self._context = wakeup, context
+        cast("asyncio.Future[Any]", self._future).add_done_callback(wakeup, context=context)
+
+    def cancel(self, msg: Any = None) -> bool:
+        if not self._cancelled:
+            self._cancelled, self._message = True, msg
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._patience:
+                self._timer = self.get_loop().call_later(self._patience, self._give_up)
+            else:
+                self._give_up()
+        return True
+
+    def result(self) -> None:
+        """What a task asks for when it is woken by :meth:`_give_up`."""
+        raise TimeUp
