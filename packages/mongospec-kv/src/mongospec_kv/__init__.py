@@ -1,3 +1,7 @@
-"""A key-value store on a mongospec collection."""
+"""A key-value store on a mongospec collection, with typed items."""
 
-__all__: list[str] = []
+from mongospec_kv.errors import KeyNotFoundError, StoredValueError
+from mongospec_kv.item import KVStoreItem
+from mongospec_kv.store import KVStore
+
+__all__ = ("KVStore", "KVStoreItem", "KeyNotFoundError", "StoredValueError")

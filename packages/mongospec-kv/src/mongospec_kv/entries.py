@@ -1,0 +1,148 @@
+"""What an entry is in the database: a document of the store's class with a key and a value."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NoReturn, override
+from weakref import WeakKeyDictionary
+
+import msgspec
+from bson import ObjectId
+from msgspec.structs import force_setattr
+
+from mongospec_core import (
+    DefinitionError,
+    DocumentValidationError,
+    EncodingError,
+    InvalidDocument,
+)
+from mongospec_core.extension import (
+    Binding,
+    Plan,
+    Reading,
+    encode,
+    run_dict_hook,
+    to_bson,
+    to_stored,
+)
+from mongospec_kv.errors import StoredValueError
+
+VALUE_ONLY = {"_id": 0, "key": 1, "value": 1}
+"""The projection of a read: what the base adds to an entry is not asked for."""
+_KEYS_BYTES = 8 * 1024 * 1024  # of a command's 16 MB, for the keys in one $in
+
+
+class EntryReading(Reading):
+    """Reads keys and values, those by the annotation that the store's class has for them."""
+
+    __slots__ = ()
+
+    def __init__(self, binding: Binding) -> None:
+        store = binding.plan.cls
+
+        def refuse(failure: InvalidDocument, raw: Mapping[str, Any]) -> NoReturn:
+            path = failure.path.removeprefix("value").removeprefix(".")
+            raise StoredValueError(store, raw.get("key"), path, failure.reason)
+
+        super().__init__(_entry_type(binding.plan), refuse)
+
+    @override
+    def fields(self) -> dict[str, Any]:
+        return VALUE_ONLY
+
+
+_entry_types: WeakKeyDictionary[Plan[Any], type[msgspec.Struct]] = WeakKeyDictionary()
+
+
+def _entry_type(plan: Plan[Any]) -> type[msgspec.Struct]:
+    """The store's class without what its base adds: a key and a value."""
+    found = _entry_types.get(plan)
+    if found is None:
+        value = next(each.type for each in plan.fields if each.name == "value")
+        found = _entry_types[plan] = msgspec.defstruct(
+            plan.cls.__name__,
+            [("key", str), ("value", value, None)],
+            namespace={"dec_hook": plan.dec_hook} if plan.dec_hook else None,
+        )
+    return found
+
+
+def raw_entries(
+    binding: Binding, items: Mapping[str, Any], *, validate: bool
+) -> list[dict[str, Any]]:
+    """New entries as raw documents, complete with ``_id`` and the defaults of the class's fields.
+
+    :raises DefinitionError: a field of the class has no default.
+    :raises DocumentValidationError: a value does not fit the class.
+    :raises EncodingError: BSON cannot hold a value.
+    """
+    cls = binding.plan.cls
+    _refuse_unfit(binding.plan)
+    entries = [cls(key=key, value=value) for key, value in items.items()]
+    for entry in entries:
+        if entry._id is None:
+            force_setattr(entry, "_id", ObjectId())
+    try:
+        raws = to_stored(binding.plan, entries, validate=validate)
+    except DocumentValidationError as error:
+        keys = {repr(entry._id): key for entry, key in zip(entries, items, strict=True)}
+        failures = [
+            InvalidDocument(
+                each.id, each.path, f"{each.reason}, for the key {keys[repr(each.id)]!r}"
+            )
+            for each in error.failures
+        ]
+        raise DocumentValidationError(cls, failures, error.advice) from error
+    for key, raw in zip(items, raws, strict=True):
+        try:
+            to_bson(binding.plan, raw)
+        except EncodingError as error:
+            raise EncodingError(f"{error}, for the key {key!r}") from error
+    return raws
+
+
+def _refuse_unfit(plan: Plan[Any]) -> None:
+    """Entries are made of a key and a value alone, found by ``key`` and its unique index."""
+    name = plan.cls.__name__
+    for field in plan.fields:
+        if field.name in ("key", "value"):
+            if field.encode_name != field.name:
+                raise DefinitionError(
+                    f"{name}.{field.name} would be stored as {field.encode_name!r}; a key-value "
+                    f"store needs it as it is: {field.name}: ... = msgspec.field(name={field.name!r})"
+                )
+        elif field.required:
+            raise DefinitionError(
+                f"{name}.{field.name} has no default, but the entries of a key-value store are "
+                f"made of a key and a value; give the field a default"
+            )
+
+
+async def final_change(binding: Binding, change: Mapping[str, Any]) -> dict[str, Any]:
+    """An update of entries after the class's ``__pre_update__``."""
+    if "__pre_update__" in binding.hooks:
+        return await run_dict_hook(binding.plan.cls, "__pre_update__", {**change})
+    return {**change}
+
+
+def upsert(change: dict[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    """*change*, and on insert what else *raw* has: a path that both set would be a conflict."""
+    touched = {path.partition(".")[0] for fields in change.values() for path in fields}
+    touched |= {path.partition(".")[0] for path in change.get("$rename", {}).values()}
+    defaults = {name: value for name, value in raw.items() if name != "key" and name not in touched}
+    if defaults:
+        change["$setOnInsert"] = defaults | change.get("$setOnInsert", {})
+    return change
+
+
+def key_filters(keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Filters that find the entries of *keys*, each within the size of one command."""
+    part: list[str] = []
+    size = 0
+    for key in dict.fromkeys(keys):
+        length = len(encode({"": key}))
+        if part and size + length > _KEYS_BYTES:
+            yield {"key": {"$in": part}}
+            part, size = [], 0
+        part.append(key)
+        size += length
+    if part:
+        yield {"key": {"$in": part}}

@@ -1,0 +1,41 @@
+"""The errors of the key-value store; their roots are core's ``MongospecError``."""
+
+from typing import Any, override
+
+from mongospec_core import MongospecError
+
+
+class KeyNotFoundError(MongospecError, KeyError):
+    """``get()`` of a key that the store does not have; ``store`` and ``key`` say which."""
+
+    def __init__(self, store: type, key: str) -> None:
+        super().__init__(store, key)
+        self.store = store
+        self.key = key
+
+    @override
+    def __str__(self) -> str:  # KeyError's shows the representation of its argument
+        return f"{self.store.__name__} has no key {self.key!r}"
+
+
+class StoredValueError(MongospecError, ValueError):
+    """A stored value is not of the type that it is read as.
+
+    ``store`` and ``key`` say which, ``path`` where in the value (empty: the value itself),
+    ``reason`` what is wrong there.
+    """
+
+    def __init__(self, store: type, key: Any, path: str, reason: str) -> None:
+        super().__init__(store, key, path, reason)
+        self.store = store
+        self.key = key
+        self.path = path
+        self.reason = reason
+
+    @override
+    def __str__(self) -> str:
+        place = f" at {self.path}" if self.path else ""
+        return (
+            f"{self.store.__name__}: the value of the key {self.key!r} does not fit{place}: "
+            f"{self.reason}; set() the key anew or read it with get_all() of a plain store"
+        )

@@ -1,0 +1,188 @@
+"""One key of a store with the type of its value."""
+
+from collections.abc import Callable, Coroutine
+from copy import deepcopy
+from functools import cache
+from typing import TYPE_CHECKING, Any, Unpack, cast, overload
+
+import msgspec
+
+from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
+from mongospec_core.extension import CHECKING, Options, Plan, plan_of, to_stored
+from mongospec_kv.errors import KeyNotFoundError, StoredValueError
+from mongospec_kv.store import KVStore
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+
+class KVStoreItem[T, D = None]:
+    """A key of a store whose value has a type: what is read is checked, and known to checkers.
+
+    Made by :meth:`of`; ``D`` is what ``get()`` gives where the store does not have the key: the
+    default's type, or None.
+
+    .. code-block:: python
+
+        AppStorageItem = KVStoreItem.of(AppStorage)
+        max_retries = AppStorageItem[int]("max_retries", default=3)
+        await max_retries.get()  # 3
+    """
+
+    def __init__(self, store: type[KVStore], type: Any, key: str, default: Any) -> None:
+        self._store = store
+        self._type = type
+        self._key = key
+        self._default = default
+
+    @staticmethod
+    def of(store: type[KVStore]) -> "KVStoreItems":
+        """The items of a store: ``of(AppStorage)[int]("max_retries", default=3)``.
+
+        Where a type checker does not take a type in brackets (``int | None`` for pyright), say
+        ``of(AppStorage).typed(int | None)("max_retries")``.
+
+        :param store: the store; it need not be bound yet.
+
+        .. code-block:: python
+
+            AppStorageItem = KVStoreItem.of(AppStorage)
+        """
+        return KVStoreItems(store)
+
+    async def get(self, **options: Unpack[Options]) -> T | D:
+        """The value; the default, which is not stored, where the store does not have the key.
+
+        :raises StoredValueError: the stored value is not of the item's type.
+
+        .. code-block:: python
+
+            retries = await max_retries.get()
+        """
+        try:
+            value = await _method(self._store, "get")(self._key, **options)
+        except KeyNotFoundError:
+            default = None if self._default is msgspec.UNSET else self._default
+            return cast("D", deepcopy(default))  # the caller may change what it gets
+        return self._read(value)
+
+    async def set(self, value: T, **options: Unpack[Options]) -> None:
+        """Store a value.
+
+        :raises DocumentValidationError: it is not of the item's type; nothing was sent.
+
+        .. code-block:: python
+
+            await max_retries.set(10)
+        """
+        self._check(value)
+        await _method(self._store, "set")(self._key, value, **options)
+
+    async def set_default(self, **options: Unpack[Options]) -> T:
+        """Store the default unless the key is there, and give the value that is there then. Atomic.
+
+        :raises OptionError: the item has no default.
+        :raises StoredValueError: the stored value is not of the item's type.
+
+        .. code-block:: python
+
+            retries = await max_retries.set_default()
+        """
+        if self._default is msgspec.UNSET:
+            raise OptionError(f"{self!r} has no default: AppItem[...]({self._key!r}, default=...)")
+        self._check(self._default)
+        value = await _method(self._store, "set_default")(self._key, self._default, **options)
+        return self._read(value)
+
+    async def has(self, **options: Unpack[Options]) -> bool:
+        """Whether the store has the key.
+
+        .. code-block:: python
+
+            await max_retries.has()
+        """
+        return cast("bool", await _method(self._store, "has")(self._key, **options))
+
+    async def delete(self, **options: Unpack[Options]) -> bool:
+        """Delete the key; whether it was there.
+
+        .. code-block:: python
+
+            await max_retries.delete()
+        """
+        return cast("bool", await _method(self._store, "delete_key")(self._key, **options))
+
+    def __repr__(self) -> str:
+        default = "" if self._default is msgspec.UNSET else f", default={self._default!r}"
+        return f"KVStoreItem[{_name(self._type)}]({self._store.__name__}, {self._key!r}{default})"
+
+    def _read(self, value: Any) -> T:
+        try:
+            return cast("T", _plan(self._type).convert_field(0, value, CHECKING))
+        except (msgspec.ValidationError, TypeError, ValueError) as error:
+            reason = f"{error} (an item of {_name(self._type)})"
+            raise StoredValueError(self._store, self._key, "", reason) from error
+
+    def _check(self, value: Any) -> None:
+        plan = _plan(self._type)
+        try:
+            to_stored(plan, [plan.cls(value=value)], validate=True)
+        except DocumentValidationError as error:
+            reason = f"{error.reason}, for the key {self._key!r} of {_name(self._type)}"
+            failure = InvalidDocument(None, error.path, reason)
+            raise DocumentValidationError(self._store, [failure], error.advice) from error
+
+
+class KVStoreItems:
+    """The items of one store, still without type and key; see :meth:`KVStoreItem.of`."""
+
+    def __init__(self, store: type[KVStore]) -> None:
+        self._store = store
+
+    @overload
+    def __getitem__[T](self, type: type[T]) -> "TypedItems[T]": ...
+    @overload
+    def __getitem__(self, type: Any) -> "TypedItems[Any]": ...
+    def __getitem__(self, type: Any) -> "TypedItems[Any]":
+        return TypedItems(self._store, type)
+
+    def typed[T](self, type: "TypeForm[T]") -> "TypedItems[T]":
+        """The items of a type, for types that a checker does not take in brackets."""
+        return TypedItems(self._store, type)
+
+
+class TypedItems[T]:
+    """The items of one store with values of one type, still without a key."""
+
+    def __init__(self, store: type[KVStore], type: Any) -> None:
+        self._store = store
+        self._type = type
+
+    @overload
+    def __call__(self, key: str) -> KVStoreItem[T]: ...
+    @overload
+    def __call__(self, key: str, default: T) -> KVStoreItem[T, T]: ...
+    @overload
+    def __call__(self, key: str, default: None) -> KVStoreItem[T]: ...
+    def __call__(self, key: str, default: Any = msgspec.UNSET) -> KVStoreItem[Any, Any]:
+        """The item of a key."""
+        return KVStoreItem(self._store, self._type, key, default)
+
+
+def _method(store: type, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """A method of the store, an override of it included, also where a field hides it."""
+    for base in store.__mro__:
+        if isinstance(base.__dict__.get(name), classmethod):
+            method: Any = base.__dict__[name]
+            return cast("Callable[..., Coroutine[Any, Any, Any]]", method.__get__(None, store))
+    raise AttributeError(name)
+
+
+@cache
+def _plan(tp: Any) -> Plan[Any]:
+    """What the codec does with values of a type."""
+    return plan_of(msgspec.defstruct("Item", [("value", tp)]))
+
+
+def _name(tp: Any) -> str:
+    return tp.__name__ if isinstance(tp, type) else str(tp)

@@ -1,0 +1,339 @@
+"""The key-value store: entries of one collection, found by their key."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar, Unpack, overload
+
+import msgspec
+
+from mongospec_core import DuplicateKeyError, MongoDocument, OperationError
+from mongospec_core.extension import (
+    Options,
+    Reading,
+    Sent,
+    Statement,
+    begin,
+    binding_of,
+    encode,
+    final_update,
+    raise_for,
+    send_statements,
+)
+from mongospec_kv.entries import (
+    VALUE_ONLY,
+    EntryReading,
+    final_change,
+    key_filters,
+    raw_entries,
+    upsert,
+)
+from mongospec_kv.errors import KeyNotFoundError, StoredValueError
+
+_MISSING: Any = object()
+_TYPE_MISMATCH = 14
+_TRIES = 3
+"""Two upserts of a new key may both try to insert it. MongoDB repeats the one that the unique index
+refuses, except in rare cases that it leaves to the client."""
+_REPEATABLE = {"$set", "$unset", "$setOnInsert"}
+
+
+class KVStore(MongoDocument, mixin=True):
+    """Values by their keys, in a collection: a field mixin for document classes of yours.
+
+    Entries are documents with a ``key``, unique by an index, and a ``value`` of any type that
+    documents may hold; annotate ``value`` anew to allow one type only. They have the fields of the
+    other bases as well, with their defaults, so those need defaults. What changes an entry runs its
+    ``__pre_update__``; ``__pre_save__`` and ``__pre_find__`` do not concern keys.
+
+    Every method takes ``session=``, ``timeout=`` and ``comment=``.
+
+    .. code-block:: python
+
+        class AppStorage(KVStore, Document):
+            __collection_name__ = "app_storage"
+
+
+        await AppStorage.set("theme", "dark")
+        await AppStorage.get("theme")  # "dark"
+    """
+
+    __indexes__: ClassVar[Sequence[Any]] = ({"key": {"key": 1}, "unique": True},)
+
+    # Named here, so that a subclass's rename= does not move them away from the index.
+    key: str = msgspec.field(name="key")
+    value: Any = msgspec.field(name="value", default=None)
+
+    # -- one key
+
+    @classmethod
+    async def set(cls, key: str, value: Any, **options: Unpack[Options]) -> None:
+        """Store a value by its key, over the one that is there. Sends one ``update``, an upsert.
+
+        :raises DocumentValidationError: the class does not allow the value; nothing was sent.
+        :raises EncodingError: BSON cannot hold the value; nothing was sent.
+        :raises DefinitionError: a field of the class has no default.
+
+        .. code-block:: python
+
+            await AppStorage.set("theme", "dark")
+        """
+        binding, call = begin(cls, "set", "update_one", options, "write", upsert=True)
+        (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
+        change = await final_change(binding, {"$set": {"value": raw.get("value")}})
+        update = await final_update(binding, upsert(change, raw), skip_hooks=True)
+        query = encode({"key": key})
+        await _repeated(lambda: call.reply("update_one", query, update))
+
+    @classmethod
+    async def get(cls, key: str, **options: Unpack[Options]) -> Any:
+        """The value of a key. Sends one ``find``.
+
+        :raises KeyNotFoundError: a ``KeyError``: the store does not have the key.
+        :raises StoredValueError: the class annotates ``value``, and the stored one does not fit.
+
+        .. code-block:: python
+
+            theme = await AppStorage.get("theme")
+        """
+        value = await _value(cls, "get", key, options)
+        if value is _MISSING:
+            raise KeyNotFoundError(cls, key)
+        return value
+
+    @classmethod
+    async def get_or_default(cls, key: str, default: Any, **options: Unpack[Options]) -> Any:
+        """The value of a key, or *default* where the store does not have it. Sends one ``find``.
+
+        .. code-block:: python
+
+            theme = await AppStorage.get_or_default("theme", "light")
+        """
+        value = await _value(cls, "get_or_default", key, options)
+        return default if value is _MISSING else value
+
+    @classmethod
+    async def set_default(cls, key: str, value: Any, **options: Unpack[Options]) -> Any:
+        """Store a value unless the key is there, and give the one that is there then.
+
+        Atomic: of many callers one stores its value, and all get that one. Sends one
+        ``findAndModify``; an entry that is there is not changed, and no hook runs.
+
+        :raises DocumentValidationError: the class does not allow the value; nothing was sent.
+
+        .. code-block:: python
+
+            theme = await AppStorage.set_default("theme", "light")
+        """
+        binding, _ = begin(cls, "set_default", "find_one_and_update", options, "write")
+        (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
+        return await _find_and_upsert(cls, "set_default", key, upsert({}, raw), options)
+
+    @overload
+    @classmethod
+    async def increment(cls, key: str, by: int = 1, **options: Unpack[Options]) -> int: ...
+    @overload
+    @classmethod
+    async def increment(cls, key: str, by: float, **options: Unpack[Options]) -> float: ...
+    @overload
+    @classmethod
+    async def increment(cls, key: str, by: Decimal, **options: Unpack[Options]) -> Decimal: ...
+    @classmethod
+    async def increment(cls, key: str, by: Any = 1, **options: Unpack[Options]) -> Any:
+        """Add to the number of a key, and give the sum. Sends one ``findAndModify``, an upsert.
+
+        Atomic. A key that is not there starts at zero. Keep one kind of number by a key: the sum
+        of different kinds is a float or a ``Decimal``, as MongoDB has it.
+
+        :param by: what to add; negative to subtract.
+        :raises StoredValueError: the stored value is not a number; it is left as it is.
+
+        .. code-block:: python
+
+            visits = await AppStorage.increment("visits")
+        """
+        binding, _ = begin(cls, "increment", "find_one_and_update", options, "write")
+        (raw,) = raw_entries(binding, {key: by}, validate=cls.__validate_on_write__)
+        change = await final_change(binding, {"$inc": {"value": raw.get("value")}})
+        try:
+            return await _find_and_upsert(cls, "increment", key, upsert(change, raw), options)
+        except OperationError as error:
+            if error.code == _TYPE_MISMATCH:
+                raise StoredValueError(
+                    cls, key, "", "not a number, so nothing was added"
+                ) from error
+            raise
+
+    @classmethod
+    async def has(cls, key: str, **options: Unpack[Options]) -> bool:
+        """Whether the store has a key. Sends one ``find`` that reads one ``_id``.
+
+        .. code-block:: python
+
+            await AppStorage.has("theme")
+        """
+        only_id = Reading({"_id": 1})
+        return await cls._find_one("has", {"key": key}, only_id, True, options) is not None
+
+    @classmethod
+    async def delete_key(cls, key: str, **options: Unpack[Options]) -> bool:
+        """Delete a key. Sends one ``delete``.
+
+        :returns: whether it was there.
+
+        .. code-block:: python
+
+            await AppStorage.delete_key("theme")
+        """
+        _, call = begin(cls, "delete_key", "delete_one", options, "write")
+        reply = await call.reply("delete_one", encode({"key": key}))
+        return bool(reply["deleted_count"])
+
+    # -- many keys
+
+    @classmethod
+    async def get_all(cls, **options: Unpack[Options]) -> dict[str, Any]:
+        """All values by their keys, in the order of their ``_id``: as they came in. Sends one
+        ``find``.
+
+        :raises StoredValueError: the class annotates ``value``, and a stored one does not fit.
+
+        .. code-block:: python
+
+            settings = await AppStorage.get_all()
+        """
+        reading = EntryReading(binding_of(cls))
+        entries = await cls._find_all({}, reading, True, {**options, "sort": "_id"})
+        return {entry.key: entry.value for entry in entries}
+
+    @classmethod
+    async def get_many(cls, keys: Iterable[str], **options: Unpack[Options]) -> dict[str, Any]:
+        """The values of those of *keys* that the store has, in the order given. Sends one ``find``
+        (for each 8 MB of keys).
+
+        :raises StoredValueError: the class annotates ``value``, and a stored one does not fit.
+
+        .. code-block:: python
+
+            found = await AppStorage.get_many(["theme", "language"])
+        """
+        wanted = list(dict.fromkeys(keys))
+        reading = EntryReading(binding_of(cls))
+        found: dict[str, Any] = {}
+        for query in key_filters(wanted):
+            entries = await cls._find_all(query, reading, True, options)
+            found.update((entry.key, entry.value) for entry in entries)
+        return {key: found[key] for key in wanted if key in found}
+
+    @classmethod
+    async def keys(cls, **options: Unpack[Options]) -> list[str]:
+        """All keys, in the order of their ``_id``: as they came in. Sends one ``find`` that reads
+        no values.
+
+        .. code-block:: python
+
+            names = await AppStorage.keys()
+        """
+        only_keys = Reading({"_id": 0, "key": 1})
+        entries = await cls._find_all({}, only_keys, True, {**options, "sort": "_id"})
+        return [entry["key"] for entry in entries]
+
+    @classmethod
+    async def set_many(cls, items: Mapping[str, Any], **options: Unpack[Options]) -> None:
+        """Store many values by their keys. Sends one unordered ``update`` (for each 100,000 keys or
+        40 MB).
+
+        All values are checked before the first is sent. Not atomic: where one fails, the others
+        are stored; ``transaction()`` makes it all or nothing.
+
+        :raises DocumentValidationError: the class does not allow a value; nothing was sent.
+        :raises EncodingError: BSON cannot hold a value; nothing was sent.
+        :raises BulkWriteError: some were not stored: ``failures`` has them, each with its key as
+            ``document``; ``unknown`` has the keys of which nobody knows.
+
+        .. code-block:: python
+
+            await AppStorage.set_many({"theme": "dark", "language": "en"})
+        """
+        binding, call = begin(cls, "set_many", "update_many", options, "write")
+        statements: list[Statement] = []
+        repeatable = True
+        raws = raw_entries(binding, items, validate=cls.__validate_on_write__)
+        for key, raw in zip(items, raws, strict=True):
+            change = await final_change(binding, {"$set": {"value": raw.get("value")}})
+            repeatable = repeatable and change.keys() <= _REPEATABLE
+            statement = {"q": {"key": key}, "u": upsert(change, raw), "upsert": True}
+            statements.append(Statement("update", encode(statement), key))
+        for left in reversed(range(_TRIES)):
+            sent = Sent(statements)
+            await send_statements(call, sent, ordered=False, repeatable=repeatable)
+            lost_race = [place for place, each in sent.failures.items() if each.code == 11000]
+            if not left or not lost_race or len(lost_race) < len(sent.failures) or sent.unknown:
+                return raise_for(call, sent)
+            statements = [statements[place] for place in lost_race]
+        return None
+
+    @classmethod
+    async def delete_keys(cls, keys: Iterable[str], **options: Unpack[Options]) -> int:
+        """Delete keys. Sends one ``delete`` (for each 8 MB of keys).
+
+        :returns: how many were there.
+
+        .. code-block:: python
+
+            gone = await AppStorage.delete_keys(["theme", "language"])
+        """
+        _, call = begin(cls, "delete_keys", "delete_many", options, "write")
+        gone = 0
+        for query in key_filters(keys):
+            gone += int((await call.reply("delete_many", encode(query)))["deleted_count"])
+        return gone
+
+    @classmethod
+    async def clear(cls, **options: Unpack[Options]) -> int:
+        """Delete all keys. Sends one ``delete``.
+
+        :returns: how many there were.
+
+        .. code-block:: python
+
+            await AppStorage.clear()
+        """
+        _, call = begin(cls, "clear", "delete_many", options, "write")
+        return int((await call.reply("delete_many", encode({})))["deleted_count"])
+
+
+async def _value(cls: type[KVStore], operation: str, key: str, options: Mapping[str, Any]) -> Any:
+    reading = EntryReading(binding_of(cls))
+    entry = await cls._find_one(operation, {"key": key}, reading, True, options)
+    return _MISSING if entry is None else entry.value
+
+
+async def _find_and_upsert(
+    cls: type[KVStore], operation: str, key: str, change: Any, options: Mapping[str, Any]
+) -> Any:
+    """Carry out an upsert and give the value that stands there then."""
+    binding, call = begin(
+        cls,
+        operation,
+        "find_one_and_update",
+        options,
+        "write",
+        upsert=True,
+        return_document="after",
+        projection=VALUE_ONLY,
+    )
+    query = encode({"key": key})
+    update = await final_update(binding, change, skip_hooks=True)
+    found = await _repeated(lambda: call.send("find_one_and_update", query, update))
+    (entry,) = await EntryReading(binding).reader(binding, call).read_one(found)
+    return entry.value
+
+
+async def _repeated[T](attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat an upsert that lost the race for a new key: the key is there now."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await attempt()
+        except DuplicateKeyError:
+            continue
+    return await attempt()
