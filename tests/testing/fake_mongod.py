@@ -3,7 +3,8 @@ of the embedded server.
 
 Not a member of any set until it has got `replSetInitiate` with a member that it is itself; then a primary. Unknown
 flags end it, as they end mongod. FAKE_MONGOD_STARTS names a file to which each start adds a line with its arguments;
-FAKE_MONGOD_EXITS is a list of exit statuses with which the first starts end.
+FAKE_MONGOD_EXITS is a list of exit statuses with which the first starts end. FAKE_MONGOD_MEMBER is the address by which
+it knows itself, if that is not the one that it listens on.
 """
 
 import argparse
@@ -26,7 +27,7 @@ def main() -> None:
     exits = os.environ.get("FAKE_MONGOD_EXITS", "").split()
     options = parse_arguments()
     if number <= len(exits):
-        print(f"exception: exit {exits[number - 1]} was asked for", flush=True)
+        print(f"exception: exit {exits[number - 1]} was asked for", flush=True)  # noqa: T201
         sys.exit(int(exits[number - 1]))
     inner = free_port()
     flags = [part.replace("{dir}", options.dbpath) for part in embedded.FLAGS]
@@ -67,8 +68,9 @@ def become_member(uri: str, options: argparse.Namespace) -> None:
         return {**reply, "isWritablePrimary": False, "ismaster": False, "isreplicaset": True}
 
     def is_right(command: Command) -> bool:
-        me = {"_id": 0, "host": f"127.0.0.1:{options.port}"}
-        right = command.body["replSetInitiate"] == {"_id": options.replSet, "members": [me]}
+        host = os.environ.get("FAKE_MONGOD_MEMBER", f"127.0.0.1:{options.port}")
+        me = {"_id": 0, "host": host}
+        right: bool = command.body["replSetInitiate"] == {"_id": options.replSet, "members": [me]}
         if right:
             initiated.set()
         return right

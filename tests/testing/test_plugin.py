@@ -1,5 +1,8 @@
 """The pytest plugin, used by test suites of its own."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from mongospec_testing import MongoServer
@@ -8,6 +11,8 @@ from mongospec_testing.wire import ask
 from tests.testing.conftest import FakeMongod, Leftovers
 
 pytest_plugins = ["pytester"]
+
+README = Path(__file__).parents[2] / "packages" / "mongospec-testing" / "README.md"
 
 ASYNC = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=function")
 
@@ -194,6 +199,41 @@ def test_max_queries_fails_the_test_that_sends_more(
     result.stdout.fnmatch_lines(["*2 queries were sent, 1 allowed*", "*find things*Ada*"])
 
 
+def test_what_a_test_leaves_stalled_or_open_holds_up_nothing_and_does_nothing(
+    suite: pytest.Pytester, mongo_server: MongoServer
+) -> None:
+    before = databases(mongo_server)
+    suite.makepyfile(
+        """
+        import asyncio
+
+        async def test_a_write(mongo_db, mongo_proxy):
+            rule = mongo_proxy.stall("insert")
+            task = asyncio.create_task(mongo_db["things"].insert_one({}))
+            await rule.reached()
+            task.cancel()
+
+        async def test_everything(mongo_db, mongo_proxy):
+            rule = mongo_proxy.stall(monitoring=True)
+            task = asyncio.create_task(mongo_db["things"].insert_one({}))
+            await rule.reached()
+            task.cancel()
+
+        async def test_a_transaction(mongo_db, mongo_client):
+            await mongo_db["things"].insert_one({})
+            session = await mongo_client.start_session()
+            await session.start_transaction()
+            await mongo_db["things"].insert_one({}, session=session)
+        """
+    )
+    result = suite.runpytest_inprocess(
+        "--mongo-server", mongo_server.uri, "-o", "faulthandler_timeout=20", *ASYNC
+    )
+    result.assert_outcomes(passed=3)
+    assert result.duration < 5
+    assert databases(mongo_server) <= before
+
+
 def test_a_predicate_that_raises_fails_its_test(
     suite: pytest.Pytester, mongo_server: MongoServer
 ) -> None:
@@ -207,6 +247,14 @@ def test_a_predicate_that_raises_fails_its_test(
     result = suite.runpytest_inprocess("--mongo-server", mongo_server.uri, *ASYNC)
     result.assert_outcomes(failed=1, errors=1)  # the query, and the proxy's own word at the end
     result.stdout.fnmatch_lines(["*a rule of the proxy failed: AttributeError*"])
+
+
+def test_the_tests_in_the_readme_pass(suite: pytest.Pytester, mongo_server: MongoServer) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    tests = [block for block in blocks if "def test_" in block]
+    suite.makepyfile(**{f"test_block_{n}": block for n, block in enumerate(tests)})
+    result = suite.runpytest_inprocess("--mongo-server", mongo_server.uri, *ASYNC)
+    result.assert_outcomes(passed=3)
 
 
 def test_workers_have_a_server_each_and_leave_nothing(

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import os
 import socket
 import threading
 from pathlib import Path
@@ -15,7 +14,7 @@ from mongospec_testing.wire import ask
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")

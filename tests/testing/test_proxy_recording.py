@@ -158,9 +158,13 @@ async def test_max_queries_fails_and_lists_the_commands_when_there_are_more(
     mongo_db: mongojet.Database, mongo_proxy: FaultProxy
 ) -> None:
     things = mongo_db["things"]
-    with pytest.raises(AssertionError) as caught:
-        async with mongo_proxy.max_queries(1):
-            await things.insert_one({"_id": 1})
+    limit = mongo_proxy.max_queries(1)
+    async with limit:
+        await things.insert_one({"_id": 1})
+        await things.find_one({"_id": 1})
+    with pytest.raises(AssertionError) as caught:  # noqa: PT012 - what raises is the end of the block
+        async with limit:
+            await things.insert_one({"_id": 2})
             await things.find_one({"_id": 1})
             await mongo_db.run_command({"count": "things"})
     assert re.match(
@@ -172,7 +176,7 @@ async def test_max_queries_fails_and_lists_the_commands_when_there_are_more(
 async def test_max_queries_does_not_hide_what_the_block_raises(
     mongo_db: mongojet.Database, mongo_proxy: FaultProxy
 ) -> None:
-    with pytest.raises(ZeroDivisionError), mongo_proxy.max_queries(0):
+    with pytest.raises(ZeroDivisionError), mongo_proxy.max_queries(0):  # noqa: PT012
         await mongo_db["things"].find_one({})
         raise ZeroDivisionError
 
@@ -180,5 +184,3 @@ async def test_max_queries_does_not_hide_what_the_block_raises(
 def test_max_queries_refuses_a_negative_number(mongo_proxy: FaultProxy) -> None:
     with pytest.raises(ValueError, match="from 0 up"):
         mongo_proxy.max_queries(-1)
-
-

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import mongojet
 
@@ -10,6 +10,8 @@ from mongospec_testing.looping import LoopThread
 
 # After close() the driver's threads finish in the background; a process that ends before they have is aborted.
 SETTLE_SECONDS = 0.03
+# close() waits for the driver's monitors, and they for a server that does not answer.
+CLOSE_SECONDS = 5.0
 
 
 class ClientFactory:
@@ -30,7 +32,7 @@ class ClientFactory:
         try:
             yield client
         finally:
-            self._loop.run(client.close())
+            self._loop.run(_close(client))
 
     def drop_database(self, name: str) -> None:
         """Drop a database; the clients handed out may be closed."""
@@ -47,5 +49,11 @@ class ClientFactory:
 
     async def _close(self) -> None:
         if self._own is not None:
-            await self._own.close()
+            await _close(self._own)
         await asyncio.sleep(SETTLE_SECONDS)
+
+
+async def _close(client: mongojet.Client) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await client.close()

@@ -87,13 +87,15 @@ def mongo_client(
 
     It goes through ``mongo_proxy`` where the test has it, or ``max_queries``, also by another fixture.
     """
-    if "mongo_proxy" in request.fixturenames:
-        uri = request.getfixturevalue("mongo_proxy").uri
-    else:
-        uri = mongo_server.uri
+    if "mongo_proxy" not in request.fixturenames:
         request.node.stash[_DIRECT] = True
-    with _mongo_clients.client(uri) as client:
+        with _mongo_clients.client(mongo_server.uri) as client:
+            yield client
+        return
+    proxy: FaultProxy = request.getfixturevalue("mongo_proxy")
+    with _mongo_clients.client(proxy.uri) as client:
         yield client
+        proxy.stop()  # a client that waits for a stalled reply cannot be closed
 
 
 @pytest.fixture(scope="session")
