@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 from mongospec_core.codec import values
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.shape import Decoder
+from mongospec_core.codec.trimming import trim
 from mongospec_core.document.binding import binding_of
 from mongospec_core.document.hooks import DONE, AwaitableDict
 from mongospec_core.document.meta import DocumentMeta
@@ -96,7 +97,7 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
 
             User(name="Alice").dump()  # {"name": "Alice", ...}
         """
-        raw = plan_of(type(self)).encode(self)
+        raw: dict[str, Any] = trim(plan_of(type(self)).encode(self), type(self).__name__)
         if raw.get("_id", 0) is None:
             del raw["_id"]
         return raw
@@ -172,7 +173,8 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
 
     def __replace__(self, /, **changes: Any) -> Self:
         twin = msgspec.structs.replace(self, **changes)
-        set_stored_form(twin, stored_form(self))
+        if twin._id == self._id:  # with another _id it is another document, not stored yet
+            set_stored_form(twin, stored_form(self))
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -9,10 +9,20 @@ from mongospec_core.codec.misfit import explain, unencodable
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.shape import CHECKING
 from mongospec_core.codec.values import encode, to_raw
+from mongospec_core.document.binding import Binding
+from mongospec_core.document.hooks import run_pre_save
 from mongospec_core.errors import DocumentValidationError, EncodingError, InvalidDocument
 
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
+
+
+async def make_ready(binding: Binding, documents: Sequence[Any]) -> None:
+    """What comes before a whole document is looked at: its hook, then its class's objections."""
+    if "__pre_save__" in binding.hooks:
+        for document in documents:
+            await run_pre_save(document)
+    binding.plan.cls._before_write(documents)
 
 
 def to_stored(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[dict[str, Any]]:

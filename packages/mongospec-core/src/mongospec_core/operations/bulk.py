@@ -6,8 +6,7 @@ from typing import Any, Self, Unpack
 from mongospec_core.codec.values import decode, encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
-from mongospec_core.document.hooks import run_pre_save
-from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.document.writer import make_ready, to_bson, to_stored
 from mongospec_core.errors import BulkWriteError, OperationError, OptionError, Outcome
 from mongospec_core.operations.filters import scoped
 from mongospec_core.operations.insert import Ids, refuse_others, settle_insert, validates
@@ -57,12 +56,9 @@ class BulkOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "bulk_write", "update_many", options, "write")
         asked = list(operations)
         inserts = {n: each._doc for n, each in enumerate(asked) if _kind(cls, each) == "InsertOne"}
-        refuse_others(cls, list(inserts.values()))
-        if "__pre_save__" in binding.hooks:
-            for document in inserts.values():
-                await run_pre_save(document)
-        replacements = [each._doc for each in asked if _kind(cls, each) == "ReplaceOne"]
-        cls._before_write([*inserts.values(), *replacements])
+        whole = [each._doc for each in asked if _kind(cls, each) in ("InsertOne", "ReplaceOne")]
+        refuse_others(cls, whole)
+        await make_ready(binding, whole)
         validate = validates(cls, validate_on_write)
         with Ids(list(inserts.values())) as ids:
             raws = to_stored(binding.plan, ids.documents, validate=validate)
@@ -114,10 +110,7 @@ class BulkOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "save_many", "update_many", options, "write")
         for document in given:
             refuse_without_id(document)
-        if "__pre_save__" in binding.hooks:
-            for document in given:
-                await run_pre_save(document)
-        cls._before_write(given)
+        await make_ready(binding, given)
         raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
         return await save_changes(binding, call, given, raws)
 

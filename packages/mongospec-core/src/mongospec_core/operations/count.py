@@ -1,5 +1,6 @@
 """Count documents, and look whether there are any."""
 
+from collections.abc import Mapping
 from typing import Any, Unpack
 
 from mongospec_core.document.base import DocumentBase
@@ -32,9 +33,7 @@ class CountOperations(DocumentBase, abstract=True):
 
             adults = await User.count({"age": {"$gte": 18}})
         """
-        return await CountOperations.count_documents.__func__(  # type: ignore[attr-defined,no-any-return]
-            cls, filter, skip_hooks=skip_hooks, **options
-        )
+        return await _count(cls, "count", filter, skip_hooks, options)
 
     @classmethod
     async def count_documents(
@@ -50,9 +49,7 @@ class CountOperations(DocumentBase, abstract=True):
 
             total = await User.count_documents({})
         """
-        binding, call = begin(cls, "count_documents", "count_documents", options, "read")
-        query = await scoped(binding, filter, skip_hooks=skip_hooks)
-        return int(await call.send("count_documents", query))
+        return await _count(cls, "count_documents", filter, skip_hooks, options)
 
     @classmethod
     async def estimated_document_count(cls, **options: Unpack[EstimatedCountOptions]) -> int:
@@ -83,3 +80,15 @@ class CountOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "exists", "find_one", options, "read", projection=only_id)
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         return await call.send("find_one", query) is not None
+
+
+async def _count(
+    cls: type[DocumentBase],
+    operation: str,
+    filter: Filter | None,
+    skip_hooks: bool,
+    options: Mapping[str, Any],
+) -> int:
+    binding, call = begin(cls, operation, "count_documents", options, "read")
+    query = await scoped(binding, filter, skip_hooks=skip_hooks)
+    return int(await call.send("count_documents", query))

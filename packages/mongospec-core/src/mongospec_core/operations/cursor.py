@@ -80,11 +80,11 @@ class Cursor[T]:
         return self
 
     async def __anext__(self) -> T:
+        self._refuse_closed()
         while not self._buffer:
             if self._done:
                 raise StopAsyncIteration
             self._buffer.extend(await self._next_batch(BATCH))
-        self._refuse_closed()
         return self._buffer.popleft()
 
     async def to_list(self, length: int | None = None) -> list[T]:
@@ -116,6 +116,7 @@ class Cursor[T]:
                 print(len(users))
         """
         while True:
+            self._refuse_closed()
             if self._buffer:
                 batch = list(self._buffer)
                 self._buffer.clear()

@@ -9,9 +9,8 @@ from msgspec.structs import force_setattr
 
 from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.hooks import run_pre_save
 from mongospec_core.document.stored import STORED, is_new, remember_written, set_stored_form
-from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.document.writer import make_ready, to_bson, to_stored
 from mongospec_core.errors import (
     BulkInsertError,
     DuplicateKeyError,
@@ -56,9 +55,7 @@ class InsertOperations(DocumentBase, abstract=True):
         """
         cls = type(self)
         binding, call = begin(cls, "insert", "insert_one", options, "write")
-        if "__pre_save__" in binding.hooks:
-            await run_pre_save(self)
-        cls._before_write([self])
+        await make_ready(binding, [self])
         with Ids([self]) as ids:
             (raw,) = to_stored(binding.plan, [self], validate=validates(cls, validate_on_write))
             data = to_bson(binding.plan, raw)
@@ -121,10 +118,7 @@ class InsertOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "insert_many", "insert_many", options, "write", ordered=ordered)
         if not given:
             return []
-        if "__pre_save__" in binding.hooks:
-            for document in given:
-                await run_pre_save(document)
-        cls._before_write(given)
+        await make_ready(binding, given)
         with Ids(given) as ids:
             raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
             encoded = [to_bson(binding.plan, raw) for raw in raws]
@@ -166,9 +160,7 @@ class InsertOperations(DocumentBase, abstract=True):
             raise MissingIdError(
                 f"{cls.__name__} without _id: say by filter= what counts as existing"
             )
-        if "__pre_save__" in binding.hooks:
-            await run_pre_save(document)
-        cls._before_write([document])
+        await make_ready(binding, [document])
         with Ids([document]) as ids:
             (raw,) = to_stored(binding.plan, [document], validate=validates(cls, validate_on_write))
             data = to_bson(binding.plan, raw)  # what will be stored; it is sent as $setOnInsert
@@ -298,6 +290,7 @@ class InsertMany:
         self.ordered = ordered
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
+        self.named = False  # whether the server named single documents
         self.first: Exception | None = None
 
     async def run(self) -> None:
@@ -341,6 +334,7 @@ class InsertMany:
                 place, number, message, self.documents[place], pattern, value
             )
         if named:
+            self.named = True
             if self.ordered:
                 after = start + named[0][0] + 1
                 self._fail(range(after, end), None, "not attempted: an earlier document failed")
@@ -373,14 +367,8 @@ class InsertMany:
             for place, document in enumerate(self.documents)
             if self._fate(place) == "applied"
         ]
-        if (
-            not inserted
-            and not self.unknown
-            and not any(each.code in (11000, 11001, 12582) for each in self.failures.values())
-            and outcome_of(error) == "not_applied"
-            and not write_errors(str(error.__cause__))
-        ):
-            return error  # nothing was sent, or nothing was taken: the error says it all
+        if not inserted and not self.unknown and not self.named:
+            return error  # it is the same for every document: the error says it all
         failures = [self.failures[place] for place in sorted(self.failures)]
         unknown = [self.documents[place] for place in sorted(self.unknown)]
         kind = _TimedOutInsertError if isinstance(error, OperationTimeoutError) else BulkInsertError

@@ -10,7 +10,6 @@ from mongospec_core.codec.shape import CHECKING
 from mongospec_core.codec.values import encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
-from mongospec_core.document.hooks import run_pre_save
 from mongospec_core.document.stored import (
     STORED,
     difference,
@@ -18,8 +17,8 @@ from mongospec_core.document.stored import (
     set_stored_form,
     stored_form,
 )
-from mongospec_core.document.writer import to_bson, to_stored
-from mongospec_core.errors import DocumentNotFoundError, MissingIdError, Outcome
+from mongospec_core.document.writer import make_ready, to_bson, to_stored
+from mongospec_core.errors import DocumentNotFoundError, InvalidIdError, MissingIdError, Outcome
 from mongospec_core.operations.options import SaveOptions, begin
 from mongospec_core.server.door import Call, outcome_of
 
@@ -57,9 +56,7 @@ class SaveOperations(DocumentBase, abstract=True):
         cls = type(self)
         binding, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
         refuse_without_id(self)
-        if "__pre_save__" in binding.hooks:
-            await run_pre_save(self)
-        cls._before_write([self])
+        await make_ready(binding, [self])
         validate = cls.__validate_on_write__ if validate_on_write is None else validate_on_write
         await save_document(binding, call, self, upsert=upsert, validate=validate)
         return self
@@ -126,6 +123,12 @@ def update_for(
     form = stored_form(document)
     if isinstance(form, bytes) and not upsert:
         changed = difference(binding.plan, form, raw, CHECKING)
+        if "_id" in changed:
+            raise InvalidIdError(
+                f"{binding.plan.cls.__name__}: this document is stored under another _id than "
+                f"{raw['_id']!r}, and MongoDB cannot change one; copy.replace(document, _id=...) "
+                f"and insert the copy, then delete this document"
+            )
     else:
         changed = {name: raw.get(name, msgspec.UNSET) for name in binding.plan.encode_names}
     changed.pop("_id", None)

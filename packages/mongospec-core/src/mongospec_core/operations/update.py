@@ -8,7 +8,8 @@ from mongospec_core.codec.values import encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
 from mongospec_core.document.hooks import run_dict_hook
-from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.document.stored import set_stored_form, stored_form
+from mongospec_core.document.writer import make_ready, to_bson, to_stored
 from mongospec_core.errors import OptionError
 from mongospec_core.operations.filters import Filter, by_id, scoped
 from mongospec_core.operations.find import first
@@ -136,13 +137,15 @@ class UpdateOperations(DocumentBase, abstract=True):
         *,
         return_updated: bool = True,
         skip_hooks: bool = False,
+        validate_on_write: bool | None = None,
         **options: Unpack[FindOneAndReplaceOptions],
     ) -> Self | None:
         """Put a document in the place of one that matches. Sends one ``findAndModify``.
 
         Fields that the class does not declare are gone afterwards; ``save()`` keeps them.
 
-        :param replacement: a document of this class; its ``_id`` must be None or the old one.
+        :param replacement: a document of this class; its ``_id`` must be None or the old one. Its
+            ``__pre_save__`` runs.
         :param return_updated: the new document; with False, the one that was replaced.
 
         .. code-block:: python
@@ -152,7 +155,13 @@ class UpdateOperations(DocumentBase, abstract=True):
         return cast(
             "Self | None",
             await cls._find_one_and_replace(
-                filter, replacement, return_updated, Reading(), skip_hooks, options
+                filter,
+                replacement,
+                return_updated,
+                Reading(),
+                skip_hooks,
+                validate_on_write,
+                options,
             ),
         )
 
@@ -207,6 +216,7 @@ class UpdateOperations(DocumentBase, abstract=True):
         return_updated: bool,
         reading: Reading,
         skip_hooks: bool,
+        validate_on_write: bool | None,
         options: Mapping[str, Any],
     ) -> Any:
         binding, call = begin(
@@ -217,8 +227,9 @@ class UpdateOperations(DocumentBase, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        cls._before_write([replacement])
-        (raw,) = to_stored(binding.plan, [replacement], validate=cls.__validate_on_write__)
+        await make_ready(binding, [replacement])
+        validate = cls.__validate_on_write__ if validate_on_write is None else validate_on_write
+        (raw,) = to_stored(binding.plan, [replacement], validate=validate)
         if raw.get("_id", 0) is None:
             del raw["_id"]
         data = to_bson(binding.plan, raw)
@@ -237,7 +248,12 @@ class UpdateOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_delete", query)
-        return await first(reading.reader(binding, call), found)
+        document = await first(reading.reader(binding, call), found)
+        if document is not None:
+            before = stored_form(document)
+            set_stored_form(document, None)  # it is not there any more
+            call.on_abort(lambda: set_stored_form(document, before))
+        return document
 
 
 async def _update(
