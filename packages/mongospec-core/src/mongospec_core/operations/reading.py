@@ -79,9 +79,14 @@ def _paths(tp: Any, above: tuple[Any, ...]) -> Iterator[str]:
 
 
 def _inner_struct(annotation: Any) -> Any:
-    """The one plain Struct inside of ``S``, ``S | None`` or ``list[S]``, else None."""
+    """The one plain Struct inside of ``S`` or ``list[S]``, else None.
+
+    Not where a None may stand for it: of a stored None, a projection by paths leaves nothing.
+    """
     tp = bare(annotation)
-    arms = [bare(each) for each in get_args(tp) if each not in (type(None), msgspec.UnsetType)]
+    if type(None) in get_args(tp):
+        return None
+    arms = [bare(each) for each in get_args(tp) if each is not msgspec.UnsetType]
     cls = get_origin(tp) or tp
     if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
         partial = not (
