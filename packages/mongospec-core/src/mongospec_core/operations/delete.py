@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import encode
+from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.stored import set_stored_form, stored_form
+from mongospec_core.document.stored import STORED, set_stored_form, stored_form
 from mongospec_core.operations.filters import Filter, by_id, scoped
 from mongospec_core.operations.options import DeleteOptions, begin
 from mongospec_core.operations.save import refuse_without_id
@@ -27,11 +27,13 @@ class DeleteOperations(DocumentBase, abstract=True):
         """
         binding, call = begin(type(self), "delete", "delete_one", options, "write")
         refuse_without_id(self)
-        (wanted,) = (binding.plan.encode_field(0, self._id),)
+        wanted = to_raw(self._id)
         before = stored_form(self)
         reply = await call.reply("delete_one", encode({"_id": wanted}))
         set_stored_form(self, None)
-        call.on_abort(lambda: set_stored_form(self, before))
+        call.on_abort(
+            lambda: set_stored_form(self, before), unsure=lambda: set_stored_form(self, STORED)
+        )
         return int(reply["deleted_count"])
 
     @classmethod

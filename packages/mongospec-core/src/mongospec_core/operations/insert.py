@@ -1,6 +1,6 @@
 """Insert documents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, Unpack, cast
 
 import mongojet
@@ -9,7 +9,13 @@ from msgspec.structs import force_setattr
 
 from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.stored import STORED, is_new, remember_written, set_stored_form
+from mongospec_core.document.stored import (
+    STORED,
+    is_new,
+    remember_written,
+    same,
+    set_stored_form,
+)
 from mongospec_core.document.writer import make_ready, to_bson, to_stored
 from mongospec_core.errors import (
     BulkInsertError,
@@ -165,8 +171,12 @@ class InsertOperations(DocumentBase, abstract=True):
             (raw,) = to_stored(binding.plan, [document], validate=validates(cls, validate_on_write))
             data = to_bson(binding.plan, raw)  # what will be stored; it is sent as $setOnInsert
             wanted = {"_id": raw["_id"]} if filter is None else to_raw(dict(filter))
-            _refuse_contradiction(cls, wanted, raw)
-            fields = {name: value for name, value in raw.items() if name not in wanted}
+            _refuse_contradiction(cls, _equalities(wanted), raw)
+            # Fields that the filter names as well: an operator there stores nothing of them, and
+            # where an equality does, it is this value. Only an _id may not be set twice.
+            fields = {
+                name: value for name, value in raw.items() if name != "_id" or name not in wanted
+            }
             query, update = encode(wanted), encode({"$setOnInsert": fields})
             ids.sent = True
             try:
@@ -194,22 +204,38 @@ async def _exists(cls: type[DocumentBase], query: bytes, options: Mapping[str, A
 
 
 def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
-    """The server stores a filter's equality fields; they must be what the document says."""
+    """The server stores a filter's equality fields; they must be what the document says.
+
+    :raises OptionError: they are not.
+    """
     for field, value in wanted.items():
-        if field.startswith("$") or (
-            isinstance(value, dict)
-            and any(key.startswith("$") for key in cast("dict[str, Any]", value))
-        ):
-            continue
         if field not in raw:
             raise OptionError(
                 f"{cls.__name__}: the filter's field {field!r} is none of the document's top-level "
                 f"fields, and MongoDB would store it; filter by fields of the document"
             )
-        if raw[field] != value:
+        if not same(raw[field], value):
             raise OptionError(
                 f"{cls.__name__}: the filter says {field}={value!r}, the document {raw[field]!r}"
             )
+
+
+def _equalities(filter: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that an upsert by *filter* would store, as the server finds them."""
+    found: dict[str, Any] = {}
+    for field, value in filter.items():
+        if field == "$and" or (field == "$or" and len(value) == 1):
+            for clause in value:
+                found |= _equalities(clause)
+        elif not field.startswith("$"):
+            operators = isinstance(value, dict) and any(
+                key.startswith("$") for key in cast("dict[str, Any]", value)
+            )
+            if not operators:
+                found[field] = value
+            elif "$eq" in value:
+                found[field] = value["$eq"]
+    return found
 
 
 def validates(cls: type[DocumentBase], validate: bool | None) -> bool:
@@ -267,7 +293,7 @@ def settle_insert(call: Call, ids: Ids, document: Any, data: bytes, outcome: Out
             set_stored_form(document, None)
         ids.take_back(document)
 
-    call.on_abort(undo)
+    call.on_abort(undo, unsure=lambda: set_stored_form(document, STORED))
 
 
 class InsertMany:
@@ -353,10 +379,17 @@ class InsertMany:
 
     def _settle(self, end: int) -> None:
         self._fail(range(end, len(self.documents)), None, "not attempted: an earlier batch failed")
+        stored = {
+            id(document)
+            for place, document in enumerate(self.documents)
+            if self.fate(place) != "not_applied"
+        }
         for place, (document, data) in enumerate(zip(self.documents, self.encoded, strict=True)):
-            settle_insert(self.call, self.ids, document, data, self._fate(place))
+            if place in self.failures and id(document) in stored:
+                continue  # it stands in the list twice, and is in the database once
+            settle_insert(self.call, self.ids, document, data, self.fate(place))
 
-    def _fate(self, place: int) -> Outcome:
+    def fate(self, place: int) -> Outcome:
         if place in self.failures:
             return "not_applied"
         return "unknown" if place in self.unknown else "applied"
@@ -365,7 +398,7 @@ class InsertMany:
         inserted = [
             document
             for place, document in enumerate(self.documents)
-            if self._fate(place) == "applied"
+            if self.fate(place) == "applied"
         ]
         if not inserted and not self.unknown and not self.named:
             return error  # it is the same for every document: the error says it all

@@ -153,4 +153,7 @@ def settle_save(call: Call, document: Any, data: bytes, outcome: Outcome) -> Non
         remember_written(document, data)
     else:
         set_stored_form(document, STORED)
-    call.on_abort(lambda: set_stored_form(document, before))
+    call.on_abort(
+        lambda: set_stored_form(document, before),
+        unsure=lambda: set_stored_form(document, STORED),
+    )

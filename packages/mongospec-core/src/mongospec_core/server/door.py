@@ -58,7 +58,9 @@ class Call:
         """
         return self.session is None
 
-    def on_abort(self, undo: Callable[[], None]) -> None:
+    def on_abort(
+        self, undo: Callable[[], None], *, unsure: Callable[[], None] | None = None
+    ) -> None:
         """Call *undo* should the transaction that this call belongs to be aborted."""
 
     async def send(
