@@ -25,7 +25,7 @@ class DeleteOperations(DocumentBase, abstract=True):
 
             await alice.delete()
         """
-        binding, call = begin(type(self), "delete", "delete_one", options, "write")
+        _, call = begin(type(self), "delete", "delete_one", options, "write")
         refuse_without_id(self)
         wanted = to_raw(self._id)
         before = stored_form(self)

@@ -1,6 +1,6 @@
 """Insert documents."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, Unpack, cast
 
 import mongojet
@@ -390,6 +390,7 @@ class InsertMany:
             settle_insert(self.call, self.ids, document, data, self.fate(place))
 
     def fate(self, place: int) -> Outcome:
+        """What became of one document."""
         if place in self.failures:
             return "not_applied"
         return "unknown" if place in self.unknown else "applied"
