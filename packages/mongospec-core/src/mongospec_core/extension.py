@@ -19,7 +19,7 @@ from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, binding_of, is_bound
 from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.document.meta import DocumentMeta
-from mongospec_core.document.reader import OnInvalid, Reader
+from mongospec_core.document.reader import OnInvalid, Reader, split
 from mongospec_core.document.stored import (
     STORED,
     difference,
@@ -30,11 +30,20 @@ from mongospec_core.document.stored import (
     stored_form,
 )
 from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.errors import Outcome
 from mongospec_core.operations.bulk import raise_for, result_of, save_changes
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
-from mongospec_core.operations.insert import Ids, InsertMany, settle_insert, validates
+from mongospec_core.operations.insert import (
+    Ids,
+    InsertMany,
+    refuse_others,
+    settle_insert,
+    validates,
+)
 from mongospec_core.operations.options import (
+    BulkOptions,
+    DeleteOptions,
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
     FindOneAndUpdateOptions,
@@ -63,9 +72,11 @@ __all__ = (
     "STORED",
     "BatchReader",
     "Binding",
+    "BulkOptions",
     "Call",
     "Cursor",
     "Decoder",
+    "DeleteOptions",
     "DocumentBase",
     "DocumentMeta",
     "Filter",
@@ -79,6 +90,7 @@ __all__ = (
     "InsertOptions",
     "OnInvalid",
     "Options",
+    "Outcome",
     "Plan",
     "Projection",
     "Reader",
@@ -106,6 +118,7 @@ __all__ = (
     "parts_of",
     "plan_of",
     "raise_for",
+    "refuse_others",
     "refuse_without_id",
     "register_builtin",
     "remember_read",
@@ -120,6 +133,7 @@ __all__ = (
     "set_stored_form",
     "settle_insert",
     "settle_save",
+    "split",
     "stored_form",
     "to_bson",
     "to_raw",
