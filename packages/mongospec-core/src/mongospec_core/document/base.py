@@ -1,7 +1,7 @@
 """The document itself: its id, its binding, its hooks, its plain form. What it can do is above."""
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, dataclass_transform
 
 import mongojet
@@ -103,7 +103,7 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
         return raw
 
     @classmethod
-    def load(cls, data: dict[str, Any]) -> Self:
+    def load(cls, data: Mapping[str, Any]) -> Self:
         """An instance from data as it is stored: the way that a read takes, for one document.
 
         :param data: a raw document, by stored names; it is not changed.

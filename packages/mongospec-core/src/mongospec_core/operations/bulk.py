@@ -1,7 +1,7 @@
 """Many writes at once: ``bulk_write`` with pymongo's operation classes, ``save_many``."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, Unpack
+from typing import Any, Self, Unpack, cast
 
 from mongospec_core.codec.values import decode, encode
 from mongospec_core.document.base import DocumentBase
@@ -37,7 +37,8 @@ class BulkOperations(DocumentBase, abstract=True):
         Hooks run as for the single operations. Sends one command for each run of operations of one
         kind (insert, update, delete), of at most 100,000 operations or 40 MB.
 
-        :param operations: ``InsertOne`` and ``ReplaceOne`` take documents of this class.
+        :param operations: ``InsertOne`` and ``ReplaceOne`` take documents of this class, or (as
+            pymongo's types want it) dicts, which are read as stored documents of it.
         :param ordered: in their order, stopping at the first that fails; with False, each kind
             together, and all are attempted.
         :param skip_hooks: leave ``__pre_find__`` and ``__pre_update__`` out.
@@ -47,7 +48,7 @@ class BulkOperations(DocumentBase, abstract=True):
 
             await User.bulk_write(
                 [
-                    InsertOne(User(name="A", email="a@x")),
+                    InsertOne({"name": "A", "email": "a@x"}),
                     UpdateMany({"active": False}, {"$set": {"archived": True}}),
                     DeleteOne({"email": "b@x"}),
                 ]
@@ -55,10 +56,13 @@ class BulkOperations(DocumentBase, abstract=True):
         """
         binding, call = begin(cls, "bulk_write", "update_many", options, "write")
         asked = list(operations)
-        inserts = {n: each._doc for n, each in enumerate(asked) if _kind(cls, each) == "InsertOne"}
-        whole = [each._doc for each in asked if _kind(cls, each) in ("InsertOne", "ReplaceOne")]
-        refuse_others(cls, whole)
-        await make_ready(binding, whole)
+        whole = {
+            place: _document_of(cls, each)
+            for place, each in enumerate(asked)
+            if _kind(cls, each) in ("InsertOne", "ReplaceOne")
+        }
+        await make_ready(binding, list(whole.values()))
+        inserts = {n: whole[n] for n in whole if _kind(cls, asked[n]) == "InsertOne"}
         validate = validates(cls, validate_on_write)
         with Ids(list(inserts.values())) as ids:
             raws = to_stored(binding.plan, ids.documents, validate=validate)
@@ -68,7 +72,7 @@ class BulkOperations(DocumentBase, abstract=True):
             statements = [
                 Statement("insert", encoded[place], operation)
                 if place in inserts
-                else await _statement(binding, operation, skip_hooks, validate)
+                else await _statement(binding, operation, whole.get(place), skip_hooks, validate)
                 for place, operation in enumerate(asked)
             ]
             ids.sent = True
@@ -170,7 +174,7 @@ async def _note_gone(binding: Binding, call: Call, sent: Sent, ids: Sequence[Any
 
 
 async def _statement(
-    binding: Binding, operation: Any, skip_hooks: bool, validate: bool
+    binding: Binding, operation: Any, replacement: Any, skip_hooks: bool, validate: bool
 ) -> Statement:
     """An update or a delete, as the command takes it."""
     kind = type(operation).__name__
@@ -184,7 +188,7 @@ async def _statement(
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
         return Statement("delete", encode(statement | _said(more)), operation)
     if kind == "ReplaceOne":
-        (raw,) = to_stored(binding.plan, [operation._doc], validate=validate)
+        (raw,) = to_stored(binding.plan, [replacement], validate=validate)
         if raw.get("_id", 0) is None:
             del raw["_id"]
         change: Any = decode(to_bson(binding.plan, raw))
@@ -212,6 +216,15 @@ def _kind(cls: type, operation: Any) -> str:
     raise OptionError(
         f"{cls.__name__}.bulk_write: {operation!r} is none of pymongo's {', '.join(_KINDS)}"
     )
+
+
+def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
+    """The document of an ``InsertOne`` or a ``ReplaceOne``."""
+    document = operation._doc
+    if isinstance(document, Mapping):
+        return cls.load(cast("Mapping[str, Any]", document))
+    refuse_others(cls, [document])
+    return document
 
 
 def result_of(sent: Sent) -> BulkResult:
