@@ -14,7 +14,7 @@
 from mongospec_core.codec.misfit import misfit
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.shape import CHECKING, Decoder, bare, parts_of
-from mongospec_core.codec.values import encode, register_builtin, to_raw
+from mongospec_core.codec.values import DECIMAL, encode, register_builtin, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, binding_of, is_bound
 from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
@@ -69,6 +69,7 @@ from mongospec_core.server.target import Target
 
 __all__ = (
     "CHECKING",
+    "DECIMAL",
     "STORED",
     "BatchReader",
     "Binding",
