@@ -1,3 +1,33 @@
-"""References between mongospec documents."""
+"""References between mongospec documents.
 
-__all__: list[str] = []
+A field typed as a document class is a reference: stored as the plain ``_id``, read back as the
+document. Use this package's :class:`MongoDocument` in place of core's.
+"""
+
+from mongospec_refs.document import MongoDocument
+from mongospec_refs.errors import (
+    CascadeSaveError,
+    MissingReferenceError,
+    RecursiveInsertError,
+    RecursiveRollbackError,
+    RollbackFailure,
+    UnresolvedReferenceError,
+    UnsavedReferenceError,
+)
+from mongospec_refs.hollow import is_resolved
+from mongospec_refs.plain import to_builtins
+from mongospec_refs.result import RecursiveInsertResult
+
+__all__ = (
+    "CascadeSaveError",
+    "MissingReferenceError",
+    "MongoDocument",
+    "RecursiveInsertError",
+    "RecursiveInsertResult",
+    "RecursiveRollbackError",
+    "RollbackFailure",
+    "UnresolvedReferenceError",
+    "UnsavedReferenceError",
+    "is_resolved",
+    "to_builtins",
+)

@@ -1,0 +1,150 @@
+"""``save()`` with the references: first those that changed, the root last."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mongospec_core import BulkWriteError, MongospecError, WriteFailure
+from mongospec_core.extension import (
+    CHECKING,
+    Call,
+    binding_of,
+    difference,
+    is_new,
+    plan_of,
+    run_pre_save,
+    save_changes,
+    stored_form,
+    to_stored,
+    validates,
+)
+from mongospec_refs.errors import CascadeSaveError
+from mongospec_refs.walking import loaded
+
+_PASSED_ON = ("write_concern", "bypass_document_validation", "comment")
+
+
+class Cascade:
+    """The changed documents behind the roots of one save.
+
+    :param call: the save of the roots: its session and its time count for all.
+    """
+
+    def __init__(self, call: Call, roots: Sequence[Any], validate_on_write: bool | None) -> None:
+        self._call = call
+        self._roots = roots
+        self._validate_on_write = validate_on_write
+        self._batches: list[tuple[type[Any], list[Any], list[dict[str, Any]]]] = []
+        self._written: list[Any] = []
+
+    async def prepare(self) -> None:
+        """Run all hooks, then judge and check everything that would be sent; send nothing."""
+        by_class: dict[type[Any], list[Any]] = {}
+        for document in await self._changed_after_hooks():
+            by_class.setdefault(type(document), []).append(document)
+        self._batches = [
+            (cls, documents, self._checked(cls, documents)) for cls, documents in by_class.items()
+        ]
+        classes: dict[type[Any], None] = dict.fromkeys(type(root) for root in self._roots)
+        for cls in classes:
+            roots = [root for root in self._roots if type(root) is cls]
+            cls._before_write(roots)
+            if self._batches:  # otherwise the save itself is soon enough
+                self._checked(cls, roots)
+
+    async def _changed_after_hooks(self) -> list[Any]:
+        """What changed, once every hook ran: the roots' always, then those of what changed."""
+        await _run_hooks(self._roots)
+        done: set[int] = set()
+        while True:
+            changed = self._changed()
+            fresh = [each for each in changed if id(each) not in done]
+            done.update(map(id, fresh))
+            if not await _run_hooks(fresh):
+                return changed
+
+    def _changed(self) -> list[Any]:
+        roots = {id(root) for root in self._roots}
+        return [each for each in loaded(self._roots) if id(each) not in roots and _changed(each)]
+
+    def _checked(self, cls: type[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
+        validate = validates(cls, self._validate_on_write)
+        return to_stored(plan_of(cls), documents, validate=validate)
+
+    async def send(self) -> None:
+        """Send the changes of the references: one ``update`` command for each collection.
+
+        :raises CascadeSaveError: one was not saved.
+        """
+        options = {
+            each: self._call.options[each] for each in _PASSED_ON if each in self._call.options
+        }
+        for number, (cls, documents, raws) in enumerate(self._batches):
+            try:
+                await self._send(cls, documents, raws, options)
+            except MongospecError as error:
+                later = [each for _, left, _ in self._batches[number + 1 :] for each in left]
+                raise self._error(error, documents, later) from error
+            self._written += documents
+
+    async def _send(
+        self,
+        cls: type[Any],
+        documents: Sequence[Any],
+        raws: Sequence[Mapping[str, Any]],
+        options: Mapping[str, Any],
+    ) -> None:
+        binding = binding_of(cls)
+        name = f"{self._call.operation}: {cls.__name__}"
+        call = self._call.on(binding.target, name, options, write=True)
+        await save_changes(binding, call, documents, raws, ordered=True)
+
+    def _error(
+        self, error: MongospecError, documents: Sequence[Any], later: Sequence[Any]
+    ) -> CascadeSaveError:
+        if isinstance(error, BulkWriteError):
+            unknown = error.unknown
+            skipped = [each.document for each in error.failures if _not_attempted(each)]
+            failures = [each for each in error.failures if not _not_attempted(each)]
+            stopped = {id(each) for each in (*unknown, *skipped, *(f.document for f in failures))}
+            written = [each for each in documents if id(each) not in stopped]
+        else:
+            failures, unknown, written, skipped = [], [], [], list(documents)
+        return CascadeSaveError(
+            f"{self._call.operation}: a reference was not saved, so the rest was not sent: {error}",
+            written=[*self._written, *written],
+            failures=failures,
+            unknown=unknown,
+            unsent=[*skipped, *later, *self._roots],
+        )
+
+    def note_on(self, error: BaseException) -> None:
+        """Say on the root's own error what was written before it."""
+        if self._written:
+            names = ", ".join(f"{type(each).__name__} {each._id!r}" for each in self._written[:10])
+            error.add_note(f"References that were saved before it: {names}")
+
+
+async def _run_hooks(documents: Sequence[Any]) -> bool:
+    """Whether there were any."""
+    hooked = [each for each in documents if "__pre_save__" in binding_of(type(each)).hooks]
+    for document in hooked:
+        await run_pre_save(document)
+    return bool(hooked)
+
+
+def _not_attempted(failure: WriteFailure) -> bool:
+    return failure.message.startswith("not attempted")
+
+
+def _changed(document: Any) -> bool:
+    """Whether a document would be sent: a new one is not ours to write."""
+    if is_new(document):
+        return False
+    form = stored_form(document)
+    if not isinstance(form, bytes):
+        return True  # it is there, its content is not known: sent as its own save() would
+    cls = type(document)
+    cls._before_write([document])
+    plan = plan_of(cls)
+    plan.trim(document)
+    return bool(difference(plan, form, plan.encode(document), CHECKING))

@@ -1,0 +1,64 @@
+"""How an id in a field annotated with a document class becomes something that msgspec accepts."""
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any, get_args
+
+import msgspec
+from bson import DBRef, ObjectId
+
+from mongospec_core.extension import CHECKING, Plan, bare, misfit, plan_of
+from mongospec_refs.hollow import blank
+
+_EXACT = frozenset({ObjectId, str, int, bytes, uuid.UUID, dt.datetime})
+"""Types of ids that are alike as raw data and in Python."""
+
+
+class IdDecoder:
+    """The decoder of fields annotated with one document class."""
+
+    def __init__(self, cls: type[Any]) -> None:
+        self.cls = cls
+
+    def __call__(self, raw: Any, reader: Any) -> Any:
+        if raw is None:
+            return None
+        if type(raw) in self._exact:
+            id_ = raw
+        else:
+            try:
+                id_ = self._read(raw)
+            except (msgspec.ValidationError, TypeError, ValueError):
+                return misfit(self._reason(raw))
+        if reader is CHECKING:
+            return blank(self.cls, id_)
+        return reader.references.document(self.cls, raw, id_)
+
+    # Asked for at the first value: when a class is compiled, those that it refers to need not be.
+
+    @cached_property
+    def _exact(self) -> frozenset[type]:
+        annotation = bare(self._plan.fields[self._place].type)
+        return _EXACT.intersection(bare(each) for each in (annotation, *get_args(annotation)))
+
+    @cached_property
+    def _plan(self) -> Plan[Any]:
+        return plan_of(self.cls)
+
+    @cached_property
+    def _place(self) -> int:
+        return self._plan.encode_names.index("_id")
+
+    @cached_property
+    def _read(self) -> Callable[[Any], Any]:
+        return lambda raw: self._plan.convert_field(self._place, raw, CHECKING)
+
+    def _reason(self, raw: Any) -> str:
+        name = self.cls.__name__
+        if isinstance(raw, DBRef):
+            return f"looks like a DBRef; a reference to {name} is stored as the plain _id"
+        if isinstance(raw, Mapping):
+            return f"looks like an embedded copy of a {name}; a reference is stored as its _id"
+        return f"{type(raw).__name__} is no id of a {name}"

@@ -1,0 +1,129 @@
+"""Every error of mongospec-refs.
+
+::
+
+    MongospecError
+    ├── UnresolvedReferenceError(RuntimeError)     a field of a reference that was not read
+    │   └── MissingReferenceError(LookupError)     ... because its document is not there
+    ├── UnsavedReferenceError(ValueError)          a reference to a document without _id
+    ├── CascadeSaveError                           a referenced document was not saved
+    ├── RecursiveInsertError(RuntimeError)         insert_recursive() did not insert the graph
+    └── RecursiveRollbackError(RuntimeError)       rollback() did not delete everything
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mongospec_core import MongospecError, WriteFailure
+from mongospec_core.extension import Outcome
+
+
+class UnresolvedReferenceError(MongospecError, RuntimeError):
+    """A field, or a write, of a reference whose document was not read.
+
+    ``reference`` is the reference. ``await reference.fetch()`` reads its document. It is no
+    ``AttributeError``, so ``getattr(reference, name, default)`` does not hide it.
+    """
+
+    def __init__(self, message: str, reference: Any) -> None:
+        super().__init__(message)
+        self.reference = reference
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.reference)
+
+
+class MissingReferenceError(UnresolvedReferenceError, LookupError):
+    """The same, where the document is not in the database."""
+
+
+class UnsavedReferenceError(MongospecError, ValueError):
+    """A reference to a document that has no ``_id`` to be stored as; nothing was sent.
+
+    ``reference`` is the document without ``_id``, ``path`` the field that holds it (empty where it
+    stood in a filter or an update).
+    """
+
+    def __init__(self, message: str, reference: Any, path: str = "") -> None:
+        super().__init__(message)
+        self.reference = reference
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.reference, self.path)
+
+
+class CascadeSaveError(MongospecError):
+    """A referenced document could not be saved, so what refers to it was not sent.
+
+    ``written`` lists the documents that were saved before, ``failures`` those that the server did
+    not take (with code and message), ``unknown`` those whose command got no answer, ``unsent`` the
+    rest, the root included. ``__cause__`` is the error.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        written: Sequence[Any],
+        failures: Sequence[WriteFailure],
+        unknown: Sequence[Any],
+        unsent: Sequence[Any],
+    ) -> None:
+        super().__init__(message)
+        self.written = list(written)
+        self.failures = list(failures)
+        self.unknown = list(unknown)
+        self.unsent = list(unsent)
+        self.outcome: Outcome = (
+            "unknown" if self.unknown else "partial" if self.written else "not_applied"
+        )
+
+
+class RecursiveInsertError(MongospecError, RuntimeError):
+    """``insert_recursive()`` did not insert its graph; ``__cause__`` is the error.
+
+    ``result.created_documents`` lists what had been inserted before it; that was deleted again, and
+    has no ``_id`` any more where mongospec had made it. ``rollback_error`` is what went wrong with
+    deleting it, else None. ``unknown`` lists the documents that may be in the database nevertheless
+    (a reply was lost, the server is gone): they keep their ``_id``, ``outcome`` is ``"unknown"``, and
+    ``result.rollback()`` may be called later to delete them.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        result: Any,
+        unknown: Sequence[Any],
+        rollback_error: BaseException | None,
+    ) -> None:
+        super().__init__(message)
+        self.result = result
+        self.unknown = list(unknown)
+        self.rollback_error = rollback_error
+        self.outcome: Outcome = "unknown" if self.unknown else "not_applied"
+
+
+class RollbackFailure(NamedTuple):
+    """Documents of one class that a rollback could not delete, and why."""
+
+    document_class: type
+    documents: list[Any]
+    error: Exception
+
+
+class RecursiveRollbackError(MongospecError, RuntimeError):
+    """``rollback()`` could not delete everything; it may be called again.
+
+    ``failures`` has a :class:`RollbackFailure` for each class, ``deleted_count`` says how many
+    documents were deleted nevertheless.
+    """
+
+    def __init__(
+        self, message: str, *, failures: Sequence[RollbackFailure], deleted_count: int
+    ) -> None:
+        super().__init__(message)
+        self.failures = list(failures)
+        self.deleted_count = deleted_count
+        self.outcome: Outcome = "partial" if deleted_count else "unknown"

@@ -1,0 +1,176 @@
+"""``insert_recursive()``: all new documents of a graph, or none of them."""
+
+from collections.abc import Mapping, Sequence
+from contextvars import Context
+from typing import Any, NamedTuple, NoReturn
+
+from mongospec_core.extension import (
+    Binding,
+    Call,
+    Ids,
+    InsertMany,
+    begin,
+    binding_of,
+    is_new,
+    run_pre_save,
+    to_bson,
+    to_stored,
+    validates,
+)
+from mongospec_refs.errors import RecursiveInsertError
+from mongospec_refs.result import RecursiveInsertResult
+from mongospec_refs.undoing import Created, delete
+from mongospec_refs.uninterrupted import uninterrupted
+from mongospec_refs.walking import loaded, references_of
+
+
+async def insert_recursive[D](
+    root: D, validate_on_write: bool | None, options: Mapping[str, Any]
+) -> RecursiveInsertResult[D]:
+    """Insert *root* and every new document that can be reached from it."""
+    _, call = begin(type(root), "insert_recursive", "insert_many", options, "write")
+    documents = await _new_after_hooks(root)
+    result = RecursiveInsertResult(root)
+    fresh = {id(each) for each in documents if each._id is None}
+    with Ids(documents) as ids:
+        batches = [
+            _batch(cls, group, validate_on_write) for cls, group in _by_height(root, documents)
+        ]
+        ids.sent = True
+        await _Insertion(call, ids, fresh, result, options).run(batches)
+    return result
+
+
+async def _new_after_hooks(root: Any) -> list[Any]:
+    """The new documents of the graph once all their hooks ran: these may add further ones."""
+    done: set[int] = set()
+    while True:
+        new = [each for each in loaded([root]) if each is root or is_new(each)]
+        waiting = [each for each in new if id(each) not in done]
+        if not waiting:
+            return new
+        for document in waiting:
+            done.add(id(document))
+            if "__pre_save__" in binding_of(type(document)).hooks:
+                await run_pre_save(document)
+
+
+def _by_height(root: Any, documents: Sequence[Any]) -> list[tuple[type[Any], list[Any]]]:
+    """Documents by class, those first that refer to no other new one, then those above them.
+
+    In a cycle somebody has to come first: it refers to what comes after it.
+    """
+    new = {id(each) for each in documents}
+    height: dict[int, int] = {}
+    levels: dict[tuple[int, type[Any]], list[Any]] = {}
+    for document in loaded([root]):
+        below = [height[id(each)] for each in references_of(document) if id(each) in height]
+        height[id(document)] = max(below, default=-1) + (id(document) in new)
+        if id(document) in new:
+            key = height[id(document)], type(document)
+            levels.setdefault(key, []).append(document)
+    first = sorted(levels.items(), key=lambda level: level[0][0])  # stable: classes as met
+    return [(cls, group) for (_, cls), group in first]
+
+
+class _Batch(NamedTuple):
+    """The documents of one class and height, ready to be sent."""
+
+    binding: Binding
+    documents: list[Any]
+    raws: list[dict[str, Any]]
+    encoded: list[bytes]
+
+
+def _batch(cls: type[Any], documents: list[Any], validate_on_write: bool | None) -> _Batch:
+    binding = binding_of(cls)
+    cls._before_write(documents)
+    raws = to_stored(binding.plan, documents, validate=validates(cls, validate_on_write))
+    return _Batch(binding, documents, raws, [to_bson(binding.plan, raw) for raw in raws])
+
+
+_PASSED_ON = ("write_concern", "bypass_document_validation", "comment")
+
+
+class _Insertion:
+    """The batches on their way, and what is undone where one fails."""
+
+    def __init__(
+        self,
+        call: Call,
+        ids: Ids,
+        fresh: set[int],
+        result: RecursiveInsertResult[Any],
+        options: Mapping[str, Any],
+    ) -> None:
+        self._call = call
+        self._ids = ids
+        self._fresh = fresh
+        self._result = result
+        self._sent = {name: call.options[name] for name in _PASSED_ON if name in call.options}
+        self._kept = {name: options[name] for name in ("session", "timeout") if name in options}
+
+    async def run(self, batches: Sequence[_Batch]) -> None:
+        for number, batch in enumerate(batches):
+            try:
+                await self._send(batch)
+            except BaseException as error:  # noqa: BLE001 - _fail raises it, or its own
+                for later in batches[number + 1 :]:
+                    for document in later.documents:
+                        self._ids.take_back(document)
+                await self._fail(error)
+
+    async def _send(self, batch: _Batch) -> None:
+        name = f"{self._call.operation}: {batch.binding.plan.cls.__name__}"
+        call = self._call.on(batch.binding.target, name, self._sent, write=True)
+        insert = InsertMany(call, self._ids, batch.documents, batch.raws, batch.encoded, True)
+        try:
+            await insert.run()
+        finally:
+            for place, (document, raw) in enumerate(zip(batch.documents, batch.raws, strict=True)):
+                fate = insert.fate(place)
+                if fate == "not_applied":
+                    continue
+                fresh = id(document) in self._fresh
+                self._result._left.append(Created(document, raw, fresh, fate == "applied"))
+                if fate == "applied":
+                    self._result.created_documents.append(document)
+
+    async def _fail(self, error: BaseException) -> NoReturn:
+        """Undo what was done, and raise."""
+        result = self._result
+        rollback_error: Exception | None = None
+
+        async def undo() -> None:
+            nonlocal rollback_error
+            undone = await delete(result._left, self._undoing, trust=False)
+            result._left = undone.left
+            rollback_error = undone.failures[0].error if undone.failures else None
+
+        if self._call.transaction is not None:
+            result._left = []  # our transaction undoes it, ids and stored forms included
+        elif result._left:
+            # In a context of its own: where the time of a block ran out, this has its own time.
+            await uninterrupted(undo(), context=Context())
+        unknown = [each.document for each in result._left]
+        if not isinstance(error, Exception):
+            raise error
+        count = len(result.created_documents)
+        end = (
+            f"{len(unknown)} documents may be in the database, see .unknown"
+            if unknown
+            else (
+                f"nothing was kept of the {count} documents inserted before"
+                if count
+                else "nothing was kept"
+            )
+        )
+        raise RecursiveInsertError(
+            f"{self._call.operation}: {error}; {end}",
+            result=result,
+            unknown=unknown,
+            rollback_error=rollback_error,
+        ) from error
+
+    def _undoing(self, cls: type[Any]) -> Call:
+        return begin(cls, "insert_recursive: rollback", "delete_many", self._kept, "write")[1]
