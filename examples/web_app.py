@@ -1,0 +1,239 @@
+"""A web API on Litestar: documents go in and out as they are, with their ids in OpenAPI.
+
+Run as a script, it calls its own API by Litestar's test client and shows what comes back. To serve
+it: ``pip install 'litestar[standard]'``, then ``litestar --app web_app:app run``.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, ClassVar, override
+
+import msgspec
+from bson import ObjectId
+from litestar import Litestar, Request, Response, get, patch, post
+from litestar.exceptions import NotFoundException
+from litestar.openapi.spec import OpenAPIType, Schema
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.plugins import OpenAPISchemaPlugin
+from litestar.testing import AsyncTestClient
+from litestar.typing import FieldDefinition
+from mongojet import IndexModel
+from msgspec import UNSET, UnsetType
+
+import mongospec
+from mongospec import MongoDocument
+
+URI = os.environ.get("MONGODB_URI", "mongodb://localhost:27017")
+
+
+# -- documents
+
+
+class User(MongoDocument):
+    __collection_name__ = "users"
+    __indexes__: ClassVar[Sequence[IndexModel]] = [IndexModel("email", unique=True)]
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    email: str
+
+
+class Article(MongoDocument):
+    __collection_name__ = "articles"
+
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    author: User  # a reference: stored as the user's id, read back as the user
+    views: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+# -- what goes over the wire and is no document
+
+
+class NewUser(msgspec.Struct):
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    email: str
+
+
+class NewArticle(msgspec.Struct):
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    author: ObjectId
+
+
+class ArticleChanges(msgspec.Struct):
+    """What is left out stays as it is."""
+
+    title: Annotated[str, msgspec.Meta(min_length=1, max_length=80)] | UnsetType = UNSET
+    views: Annotated[int, msgspec.Meta(ge=0)] | UnsetType = UNSET
+
+
+class Page(msgspec.Struct):
+    articles: list[Article]
+    after: ObjectId | None  # what to ask for next; None at the end
+
+
+# -- handlers
+
+
+@post("/users")
+async def create_user(data: JSONBody[NewUser]) -> User:
+    return await User(name=data.name, email=data.email).insert()
+
+
+@post("/articles")
+async def create_article(data: JSONBody[NewArticle]) -> Article:
+    author = await User.find_by_id(data.author)
+    if author is None:
+        raise NotFoundException(f"there is no user {data.author}")
+    return await Article(title=data.title, author=author).insert()
+
+
+@get("/articles/{id:str}")
+async def read_article(id: FromPath[str]) -> Article:
+    article = await Article.find_by_id(id)
+    if article is None:
+        raise NotFoundException(f"there is no article {id}")
+    return article
+
+
+@get("/articles")
+async def list_articles(
+    after: FromQuery[ObjectId | None] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+) -> Page:
+    """A page by its first key: as fast at the end of the list as at its start."""
+    beyond: dict[str, Any] = {} if after is None else {"_id": {"$gt": after}}
+    found = await Article.find_all(beyond, sort="_id", limit=limit)
+    return Page(articles=found, after=found[-1].id if len(found) == limit else None)
+
+
+@patch("/articles/{id:str}")
+async def change_article(id: FromPath[str], data: JSONBody[ArticleChanges]) -> Article:
+    article = await read_article.fn(id)
+    for name, value in msgspec.structs.asdict(data).items():
+        if value is not UNSET:
+            setattr(article, name, value)
+    return await article.save(save_refs=False)  # sends what changed
+
+
+# -- errors as HTTP statuses
+
+
+def answer(status: int, error: Exception) -> Response[dict[str, Any]]:
+    return Response({"status_code": status, "detail": str(error)}, status_code=status)
+
+
+def conflict(_: Request[Any, Any, Any], error: mongospec.DuplicateKeyError) -> Response[Any]:
+    return Response(
+        {"status_code": 409, "detail": f"taken: {error.key_value}"},
+        status_code=409,
+    )
+
+
+EXCEPTION_HANDLERS: dict[Any, Any] = {
+    mongospec.InvalidIdError: lambda _, error: answer(404, error),
+    mongospec.DocumentNotFoundError: lambda _, error: answer(404, error),
+    mongospec.DocumentValidationError: lambda _, error: answer(400, error),
+    mongospec.DuplicateKeyError: conflict,
+    mongospec.OperationTimeoutError: lambda _, error: answer(504, error),
+    mongospec.ServerUnavailableError: lambda _, error: answer(503, error),
+}
+
+
+# -- the application
+
+
+class ObjectIdSchema(OpenAPISchemaPlugin):
+    """Tells Litestar's OpenAPI how an ObjectId looks in JSON."""
+
+    @override
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        return value is ObjectId
+
+    @override
+    def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: Any) -> Schema:
+        known = mongospec.schema_hook(ObjectId)
+        return Schema(type=OpenAPIType.STRING, pattern=known["pattern"], examples=known["examples"])
+
+
+@asynccontextmanager
+async def database(_: Litestar) -> AsyncGenerator[None]:
+    async with mongospec.connect(
+        URI, document_types=[User, Article], database="mongospec_web_app", timeout=10
+    ):
+        yield
+
+
+app = Litestar(
+    [create_user, create_article, read_article, list_articles, change_article],
+    lifespan=[database],
+    type_encoders=mongospec.type_encoders,
+    type_decoders=mongospec.type_decoders,
+    exception_handlers=EXCEPTION_HANDLERS,
+    plugins=[ObjectIdSchema()],
+    logging_config=None,  # the program's own logging; Litestar's shows every request
+)
+
+
+# -- a client that tries it
+
+
+async def main() -> None:
+    async with AsyncTestClient(app) as client:
+        await User.delete_many({})
+        await Article.delete_many({})
+
+        alice = {"name": "Alice", "email": "alice@example.com"}
+        reply = await client.post("/users", json=alice)
+        alice = reply.json()
+        print(reply.status_code, "POST /users:", alice)
+
+        for title in ("Tea", "Coffee", "Cocoa"):
+            new = {"title": title, "author": alice["_id"]}
+            reply = await client.post("/articles", json=new)
+            print(reply.status_code, "POST /articles:", reply.json())
+        path = f"/articles/{reply.json()['_id']}"
+
+        reply = await client.get(path)
+        print(reply.status_code, f"GET {path}:", reply.json()["author"]["name"])
+
+        reply = await client.patch(path, json={"views": 7})
+        print(reply.status_code, f"PATCH {path}:", reply.json())
+        changed = reply.json()
+
+        after: str | None = ""
+        titles: list[str] = []
+        while after is not None:
+            page = (
+                await client.get(
+                    "/articles", params={"limit": 2} | ({"after": after} if after else {})
+                )
+            ).json()
+            titles += [article["title"] for article in page["articles"]]
+            print("A page:", [article["title"] for article in page["articles"]], page["after"])
+            after = page["after"]
+
+        refused = [
+            await client.post("/users", json={"name": "Eve", "email": "alice@example.com"}),
+            await client.post("/users", json={"name": "Eve"}),
+            await client.post("/articles", json={"title": "Milk", "author": "nobody"}),
+            await client.get("/articles/nothing"),
+            await client.get("/articles/65f0c0ffee65f0c0ffee0001"),
+            await client.patch(path, json={"views": -1}),
+        ]
+        for reply in refused:
+            request = reply.request
+            print(reply.status_code, request.method, f"{request.url.path}:", reply.json()["detail"])
+
+        schemas = (await client.get("/schema/openapi.json")).json()["components"]["schemas"]
+        print("OpenAPI:", schemas["Article"]["properties"])
+
+    assert [reply.status_code for reply in refused] == [409, 400, 400, 404, 404, 400]
+    assert (titles, changed["views"]) == (["Tea", "Coffee", "Cocoa"], 7)
+    assert "pattern" in str(schemas["Article"]["properties"]["_id"])
+    print("Created, listed, patched, paged and refused over HTTP, with one OpenAPI page.")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
