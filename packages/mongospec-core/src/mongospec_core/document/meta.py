@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from inspect import get_annotations
 from typing import Any, ForwardRef, dataclass_transform
 
 import msgspec
@@ -49,6 +50,7 @@ class DocumentMeta(msgspec.StructMeta):
         else:
             _warn_of_hidden(name, bases, fields)
             _give_mixin_fields(bases, namespace)
+            _keep_id(bases, namespace)
         namespace["__abstract__"] = abstract or mixin
         if validate_on_write is not None:
             namespace["__validate_on_write__"] = validate_on_write
@@ -129,13 +131,42 @@ def _give_mixin_fields(bases: tuple[type, ...], namespace: Namespace) -> None:
     for base in bases:
         for cls in base.__mro__:
             for field, (tp, default) in cls.__dict__.get("__mixin_fields__", {}).items():
-                if field in given or field in annotations:
+                if field in annotations or (field in given and field != "_id"):
                     continue
                 annotations[field] = (
                     ForwardRef(tp, module=cls.__module__) if isinstance(tp, str) else tp
                 )
                 if default is not msgspec.NODEFAULT and field not in namespace:
                     namespace[field] = default
+
+
+def _keep_id(bases: tuple[Any, ...], namespace: Namespace) -> None:
+    """Where several bases meet, the one that has an ``_id`` of its own gives type and default.
+
+    msgspec would take the default of the first base, be it the plain one of all documents.
+    """
+    if len(bases) < 2 or "_id" in namespace.get("__annotations__", {}):
+        return
+    owners = {base: _owner_of_id(base) for base in bases if hasattr(base, "__struct_fields__")}
+    own = [
+        base
+        for base, owner in owners.items()
+        if not any(other is not owner and issubclass(other, owner) for other in owners.values())
+    ]
+    if not own or own[0] is bases[0]:
+        return
+    base, owner = own[0], owners[own[0]]
+    tp = owner.__annotations__["_id"]
+    forward = ForwardRef(tp, module=owner.__module__) if isinstance(tp, str) else tp
+    namespace.setdefault("__annotations__", {})["_id"] = forward
+    defaults = (msgspec.NODEFAULT,) * len(base.__struct_fields__) + base.__struct_defaults__
+    default = defaults[base.__struct_fields__.index("_id") - len(base.__struct_fields__)]
+    if default is not msgspec.NODEFAULT:
+        namespace["_id"] = default
+
+
+def _owner_of_id(base: type) -> Any:
+    return next(cls for cls in base.__mro__ if "_id" in get_annotations(cls))
 
 
 def _refuse_instance(name: str) -> Callable[[Any], None]:
@@ -145,5 +176,9 @@ def _refuse_instance(name: str) -> Callable[[Any], None]:
                 f"{name} is a mixin and has no documents of its own; "
                 f"subclass it: class My{name}({name}, Document): ..."
             )
+        found = [cls.__dict__.get("__post_init__") for cls in type(self).__mro__]
+        after = next(filter(None, found[found.index(refuse) + 1 :]), None)
+        if after is not None:  # of a base beside the mixin
+            after(self)
 
     return refuse
