@@ -1,8 +1,8 @@
 """What an entry is in the database: a document of the store's class with a key and a value."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NoReturn, override
-from weakref import WeakKeyDictionary
+from functools import cache
+from typing import Any, NoReturn
 
 import msgspec
 from bson import ObjectId
@@ -13,11 +13,13 @@ from mongospec_core import (
     DocumentValidationError,
     EncodingError,
     InvalidDocument,
+    MongoDocument,
 )
 from mongospec_core.extension import (
+    BatchReader,
     Binding,
+    Call,
     Plan,
-    Reading,
     encode,
     run_dict_hook,
     to_bson,
@@ -30,39 +32,34 @@ VALUE_ONLY = {"_id": 0, "key": 1, "value": 1}
 _KEYS_BYTES = 8 * 1024 * 1024  # of a command's 16 MB, for the keys in one $in
 
 
-class EntryReading(Reading):
-    """Reads keys and values, those by the annotation that the store's class has for them."""
+def entry_reader(
+    store: type[MongoDocument], binding: Binding, call: Call, value_type: Any = None
+) -> BatchReader[Any]:
+    """Reads keys and values, and raises :class:`StoredValueError` where a value does not fit.
 
-    __slots__ = ()
+    :param value_type: the type of the values; default: the store's own annotation.
+    """
 
-    def __init__(self, binding: Binding) -> None:
-        store = binding.plan.cls
+    def refuse(failure: InvalidDocument, raw: Mapping[str, Any]) -> NoReturn:
+        path = failure.path.removeprefix("value").removeprefix(".")
+        raise StoredValueError(store, raw.get("key"), path, failure.reason)
 
-        def refuse(failure: InvalidDocument, raw: Mapping[str, Any]) -> NoReturn:
-            path = failure.path.removeprefix("value").removeprefix(".")
-            raise StoredValueError(store, raw.get("key"), path, failure.reason)
-
-        super().__init__(_entry_type(binding.plan), refuse)
-
-    @override
-    def fields(self) -> dict[str, Any]:
-        return VALUE_ONLY
-
-
-_entry_types: WeakKeyDictionary[Plan[Any], type[msgspec.Struct]] = WeakKeyDictionary()
+    if value_type is None:
+        value_type = next(each.type for each in binding.plan.fields if each.name == "value")
+    reading = store._reading_into(entry_type(store, value_type))
+    reading.on_invalid = refuse
+    return reading.reader(binding, call)
 
 
-def _entry_type(plan: Plan[Any]) -> type[msgspec.Struct]:
+@cache
+def entry_type(store: type[MongoDocument], value_type: Any) -> type[msgspec.Struct]:
     """The store's class without what its base adds: a key and a value."""
-    found = _entry_types.get(plan)
-    if found is None:
-        value = next(each.type for each in plan.fields if each.name == "value")
-        found = _entry_types[plan] = msgspec.defstruct(
-            plan.cls.__name__,
-            [("key", str), ("value", value, None)],
-            namespace={"dec_hook": plan.dec_hook} if plan.dec_hook else None,
-        )
-    return found
+    dec_hook = getattr(store, "dec_hook", None)
+    return msgspec.defstruct(
+        store.__name__,
+        [("key", str), ("value", value_type, None)],
+        namespace={"dec_hook": dec_hook} if dec_hook else None,
+    )
 
 
 def raw_entries(

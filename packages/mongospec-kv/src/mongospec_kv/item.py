@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Coroutine
 from copy import deepcopy
-from functools import cache
 from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 
 import msgspec
 
 from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
-from mongospec_core.extension import CHECKING, Options, Plan, plan_of, to_stored
-from mongospec_kv.errors import KeyNotFoundError, StoredValueError
+from mongospec_core.extension import Options, begin, encode, plan_of, to_stored
+from mongospec_kv.entries import entry_reader, entry_type
+from mongospec_kv.errors import KeyNotFoundError
 from mongospec_kv.store import KVStore
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class KVStoreItem[T, D = None]:
         except KeyNotFoundError:
             default = None if self._default is msgspec.UNSET else self._default
             return cast("D", deepcopy(default))  # the caller may change what it gets
-        return self._read(value)
+        return await self._read(value, options)
 
     async def set(self, value: T, **options: Unpack[Options]) -> None:
         """Store a value.
@@ -92,7 +92,7 @@ class KVStoreItem[T, D = None]:
             raise OptionError(f"{self!r} has no default: AppItem[...]({self._key!r}, default=...)")
         self._check(self._default)
         value = await _method(self._store, "set_default")(self._key, self._default, **options)
-        return self._read(value)
+        return await self._read(value, options)
 
     async def has(self, **options: Unpack[Options]) -> bool:
         """Whether the store has the key.
@@ -116,19 +116,20 @@ class KVStoreItem[T, D = None]:
         default = "" if self._default is msgspec.UNSET else f", default={self._default!r}"
         return f"KVStoreItem[{_name(self._type)}]({self._store.__name__}, {self._key!r}{default})"
 
-    def _read(self, value: Any) -> T:
-        try:
-            return cast("T", _plan(self._type).convert_field(0, value, CHECKING))
-        except (msgspec.ValidationError, TypeError, ValueError) as error:
-            reason = f"{error} (an item of {_name(self._type)})"
-            raise StoredValueError(self._store, self._key, "", reason) from error
+    async def _read(self, value: Any, options: Options) -> T:
+        """The value as the item's type, by the way that every read takes."""
+        entry = encode({"key": self._key, "value": value})
+        binding, call = begin(self._store, "get", "find_one", options, "read")
+        reader = entry_reader(self._store, binding, call, self._type)
+        (found,) = await reader.read_one(entry)
+        return cast("T", found.value)
 
     def _check(self, value: Any) -> None:
-        plan = _plan(self._type)
+        entry = entry_type(self._store, self._type)
         try:
-            to_stored(plan, [plan.cls(value=value)], validate=True)
+            to_stored(plan_of(entry), [entry(key=self._key, value=value)], validate=True)
         except DocumentValidationError as error:
-            reason = f"{error.reason}, for the key {self._key!r} of {_name(self._type)}"
+            reason = f"{error.reason}, for the key {self._key!r}"
             failure = InvalidDocument(None, error.path, reason)
             raise DocumentValidationError(self._store, [failure], error.advice) from error
 
@@ -176,12 +177,6 @@ def _method(store: type, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
             method: Any = base.__dict__[name]
             return cast("Callable[..., Coroutine[Any, Any, Any]]", method.__get__(None, store))
     raise AttributeError(name)
-
-
-@cache
-def _plan(tp: Any) -> Plan[Any]:
-    """What the codec does with values of a type."""
-    return plan_of(msgspec.defstruct("Item", [("value", tp)]))
 
 
 def _name(tp: Any) -> str:

@@ -13,7 +13,6 @@ from mongospec_core.extension import (
     Sent,
     Statement,
     begin,
-    binding_of,
     encode,
     final_update,
     raise_for,
@@ -21,7 +20,7 @@ from mongospec_core.extension import (
 )
 from mongospec_kv.entries import (
     VALUE_ONLY,
-    EntryReading,
+    entry_reader,
     final_change,
     key_filters,
     raw_entries,
@@ -171,8 +170,8 @@ class KVStore(MongoDocument, mixin=True):
 
             await AppStorage.has("theme")
         """
-        only_id = Reading({"_id": 1})
-        return await cls._find_one("has", {"key": key}, only_id, True, options) is not None
+        _, call = begin(cls, "has", "find_one", options, "read", projection={"_id": 1})
+        return await call.send("find_one", encode({"key": key})) is not None
 
     @classmethod
     async def delete_key(cls, key: str, **options: Unpack[Options]) -> bool:
@@ -201,8 +200,7 @@ class KVStore(MongoDocument, mixin=True):
 
             settings = await AppStorage.get_all()
         """
-        reading = EntryReading(binding_of(cls))
-        entries = await cls._find_all({}, reading, True, {**options, "sort": "_id"})
+        entries = await _entries(cls, "get_all", {}, {**options, "sort": "_id"})
         return {entry.key: entry.value for entry in entries}
 
     @classmethod
@@ -217,10 +215,9 @@ class KVStore(MongoDocument, mixin=True):
             found = await AppStorage.get_many(["theme", "language"])
         """
         wanted = list(dict.fromkeys(keys))
-        reading = EntryReading(binding_of(cls))
         found: dict[str, Any] = {}
         for query in key_filters(wanted):
-            entries = await cls._find_all(query, reading, True, options)
+            entries = await _entries(cls, "get_many", query, options)
             found.update((entry.key, entry.value) for entry in entries)
         return {key: found[key] for key in wanted if key in found}
 
@@ -234,8 +231,12 @@ class KVStore(MongoDocument, mixin=True):
             names = await AppStorage.keys()
         """
         only_keys = Reading({"_id": 0, "key": 1})
-        entries = await cls._find_all({}, only_keys, True, {**options, "sort": "_id"})
-        return [entry["key"] for entry in entries]
+        sorted_options = {**options, "sort": "_id"}
+        binding, call = begin(
+            cls, "keys", "find_many", sorted_options, "read", projection=only_keys.fields()
+        )
+        batch = await call.send("find_many", encode({}))
+        return [entry["key"] for entry in await only_keys.reader(binding, call).read(batch)]
 
     @classmethod
     async def set_many(cls, items: Mapping[str, Any], **options: Unpack[Options]) -> None:
@@ -303,9 +304,20 @@ class KVStore(MongoDocument, mixin=True):
 
 
 async def _value(cls: type[KVStore], operation: str, key: str, options: Mapping[str, Any]) -> Any:
-    reading = EntryReading(binding_of(cls))
-    entry = await cls._find_one(operation, {"key": key}, reading, True, options)
-    return _MISSING if entry is None else entry.value
+    binding, call = begin(cls, operation, "find_one", options, "read", projection=VALUE_ONLY)
+    found = await call.send("find_one", encode({"key": key}))
+    if found is None:
+        return _MISSING
+    (entry,) = await entry_reader(cls, binding, call).read_one(found)
+    return entry.value
+
+
+async def _entries(
+    cls: type[KVStore], operation: str, query: Mapping[str, Any], options: Mapping[str, Any]
+) -> list[Any]:
+    binding, call = begin(cls, operation, "find_many", options, "read", projection=VALUE_ONLY)
+    batch = await call.send("find_many", encode(query))
+    return await entry_reader(cls, binding, call).read(batch)
 
 
 async def _find_and_upsert(
@@ -325,7 +337,10 @@ async def _find_and_upsert(
     query = encode({"key": key})
     update = await final_update(binding, change, skip_hooks=True)
     found = await _repeated(lambda: call.send("find_one_and_update", query, update))
-    (entry,) = await EntryReading(binding).reader(binding, call).read_one(found)
+    if found is None:
+        # The embedded server's answer to the loser of a race for a new key, which it did carry out.
+        return await _value(cls, operation, key, options)
+    (entry,) = await entry_reader(cls, binding, call).read_one(found)
     return entry.value
 
 
