@@ -292,7 +292,12 @@ async def final_update(
                 f"not {change!r}; to put a whole document in place use find_one_and_replace"
             )
         return encode(change)
-    stages = [dict(stage) for stage in update]
+    try:
+        stages = [dict(stage) for stage in update]
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"{cls.__name__}: an update is a dict of operators or a list of stages, not {update!r}"
+        ) from error
     if not stages:
         raise OptionError(f"{cls.__name__}: an empty pipeline updates nothing")
     if hooked:
