@@ -419,6 +419,6 @@ async def test_insert_if_not_exists_names_another_index_that_refused_it(bind: Bi
 
 async def test_the_callers_filter_is_not_changed(bind: Bind) -> None:
     await bind(Account)
-    filter: dict[str, Any] = {"email": "a", "$or": [{"email": {"$ne": "b"}}]}
-    await Account.insert_if_not_exists(Account(email="a"), filter)
-    assert filter == {"email": "a", "$or": [{"email": {"$ne": "b"}}]}
+    wanted: dict[str, Any] = {"email": "a", "$or": [{"email": {"$ne": "b"}}]}
+    await Account.insert_if_not_exists(Account(email="a"), wanted)
+    assert wanted == {"email": "a", "$or": [{"email": {"$ne": "b"}}]}

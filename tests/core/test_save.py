@@ -37,9 +37,7 @@ def sent(seen: list[Any]) -> list[Any]:
     return [each["u"] for command in seen for each in command.body["updates"]]
 
 
-async def test_save_sends_exactly_the_changed_fields(
-    bind: Bind, mongo_proxy: FaultProxy
-) -> None:
+async def test_save_sends_exactly_the_changed_fields(bind: Bind, mongo_proxy: FaultProxy) -> None:
     await bind(Person)
     one = await Person(name="a", age=1, address=Address(city="Rome")).insert()
     (read,) = await Person.find_all()
@@ -50,7 +48,7 @@ async def test_save_sends_exactly_the_changed_fields(
             each.age += 1
             each.tags.append("t")
             await each.save()
-        (first, second) = seen
+        (first, _) = seen
         assert first.name == "update"
         (update,) = first.body["updates"]
         assert update["q"] == {"_id": one.id}
