@@ -13,7 +13,8 @@ from mongospec_core.codec.values import DECIMAL, PLAIN
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.document.hooks import overridden
-from mongospec_core.errors import DefinitionError, OptionError, ServerUnavailableError
+from mongospec_core.errors import DefinitionError, OptionError
+from mongospec_core.server.clients import drain
 from mongospec_core.server.door import Call
 from mongospec_core.server.indexes import (
     Conflicts,
@@ -24,7 +25,10 @@ from mongospec_core.server.indexes import (
     merged,
 )
 from mongospec_core.server.target import Target
+from mongospec_core.server.transaction import refuse_in_transaction
 
+_LAST_WORDS = 2.0
+"""Seconds that operations in flight get to end before their client is closed."""
 _EXIT_GRACE = 0.02
 """Seconds that the driver's threads need after ``client.close()``; without them a third of short
 scripts end in SIGABRT."""
@@ -69,6 +73,7 @@ class Connections:
             client = await mongojet.create_client("mongodb://localhost:27017")
             await init(client.get_database("example_db"), document_types=[User])
         """
+        refuse_in_transaction("init()")
         if indexes not in ("create", "check", "skip"):
             raise OptionError(f'init(indexes={indexes!r}): say "create", "check" or "skip"')
         if index_conflicts not in ("error", "warn"):
@@ -83,7 +88,7 @@ class Connections:
         for cls in bindings:
             cls._before_bind(self._classes.keys() | bindings.keys())
         declared = _declared_by_collection(bindings)
-        await _hello(db)
+        await _hello(db, timeout)
         for target, wanted in declared:
             owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
             call = Call(target, f"{owners}: indexes", {}, write=True)
@@ -168,10 +173,15 @@ def _database(client: mongojet.Client, name: str | None) -> mongojet.Database:
 
 
 async def _close_clients(clients: Iterable[mongojet.Client]) -> None:
-    closed = [client.close() for client in clients]
+    closed = [_close_client(client) for client in clients]
     if closed:
         await asyncio.gather(*closed)
         await asyncio.sleep(_EXIT_GRACE)
+
+
+async def _close_client(client: mongojet.Client) -> None:
+    await drain(client, _LAST_WORDS)
+    await client.close()
 
 
 def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | None) -> Binding:
@@ -225,14 +235,9 @@ def _declared_by_collection(
     return [(targets[name], merged(found)) for name, found in declared.items()]
 
 
-async def _hello(db: mongojet.Database) -> None:
-    try:
-        await db.run_command({"hello": 1})
-    except mongojet.PyMongoError as error:
-        raise ServerUnavailableError(
-            f"the server of the database {db.name!r} does not answer: {error}",
-            outcome="not_applied",
-        ) from error
+async def _hello(db: mongojet.Database, timeout: float | None) -> None:
+    target = Target("init", db, "$cmd", PLAIN, timeout)
+    await Call(target, f"init of {db.name!r}", {}, write=False).command({"hello": 1})
 
 
 _default = Connections()
