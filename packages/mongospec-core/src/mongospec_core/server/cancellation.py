@@ -21,14 +21,16 @@ PATIENCE = 1.0
 
 
 class Cancelled(asyncio.CancelledError):
-    """A cancellation that tells what became of the call: ``outcome``, and ``reply`` where it ended.
+    """A cancellation that tells what became of the call.
 
-    ``__cause__`` is the error that the call ended with, where it did.
+    ``outcome``; ``ended``: whether the call came to its end, with ``reply`` or with the error that
+    stands in ``__cause__``.
     """
 
     def __init__(self, *message: Any) -> None:
         super().__init__(*message)  # anyio knows its own cancellations by their message
         self.outcome: Outcome = "unknown"
+        self.ended = False
         self.reply: Any = None
 
 
@@ -40,6 +42,8 @@ class Waiting[T]:
     """Waits for a driver's coroutine; what was given up can be waited for again.
 
     :param patience: seconds to wait on after a cancellation; with 0 it is given up at once.
+    :raises TimeUp: ``seconds`` were set, and are over.
+    :raises Cancelled: the caller was cancelled in the meantime.
     """
 
     __slots__ = (
@@ -55,6 +59,7 @@ class Waiting[T]:
         "_wakeup",
         "finished",
         "reply",
+        "seconds",
     )
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], patience: float = PATIENCE) -> None:
@@ -63,43 +68,37 @@ class Waiting[T]:
         self._future: asyncio.Future[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.finished = False
+        self.seconds: float | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
-        return self.within(None)
-
-    def within(self, seconds: float | None) -> Generator[Any, None, T]:
-        """Wait for the call's end, at most *seconds*.
-
-        :raises TimeUp: they are over.
-        :raises Cancelled: the caller was cancelled in the meantime.
-        """
         self._cancelled = self._given_up = False
         try:
             if not self.finished:
-                yield from self._wait(seconds)
+                yield from self._wait()
         except Exception as error:
             if not self._cancelled:
                 raise
             raise self._cancellation() from (None if isinstance(error, TimeUp) else error)
         if self._cancelled:
-            cancelled = self._cancellation()
-            cancelled.outcome, cancelled.reply = "applied", self.reply
-            raise cancelled
+            raise self._cancellation()
         return cast("T", self.reply)
 
-    def _wait(self, seconds: float | None) -> Generator[Any]:
+    def _wait(self) -> Generator[Any]:
         coroutine = self._coroutine
         try:
+            if self.seconds is not None:
+                self._timer = asyncio.get_running_loop().call_later(self.seconds, self._give_up)
             future = self._future or coroutine.send(None)
-            if seconds is not None:
-                self._timer = future.get_loop().call_later(seconds, self._give_up)
             while True:
                 self._future = future
-                if self._given_up and not future.done():
+                if self._given_up and (future is None or not future.done()):
                     raise TimeUp
-                future._asyncio_future_blocking = False
-                self._asyncio_future_blocking = True
-                yield self
+                if future is None:  # the driver only wants to be asked again
+                    yield from self._step()
+                else:
+                    future._asyncio_future_blocking = False
+                    self._asyncio_future_blocking = True
+                    yield self
                 future = coroutine.send(None)
         except StopIteration as end:
             self.finished, self.reply = True, end.value
@@ -108,8 +107,17 @@ class Waiting[T]:
                 self._timer.cancel()
                 self._timer = None
 
+    def _step(self) -> Generator[None]:
+        try:
+            yield
+        except asyncio.CancelledError as error:  # here the task itself is cancelled
+            self.cancel(*error.args)
+
     def _cancellation(self) -> Cancelled:
-        return Cancelled() if self._message is None else Cancelled(self._message)
+        cancelled = Cancelled() if self._message is None else Cancelled(self._message)
+        if self.finished:
+            cancelled.outcome, cancelled.ended, cancelled.reply = "applied", True, self.reply
+        return cancelled
 
     def _give_up(self) -> None:
         future = self._future
@@ -135,7 +143,8 @@ class Waiting[T]:
             if self._timer is not None:
                 self._timer.cancel()
             if self._patience:
-                self._timer = self.get_loop().call_later(self._patience, self._give_up)
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(self._patience, self._give_up)
             else:
                 self._give_up()
         return True

@@ -37,8 +37,8 @@ async def drain(client: mongojet.Client, seconds: float) -> None:
     """Wait until nothing is in flight on *client*, at most *seconds*."""
     state = state_of(client)
     end = time.monotonic() + seconds
-    while state.in_flight and time.monotonic() < end:
-        await asyncio.sleep(_STEP)  # the calls may belong to other loops and threads
+    while state.in_flight and time.monotonic() < end:  # noqa: ASYNC110
+        await asyncio.sleep(_STEP)  # no event: the calls may be of other loops and threads
 
 
 def _after_fork() -> None:

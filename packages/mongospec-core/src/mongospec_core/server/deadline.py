@@ -56,6 +56,6 @@ def end_of(seconds: float | None) -> float:
     """
     if seconds is None:
         return math.inf
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not seconds >= 0:  # nor NaN
         raise OptionError(f"timeout={seconds!r}: a timeout is a number of seconds, 0 or more")
     return now() + seconds

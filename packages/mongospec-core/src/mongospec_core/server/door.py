@@ -1,16 +1,43 @@
 """The door: every command of every package goes to the server through a :class:`Call`."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Self
 
-import bson
 import mongojet
 
-from mongospec_core.codec.values import DECIMAL, encode
-from mongospec_core.errors import Outcome
+from mongospec_core.codec.values import decode, encode
+from mongospec_core.errors import (
+    OperationError,
+    OperationTimeoutError,
+    Outcome,
+    ServerUnavailableError,
+    TransactionError,
+)
 from mongospec_core.server import driver
-from mongospec_core.server.outcome import translate
+from mongospec_core.server.batches import Batches, joined
+from mongospec_core.server.cancellation import Cancelled
+from mongospec_core.server.deadline import block_end, end_of, now
+from mongospec_core.server.observing import observed, watching
+from mongospec_core.server.outcome import reply_error
+from mongospec_core.server.sending import Start, carry
 from mongospec_core.server.target import Target
+from mongospec_core.server.transaction import current
+
+type BatchCursor = Batches
+"""What :meth:`Call.send` gives for ``find`` and ``aggregate``; :meth:`Call.fetch` takes it."""
+
+_CURSORS = frozenset({"find", "aggregate"})
+_MANY = frozenset({"update_many", "delete_many"})
+_TIMED = frozenset(verb for verb, known in driver.OPTIONS.items() if "max_time_ms" in known)
+_WORTH_REPEATING = frozenset({91, 189, 262, 10107, 11600, 11602, 13435, 13436})
+_ON_COMMANDS = {
+    "write_concern": "writeConcern",
+    "bypass_document_validation": "bypassDocumentValidation",
+    "let": "let",
+    "comment": "comment",
+}
+"""The options that a write command takes as a whole, and how it spells them."""
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -19,19 +46,33 @@ def outcome_of(error: BaseException) -> Outcome:
     return outcome
 
 
-class BatchCursor(Protocol):
-    """The Rust side of a cursor."""
+class _Sending(NamedTuple):
+    """One command on its way: its name, and how it is started in a session."""
 
-    def next_batch(self) -> Awaitable[bytes]: ...
+    command: str
+    start: Callable[[driver.ClientSession | None], Start]
+    document: Mapping[str, Any] | None = None
+    size: int | None = None
+    torn: bool = False
 
 
 class Call:
     """One operation of one caller: where it goes, in which session, in how much time.
 
-    An operation may send several commands; they share the session and the time.
+    An operation may send several commands; they share the session and the time. It belongs to the
+    transaction in which it was made, and can only be sent there.
     """
 
-    __slots__ = ("operation", "options", "session", "target", "timeout", "write")
+    __slots__ = (
+        "_end",
+        "operation",
+        "options",
+        "session",
+        "target",
+        "timeout",
+        "transaction",
+        "write",
+    )
 
     def __init__(
         self,
@@ -49,6 +90,26 @@ class Call:
         self.write = write
         self.session = session
         self.timeout = timeout
+        self.transaction = current()
+        self._end: float | None = None
+
+    def on(
+        self, target: Target, operation: str, options: Mapping[str, Any], *, write: bool
+    ) -> Self:
+        """A further call of the same operation: same session, same transaction, same time."""
+        call = type(self)(
+            target, operation, options, write=write, session=self.session, timeout=self.timeout
+        )
+        call.transaction = self.transaction
+        call._end = self._end
+        return call
+
+    def sibling(self, verb: str, **options: Any) -> Self:
+        """A further read of the same operation on the same collection, by the driver's *verb*."""
+        assert options.keys() <= driver.OPTIONS[verb]
+        return self.on(self.target, self.operation, options, write=False)
+
+    # -- what became of it
 
     @property
     def certain(self) -> bool:
@@ -61,7 +122,14 @@ class Call:
     def on_abort(
         self, undo: Callable[[], None], *, unsure: Callable[[], None] | None = None
     ) -> None:
-        """Call *undo* should the transaction that this call belongs to be aborted."""
+        """Call *undo* should the transaction that this call belongs to be aborted.
+
+        :param unsure: called instead when nobody knows whether it was committed.
+        """
+        if self.transaction is not None:
+            self.transaction.on_abort(undo, unsure or _nothing)
+
+    # -- commands
 
     async def send(
         self, verb: str, *arguments: Any, document: Mapping[str, Any] | None = None
@@ -69,28 +137,241 @@ class Call:
         """Run one of the driver's verbs on the collection; BSON in, BSON out.
 
         :param document: the raw document that is written, for a duplicate key's values.
+        :returns: the driver's reply; of ``find`` and ``aggregate``, what :meth:`fetch` takes.
         """
-        method = driver.method(self.target.collection, verb, self.session)
-        answer = method(*arguments, driver.encode_options(self.options))
-        return await self._carry(answer, document)
+        if verb == "find_many" and watching():
+            return await self._find_many(*arguments)
+
+        def start(session: driver.ClientSession | None) -> Start:
+            method = driver.method(self.target.collection, verb, session)
+            return lambda left: method(*arguments, self._encoded_options(verb, left))
+
+        size = len(arguments[0]) if verb == "insert_many" else None
+        reply = await self._carry(_Sending(verb, start, document, size, torn=True))
+        return self._batches(reply) if verb in _CURSORS else reply
 
     async def reply(self, verb: str, *arguments: Any) -> dict[str, Any]:
         """Like :meth:`send`, for verbs that answer with a small document."""
-        return bson.decode(await self.send(verb, *arguments), codec_options=DECIMAL)
-
-    async def command(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a command on the collection's database and give its reply."""
-        method = driver.command_method(self.target.database, self.session)
-        return bson.decode(await self._carry(method(encode(command), None)), codec_options=DECIMAL)
+        try:
+            return decode(await self.send(verb, *arguments))
+        except Cancelled as error:
+            if error.outcome == "applied" and error.reply is not None:
+                error.reply = decode(error.reply)
+                if not _did_something(error.reply):
+                    error.outcome = "not_applied"
+            raise
 
     async def fetch(self, cursor: BatchCursor) -> bytes:
-        """The next batch of a cursor that :meth:`send` opened."""
-        return await self._carry(cursor.next_batch())
+        """The next batch of a cursor that :meth:`send` opened; at the end it is empty.
 
-    async def _carry(
-        self, answer: Awaitable[Any], document: Mapping[str, Any] | None = None
-    ) -> Any:
+        ``timeout=`` is for each fetch anew. A fetch that was cancelled or timed out goes on when
+        the cursor is read on: no batch is lost.
+        """
+
+        def start(_: driver.ClientSession | None) -> Start:
+            return lambda _: cursor.fetch()
+
+        self._end = None
+        sending = _Sending("getMore", start, torn=True)
         try:
-            return await answer
-        except (mongojet.PyMongoError, ValueError) as error:
-            raise translate(error, self.operation, document, write=self.write) from error
+            batch: bytes = await self._carry(sending, seen=watching() and cursor.asks_server())
+        except Exception as error:
+            if not isinstance(error, OperationTimeoutError) or error.code is not None:
+                cursor.end(None)
+            raise
+        cursor.end(batch)
+        return batch
+
+    async def command(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a command on the collection's database and give its reply.
+
+        :raises OperationError: it failed, in a part or as a whole.
+        """
+        reply = await self._run(command)
+        error = reply_error(reply, self.operation) if self.write else None
+        if error is None:
+            return reply
+        if self.transaction is not None:
+            self.transaction.doom(error)
+        raise error
+
+    async def write_command(
+        self, command: Mapping[str, Any], *, repeatable: bool = False
+    ) -> dict[str, Any]:
+        """Run an ``insert``, ``update`` or ``delete`` command of many statements.
+
+        The write concern (the option's, or the collection's own) goes along outside of sessions;
+        ``bypass_document_validation``, ``let`` and ``comment`` always.
+
+        :param repeatable: the statements may be carried out twice, so outside of transactions and
+            sessions they are sent once more after an error that leaves the outcome open.
+        :returns: the reply, also where ``writeErrors`` stand in it.
+        :raises OperationError: the command failed as a whole; or (``outcome`` "applied" or
+            "partial", the reply in ``details``) only the write concern did.
+        """
+        command = {**command, **self._command_options()}
+        size = max(len(command.get(name, ())) for name in ("documents", "updates", "deletes"))
+        try:
+            try:
+                reply = await self._run(command, size)
+            except OperationError as error:
+                if not repeatable or not self._may_repeat(error):
+                    raise
+                reply = await self._run_again(command, size, error)
+        except Cancelled as error:
+            if isinstance(error.reply, bytes):
+                error.reply = decode(error.reply)
+            raise
+        failed = reply_error(reply, self.operation)
+        if failed is not None and self.transaction is not None:
+            self.transaction.doom(failed)
+        if failed is not None and "writeConcernError" in reply:
+            raise failed
+        return reply
+
+    # -- how they are sent
+
+    async def _run(self, command: Mapping[str, Any], size: int | None = None) -> dict[str, Any]:
+        data = encode(command)
+        name = next(iter(command))
+
+        def start(session: driver.ClientSession | None) -> Start:
+            method = driver.command_method(self.target.database, session)
+            timed = "maxTimeMS" not in command
+
+            def started(left: float | None) -> Any:
+                if left is None or not timed:
+                    return method(data, None)
+                return method(driver.appended(data, {"maxTimeMS": _milliseconds(left)}), None)
+
+            return started
+
+        return decode(await self._carry(_Sending(name, start, size=size)))
+
+    async def _run_again(
+        self, command: Mapping[str, Any], size: int, first: OperationError
+    ) -> dict[str, Any]:
+        try:
+            return await self._run(command, size)
+        except OperationError as error:
+            if error.outcome == "not_applied":
+                error.outcome = first.outcome
+            raise
+
+    def _may_repeat(self, error: OperationError) -> bool:
+        if self.transaction is not None or self.session is not None:
+            return False
+        if isinstance(error, OperationTimeoutError):
+            return False
+        if error.code is None:  # the network's; where no server was found, the driver looked long
+            return not isinstance(error.__cause__, mongojet.ServerSelectionError)
+        return error.code in _WORTH_REPEATING
+
+    def _command_options(self) -> dict[str, Any]:
+        options = {
+            spelled: self.options[name]
+            for name, spelled in _ON_COMMANDS.items()
+            if name in self.options
+        }
+        if self.transaction is None and self.session is None and "writeConcern" not in options:
+            concern = driver.write_concern_of(self.target.collection)
+            if concern:
+                options["writeConcern"] = concern
+        return options
+
+    async def _find_many(self, *arguments: Any) -> bytes:
+        """``find_many`` batch by batch, so that observers see every command."""
+        cursor = await self.send("find", *arguments)
+        batches: list[bytes] = []
+        while True:
+            batch = await self.fetch(cursor)
+            if len(batch) <= _EMPTY and not cursor.asks_server():
+                return joined(batches)
+            batches.append(batch)
+
+    def _batches(self, core: Any) -> Batches:
+        return Batches(
+            core,
+            self.options.get("batch_size"),
+            self.options.get("limit", 0),
+            in_session=self.session is not None or self.transaction is not None,
+        )
+
+    def _encoded_options(self, verb: str, left: float | None) -> bytes | None:
+        options = self.options
+        if left is not None and verb in _TIMED and "max_time_ms" not in options:
+            if verb in _CURSORS:
+                # The server counts a cursor's time over all its batches, as the block's budget
+                # does; timeout= is for each batch.
+                left = block_end() - now()
+            if left != math.inf:
+                options = {**options, "max_time_ms": _milliseconds(left)}
+        return driver.encode_options(options)
+
+    def _until(self) -> float:
+        if self._end is None:
+            own = self.target.timeout if self.timeout is None else self.timeout
+            self._end = end_of(own)
+        return min(self._end, block_end())
+
+    async def _carry(self, sending: _Sending, *, seen: bool | None = None) -> Any:
+        transaction = current()
+        if transaction is not self.transaction:
+            raise TransactionError(
+                f"{self.operation}: it was begun "
+                f"{'outside of the' if self.transaction is None else 'in another'} transaction and "
+                f"cannot be continued here; open and read a cursor on one side of the border"
+            )
+        if self.target.state.unusable is not None:
+            raise ServerUnavailableError(
+                f"{self.operation}: {self.target.state.unusable}", outcome="not_applied"
+            )
+        if watching() if seen is None else seen:
+            with observed(
+                self.target.database.name,
+                self.target.name,
+                sending.command,
+                self.operation,
+                sending.size,
+            ):
+                return await self._carry_in_session(sending)
+        return await self._carry_in_session(sending)
+
+    async def _carry_in_session(self, sending: _Sending) -> Any:
+        until = self._until()
+        if self.transaction is None:
+            return await self._carry_out(sending, self.session, until)
+        return await self.transaction.run(
+            self, sending.command, until, lambda session: self._carry_out(sending, session, until)
+        )
+
+    async def _carry_out(
+        self, sending: _Sending, session: driver.ClientSession | None, until: float
+    ) -> Any:
+        return await carry(
+            sending.start(session),
+            self.target.state,
+            self.operation,
+            until=until,
+            write=self.write,
+            torn=sending.torn and session is None and not self.write,
+            document=sending.document,
+            many=sending.command in _MANY,
+        )
+
+
+_EMPTY = 5  # bytes of an empty document
+
+
+def _nothing() -> None:
+    """For calls that have nothing to do when a commit's outcome is unknown."""
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))
+
+
+def _did_something(reply: Mapping[str, Any]) -> bool:
+    if "matched_count" in reply:
+        return bool(reply["matched_count"]) or reply["upserted_id"] is not None
+    return bool(reply.get("deleted_count", 1))

@@ -7,25 +7,27 @@ decoded is taken apart document by document. So the calls go to the Rust objects
 give BSON. An option that they do not know they drop in silence; :data:`OPTIONS` has what they know.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import mongojet
 from mongojet import _types
 from mongojet._session import ClientSession
 
-from mongospec_core.codec.values import encode
+from mongospec_core.codec.values import decode, encode
 
 __all__ = (
     "OPTIONS",
     "ClientSession",
+    "appended",
     "client_of",
     "command_method",
     "encode_options",
     "method",
+    "write_concern_of",
 )
 
-type Verb = Callable[..., Awaitable[Any]]
+type Verb = Callable[..., Coroutine[Any, Any, Any]]
 
 
 def _known(options: type) -> frozenset[str]:
@@ -80,3 +82,15 @@ def _bound(core: Any, verb: str, session: ClientSession | None) -> Verb:
 def encode_options(options: Mapping[str, Any]) -> bytes | None:
     """Options as the Rust side takes them: BSON, or None for none."""
     return encode(options) if options else None
+
+
+def write_concern_of(collection: mongojet.Collection) -> dict[str, Any] | None:
+    """The write concern that a collection has from its database, its client or the URI."""
+    data = collection._core_collection.write_concern()
+    return decode(data) if data else None
+
+
+def appended(document: bytes, fields: Mapping[str, Any]) -> bytes:
+    """A BSON document with *fields* after its own."""
+    body = document[4:-1] + encode(fields)[4:]
+    return (len(body) + 4).to_bytes(4, "little") + body

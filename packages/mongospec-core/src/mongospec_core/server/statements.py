@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.errors import OperationError, Outcome, WriteFailure
+from mongospec_core.server.cancellation import Cancelled
 from mongospec_core.server.door import Call, outcome_of
 
 type Kind = Literal["insert", "update", "delete"]
@@ -63,8 +64,7 @@ class Sent:
                 "key_pattern": error.get("keyPattern"),
                 "key_value": error.get("keyValue"),
             }
-            place = places[error["index"]]
-            self.fail([place], error["code"], error.get("errmsg", ""), **key)
+            self.fail([places[int(error["index"])]], error["code"], error.get("errmsg", ""), **key)
         if errors and ordered:
             self.fail(places[errors[-1]["index"] + 1 :], None, _NOT_ATTEMPTED)
         count = int(reply.get("n", 0))
@@ -117,9 +117,8 @@ async def send_statements(
             reply = await call.write_command(command, repeatable=repeatable)
         except BaseException as error:
             sent.note_error(places, error)
-            applied: Mapping[str, Any] | None = getattr(error, "reply", None)
-            if applied is not None:
-                sent.note_reply(kind, places, applied, ordered=ordered)
+            if (carried_out := _reply_with(error)) is not None:
+                sent.note_reply(kind, places, carried_out, ordered=ordered)
             _skip(sent, commands[number + 1 :])
             if not isinstance(error, OperationError):
                 raise
@@ -129,6 +128,16 @@ async def send_statements(
         if ordered and reply.get("writeErrors"):
             _skip(sent, commands[number + 1 :])
             return
+
+
+def _reply_with(error: BaseException) -> Mapping[str, Any] | None:
+    """The reply of a command that was carried out, though it ended in an error."""
+    if isinstance(error, Cancelled):
+        reply: Mapping[str, Any] | None = error.reply
+        return reply
+    if isinstance(error, OperationError) and error.outcome in ("applied", "partial"):
+        return error.details
+    return None
 
 
 def _skip(sent: Sent, commands: Iterable[tuple[Kind, list[int]]]) -> None:

@@ -5,13 +5,15 @@ from typing import Any
 import mongojet
 from bson.codec_options import CodecOptions
 
+from mongospec_core.server.clients import state_of
+from mongospec_core.server.deadline import end_of
 from mongospec_core.server.driver import client_of
 
 
 class Target:
     """A collection, the client that it belongs to, and how values go in and out."""
 
-    __slots__ = ("client", "codec", "collection", "database", "name", "owner", "timeout")
+    __slots__ = ("client", "codec", "collection", "database", "name", "owner", "state", "timeout")
 
     def __init__(
         self,
@@ -24,7 +26,10 @@ class Target:
         self.owner = owner  # the class's name, for messages
         self.database = database
         self.client = client_of(database)
+        self.state = state_of(self.client)
         self.name = name
         self.codec = codec
+        end_of(timeout)  # it is a number of seconds, or refused here
         self.timeout = timeout
-        self.collection = database.get_collection(name, codec_options=codec)
+        collections: Any = database  # the driver's annotation leaves the codec's type out
+        self.collection: mongojet.Collection = collections.get_collection(name, codec_options=codec)

@@ -1,0 +1,451 @@
+"""Transactions: every operation in the block takes part, one at a time, all of them or none."""
+
+import asyncio
+import itertools
+import math
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, Protocol, TypedDict, Unpack
+
+import mongojet
+
+from mongospec_core.errors import (
+    MongospecError,
+    OperationError,
+    OperationTimeoutError,
+    OptionError,
+    Outcome,
+    TransactionClosedError,
+    TransactionError,
+)
+from mongospec_core.server.cancellation import PATIENCE, Cancelled, Waiting
+from mongospec_core.server.clients import state_of
+from mongospec_core.server.deadline import block_end, now
+from mongospec_core.server.driver import ClientSession
+from mongospec_core.server.observing import observed, watching
+from mongospec_core.server.sending import carry
+from mongospec_core.server.target import Target
+
+_CONCERNS = frozenset({"read_concern", "write_concern", "read_preference"})
+_REFUSED = frozenset({"estimated_document_count", "count", "explain", "listIndexes"})
+_TRANSIENT = "TransientTransactionError"
+_UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+
+
+class TransactionOptions(TypedDict, total=False):
+    """What a transaction may be told; it always reads from the primary."""
+
+    read_concern: mongojet.ReadConcern
+    write_concern: mongojet.WriteConcern
+    max_commit_time_ms: int
+
+
+class Operation(Protocol):
+    """What a transaction wants to know of an operation that takes part."""
+
+    @property
+    def operation(self) -> str: ...
+    @property
+    def target(self) -> Target: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def session(self) -> ClientSession | None: ...
+
+
+class Transaction:
+    """A transaction that is open; :func:`transaction` gives it.
+
+    It is the ambient one: operations find it by themselves, there is nothing to pass on.
+    """
+
+    def __init__(self, client: mongojet.Client | None, options: TransactionOptions) -> None:
+        if unknown := options.keys() - TransactionOptions.__annotations__.keys():
+            raise OptionError(
+                f"transaction() does not take {', '.join(sorted(unknown))}=; it takes "
+                f"{', '.join(sorted(TransactionOptions.__annotations__))}"
+            )
+        self._client = client
+        self._options = options
+        self._session: ClientSession | None = None
+        self._turn = asyncio.Lock()  # operations queue here, in the order in which they came
+        self._open = True
+        self._first_error: BaseException | None = None
+        self._settlements: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._fate: Outcome | None = None
+
+    @property
+    def client(self) -> mongojet.Client | None:
+        """The client that it is of; None before the first operation, where none was named."""
+        return self._client
+
+    @property
+    def first_error(self) -> BaseException | None:
+        """The error that doomed it: it will be aborted, and further operations are refused."""
+        return self._first_error
+
+    def doom(self, error: BaseException) -> None:
+        """Let it end in an abort, because of *error*; the first one counts."""
+        if self._first_error is None:
+            self._first_error = error
+
+    def on_abort(self, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
+        """Register what is to be done should the transaction not be committed.
+
+        :param undo: called when it was aborted; of several, the last registered first.
+        :param unsure: called instead when nobody knows whether it was committed.
+        """
+        if self._fate is None:
+            self._settlements.append((undo, unsure))
+        else:
+            _settle(self._fate, undo, unsure)  # the operation ended after its transaction
+
+    # -- operations
+
+    async def run[T](
+        self,
+        call: Operation,
+        verb: str,
+        until: float,
+        send: Callable[[ClientSession], Awaitable[T]],
+    ) -> T:
+        """Send an operation when its turn has come.
+
+        :raises TransactionError: it cannot take part; nothing was sent.
+        """
+        self._refuse(call, verb)
+        await self._take_turn(call.operation, until)
+        try:
+            self._refuse(call, verb)  # what was before it in the queue may have changed all
+            session = self._session or await self._start(call.target.client)
+            try:
+                return await send(session)
+            except OperationError as error:
+                self.doom(error)
+                raise
+            except Cancelled as error:
+                if not error.ended or error.__cause__ is not None:
+                    self.doom(error.__cause__ or error)
+                raise
+        finally:
+            self._turn.release()
+
+    async def _take_turn(self, operation: str, until: float) -> None:
+        try:
+            async with asyncio.timeout(None if until == math.inf else max(0, until - now())):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise OperationTimeoutError(
+                f"{operation}: no time left, waiting for other operations of the transaction",
+                outcome="not_applied",
+            ) from error
+        except asyncio.CancelledError as error:
+            cancelled = Cancelled(*error.args)
+            cancelled.outcome, cancelled.ended = "not_applied", True
+            raise cancelled from None
+
+    def _refuse(self, call: Operation, verb: str) -> None:
+        name = call.operation
+        if not self._open:
+            raise TransactionClosedError(
+                f"{name}: its transaction has ended, nothing was sent; await the tasks that you "
+                f"start in a transaction() block before its end"
+            )
+        if self._first_error is not None:
+            raise TransactionError(
+                f"{name}: the transaction will be aborted because of an earlier error, nothing was "
+                f"sent: {self._first_error}"
+            ) from self._first_error
+        if call.session is not None:
+            raise TransactionError(
+                f"{name}: session= names another session than the transaction's; leave it out, or "
+                f"step out by outside_transaction()"
+            )
+        if verb in _REFUSED:
+            raise TransactionError(
+                f"{name}: MongoDB has no {verb} in transactions; step out by outside_transaction()"
+            )
+        if concerns := _CONCERNS & call.options.keys():
+            raise TransactionError(
+                f"{name}: {', '.join(sorted(concerns))} is the whole transaction's affair: "
+                f"transaction(read_concern=..., write_concern=...); it reads from the primary"
+            )
+        if self._client is not None and call.target.client is not self._client:
+            raise TransactionError(
+                f"{name}: {call.target.owner} is bound to another client than the transaction's; "
+                f"a transaction is of one client: name it in transaction(client)"
+            )
+
+    async def _start(self, client: mongojet.Client) -> ClientSession:
+        options: Any = {"read_preference": {"mode": "primary"}, **self._options}
+        session = await Waiting(client.start_session())
+        await Waiting(session.start_transaction(**options))
+        self._client, self._session = client, session
+        return session
+
+    # -- its end
+
+    async def commit(self, repeat_until: float = -math.inf) -> None:
+        """Close it, wait for the operation that is running, commit; abort where it is doomed.
+
+        :param repeat_until: how long to send the commit again where its result is unknown.
+        :raises TransactionError: it was doomed; nothing is stored.
+        :raises OperationError: the commit failed; ``outcome`` tells.
+        """
+        self._open = False
+        try:
+            await self._turn.acquire()
+        except BaseException:
+            await self.abort()
+            raise
+        if self._first_error is not None:
+            await self.abort()
+            raise TransactionError(
+                f"the transaction was aborted, nothing of it is stored: {self._first_error}"
+            ) from self._first_error
+        if self._session is not None:
+            await self._commit(self._session, repeat_until)
+        self._settle("applied")
+
+    async def _commit(self, session: ClientSession, repeat_until: float) -> None:
+        for attempt in itertools.count():
+            pause = _pause(attempt)
+            try:
+                await self._send("commitTransaction", session.commit_transaction, block_end())
+            except OperationError as error:
+                if _UNKNOWN_COMMIT in error.labels and now() + pause < repeat_until:
+                    await self._rest(pause)
+                    continue
+                await self._not_committed(error.outcome)
+                raise
+            except Cancelled as error:
+                await self._not_committed(error.outcome)
+                raise
+            return
+
+    async def _not_committed(self, outcome: Outcome) -> None:
+        if outcome == "not_applied":
+            await self.abort()
+        else:
+            self._settle(outcome)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self._settle("unknown")
+            raise
+
+    async def abort(self) -> None:
+        """Close it, give the documents back what they were, abort. Raises a cancellation only."""
+        self._open = False
+        session, self._session = self._session, None
+        self._settle("not_applied")
+        if session is not None:
+            # An operation that still runs keeps the session, and the driver aborts after it. What
+            # does not arrive is made up for by the server: it drops what is not committed.
+            with suppress(MongospecError):
+                await self._send("abortTransaction", session.abort_transaction, now() + PATIENCE)
+
+    def drop(self) -> None:
+        """Close it without a word to the server: where nothing can be awaited any more."""
+        self._open = False
+        self._session = None  # the driver aborts what its last holder lets go
+        self._settle("not_applied")
+
+    def _settle(self, fate: Outcome) -> None:
+        self._fate = fate
+        self._session = None
+        settlements, self._settlements = self._settlements, []
+        for undo, unsure in reversed(settlements):
+            _settle(fate, undo, unsure)
+
+    async def _send(
+        self, command: str, call: Callable[[], Coroutine[Any, Any, None]], until: float
+    ) -> None:
+        assert self._client is not None
+        sent = carry(lambda _: call(), state_of(self._client), command, until=until, write=True)
+        if watching():
+            with observed("admin", None, command, "transaction"):
+                await sent
+        else:
+            await sent
+
+
+def _settle(fate: Outcome | None, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
+    if fate == "not_applied":
+        undo()
+    elif fate == "unknown":
+        unsure()
+
+
+_current: ContextVar[Transaction | None] = ContextVar("mongospec_transaction", default=None)
+
+current = _current.get
+"""The transaction that operations take part in here, or None."""
+
+
+@contextmanager
+def _ambient(transaction: Transaction | None) -> Generator[None]:
+    before = _current.get()
+    _current.set(transaction)
+    try:
+        yield
+    finally:
+        # By assignment: the last step of an async generator may run in another context.
+        _current.set(before)
+
+
+@asynccontextmanager
+async def transaction(
+    client: mongojet.Client | None = None, **options: Unpack[TransactionOptions]
+) -> AsyncGenerator[Transaction]:
+    """All operations in the block are stored together at its end, or none of them.
+
+    They find the transaction by themselves, those of references and of the key-value store
+    included, and run one at a time: tasks of ``gather`` or ``TaskGroup`` queue. The transaction
+    starts with its first operation; at the end of the block it is closed, what is running is
+    awaited, then it commits. It aborts when an exception or a cancellation leaves the block, and
+    when an operation failed on the server, even if the block caught that error: further operations
+    and the end of the block then raise :class:`TransactionError` with it as ``__cause__``. After an
+    abort the documents have the ``_id`` and the stored form that they had before.
+
+    A block inside another one joins it. Refused before anything is sent: operations of another
+    client, ``session=``, concern and read-preference options, ``estimated_document_count``,
+    ``explain``, ``init``, and cursors that cross the border of the block. :func:`outside_transaction`
+    steps out. Needs a replica set.
+
+    :param client: the mongojet client; default: that of the first operation.
+    :param read_concern: as the driver takes it: ``{"level": "snapshot"}``.
+    :param write_concern: of the commit: ``{"w": "majority"}``.
+    :param max_commit_time_ms: the server's time limit for the commit.
+    :raises TransactionError: at the end: a caught error had doomed it; nothing is stored.
+    :raises TransactionClosedError: from an operation of a task that outlives the block.
+    :raises OperationError: the commit failed. With ``outcome`` "unknown" it may be stored: documents
+        keep their ``_id``, and the next ``save()`` sends all their fields.
+
+    .. code-block:: python
+
+        async with transaction():
+            await order.insert()
+            await Stock.update_one({"sku": order.sku}, {"$inc": {"count": -1}})
+    """
+    joined = _current.get()
+    if joined is not None:
+        _refuse_other(joined, client, options)
+        try:
+            yield joined
+        except BaseException as error:
+            joined.doom(error)
+            raise
+        return
+    own = Transaction(client, options)
+    async with _entered(own, -math.inf):
+        yield own
+
+
+def _refuse_other(
+    joined: Transaction, client: mongojet.Client | None, options: TransactionOptions
+) -> None:
+    if options:
+        raise TransactionError("a transaction inside of another one joins it: give it no options")
+    if client is not None and joined.client not in (None, client):
+        raise TransactionError(
+            "a transaction inside of another one joins it, and this names another client; "
+            "step out by outside_transaction()"
+        )
+
+
+@asynccontextmanager
+async def _entered(own: Transaction, repeat_until: float) -> AsyncGenerator[None]:
+    try:
+        with _ambient(own):
+            yield
+    except GeneratorExit:
+        own.drop()
+        raise
+    except BaseException:
+        await own.abort()
+        raise
+    await own.commit(repeat_until)
+
+
+@contextmanager
+def outside_transaction() -> Generator[None]:
+    """Operations in the block take no part in the surrounding transaction.
+
+    What they write is stored at once, and stays when the transaction aborts.
+
+    .. code-block:: python
+
+        async with transaction():
+            await order.insert()
+            with outside_transaction():
+                await LogEntry(text="trying").insert()
+    """
+    with _ambient(None):
+        yield
+
+
+def refuse_in_transaction(what: str) -> None:
+    """Refuse what cannot be done in a transaction.
+
+    :raises TransactionError: there is one here.
+    """
+    if _current.get() is not None:
+        raise TransactionError(f"{what} cannot be called in a transaction() block")
+
+
+async def run_in_transaction[T](
+    fn: Callable[[], Awaitable[T]],
+    *,
+    client: mongojet.Client | None = None,
+    timeout: float = 120,
+    **options: Unpack[TransactionOptions],
+) -> T:
+    """Call *fn* in a :func:`transaction`, again and again while the server asks for it.
+
+    After an error that the server calls transient (a write conflict, a new primary) all is undone
+    and *fn* is called anew; after a commit whose result is unknown the commit alone is repeated.
+    Pauses grow from 5 to 500 ms, with jitter. Inside of another transaction, *fn* is called once
+    and its operations join that one.
+
+    :param fn: takes nothing; what it does besides operations may be done several times.
+    :param client: as for :func:`transaction`, like the options.
+    :param timeout: seconds after which nothing is repeated any more: the last error is raised.
+    :returns: what *fn* returned.
+
+    .. code-block:: python
+
+        async def transfer() -> None:
+            await Account.update_one({"_id": 1}, {"$inc": {"balance": -10}})
+            await Account.update_one({"_id": 2}, {"$inc": {"balance": 10}})
+
+
+        await run_in_transaction(transfer)
+    """
+    end = now() + timeout
+    if _current.get() is not None:
+        async with transaction(client, **options):
+            return await fn()
+    for attempt in itertools.count():
+        own = Transaction(client, options)
+        try:
+            async with _entered(own, end):
+                return await fn()
+        except Exception as error:
+            pause = _pause(attempt)
+            if not _is_transient(own.first_error or error) or now() + pause > end:
+                raise
+        await asyncio.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, OperationError) and _TRANSIENT in error.labels
+
+
+def _pause(attempt: int) -> float:
+    return random.random() * min(0.005 * 1.5**attempt, 0.5)  # noqa: S311 - jitter
