@@ -58,7 +58,7 @@ class Product(Archivable, Document):
 class Country(MongoDocument):
     """A natural key as the id."""
 
-    _id: str
+    _id: str  # pyright: ignore[reportGeneralTypeIssues] - required, where the base has a default
     name: str
 
 
@@ -70,10 +70,10 @@ class Order(MongoDocument):
 
 
 async def main() -> None:
-    types = [Product, Country, Order]
+    types: list[type[MongoDocument]] = [Product, Country, Order]
     async with mongospec.connect(URI, document_types=types, database="mongospec_document_models"):
         for cls in types:
-            await cls.delete_many({})
+            await cls.delete_many({})  # a second run starts anew
 
         tea = Product(sku="tea-1", price=Price(amount=Decimal("3.90"), currency=Currency.EURO))
         tea.tags |= {"green", "loose"}
@@ -81,6 +81,7 @@ async def main() -> None:
         print("The product as it is stored:", tea.dump())
 
         found = await Product.find_one({"price.amount": {"$lt": Decimal(4)}, "tags": "green"})
+        assert found is not None
         assert found == tea
         print("Read back with its types:", found.price)
 

@@ -50,7 +50,7 @@ class Article(MongoDocument):
 async def show_indexes(cls: type[MongoDocument]) -> int:
     indexes = await cls.get_collection().list_indexes()
     for index in indexes:
-        print(f"  {index['name']}: {index['key']}{' unique' if index.get('unique') else ''}")
+        print(f"  {index.get('name')}: {index['key']}{' unique' if index.get('unique') else ''}")
     return len(indexes)
 
 

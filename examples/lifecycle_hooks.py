@@ -63,7 +63,6 @@ class Note(Document):
         """
         return {"$and": [filter, {"team": current_team.get()}]}
 
-    @override
     @classmethod
     def __upgrade__(cls, raw: dict[str, Any]) -> dict[str, Any]:
         """Before a stored document is read: bring old ones to today's shape."""

@@ -86,7 +86,9 @@ async def main() -> None:
         def numbered(cls: type[MongoDocument]) -> bool:
             return "number" in cls.__struct_fields__
 
-        chosen = collect_document_types("shop", predicate=numbered, on_error="ignore")
+        chosen = collect_document_types(
+            "shop", base=MongoDocument, predicate=numbered, on_error="ignore"
+        )
         print("By a function:", [cls.__name__ for cls in chosen])
 
         async with mongospec.connect(

@@ -88,12 +88,16 @@ async def create_article(data: JSONBody[NewArticle]) -> Article:
     return await Article(title=data.title, author=author).insert()
 
 
-@get("/articles/{id:str}")
-async def read_article(id: FromPath[str]) -> Article:
+async def article_by_id(id: str) -> Article:
     article = await Article.find_by_id(id)
     if article is None:
         raise NotFoundException(f"there is no article {id}")
     return article
+
+
+@get("/articles/{id:str}")
+async def read_article(id: FromPath[str]) -> Article:
+    return await article_by_id(id)
 
 
 @get("/articles")
@@ -109,7 +113,7 @@ async def list_articles(
 
 @patch("/articles/{id:str}")
 async def change_article(id: FromPath[str], data: JSONBody[ArticleChanges]) -> Article:
-    article = await read_article.fn(id)
+    article = await article_by_id(id)
     for name, value in msgspec.structs.asdict(data).items():
         if value is not UNSET:
             setattr(article, name, value)
@@ -119,25 +123,22 @@ async def change_article(id: FromPath[str], data: JSONBody[ArticleChanges]) -> A
 # -- errors as HTTP statuses
 
 
-def answer(status: int, error: Exception) -> Response[dict[str, Any]]:
-    return Response({"status_code": status, "detail": str(error)}, status_code=status)
-
-
-def conflict(_: Request[Any, Any, Any], error: mongospec.DuplicateKeyError) -> Response[Any]:
-    return Response(
-        {"status_code": 409, "detail": f"taken: {error.key_value}"},
-        status_code=409,
-    )
-
-
-EXCEPTION_HANDLERS: dict[Any, Any] = {
-    mongospec.InvalidIdError: lambda _, error: answer(404, error),
-    mongospec.DocumentNotFoundError: lambda _, error: answer(404, error),
-    mongospec.DocumentValidationError: lambda _, error: answer(400, error),
-    mongospec.DuplicateKeyError: conflict,
-    mongospec.OperationTimeoutError: lambda _, error: answer(504, error),
-    mongospec.ServerUnavailableError: lambda _, error: answer(503, error),
+STATUSES: dict[type[Exception], int] = {
+    mongospec.InvalidIdError: 404,  # no document has such an id
+    mongospec.DocumentNotFoundError: 404,
+    mongospec.DocumentValidationError: 400,
+    mongospec.DuplicateKeyError: 409,
+    mongospec.OperationTimeoutError: 504,
+    mongospec.ServerUnavailableError: 503,
 }
+
+
+def answer(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:
+    status = next(STATUSES[cls] for cls in type(error).__mro__ if cls in STATUSES)
+    detail = str(error)
+    if isinstance(error, mongospec.DuplicateKeyError):
+        detail = f"taken: {error.key_value}"  # the message names the database's own things
+    return Response({"status_code": status, "detail": detail}, status_code=status)
 
 
 # -- the application
@@ -170,7 +171,7 @@ app = Litestar(
     lifespan=[database],
     type_encoders=mongospec.type_encoders,
     type_decoders=mongospec.type_decoders,
-    exception_handlers=EXCEPTION_HANDLERS,
+    exception_handlers=dict.fromkeys(STATUSES, answer),
     plugins=[ObjectIdSchema()],
     logging_config=None,  # the program's own logging; Litestar's shows every request
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import mongospec
@@ -62,7 +63,7 @@ async def main() -> None:
 
         bad: list[Any] = []
 
-        def note(failure: mongospec.InvalidDocument, raw: dict[str, Any]) -> None:
+        def note(failure: mongospec.InvalidDocument, raw: Mapping[str, Any]) -> None:
             bad.append((failure.path, raw["sensor"]))
 
         good = await Reading.find({"value": {"$lte": 1}}, on_invalid=note).to_list()

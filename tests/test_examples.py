@@ -16,12 +16,13 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 LAST_LINES = {
     "atomic_updates": "The balance is 0 at version 11: no update was lost.",
-    "batch_operations": "500 items were deleted in the bulk, 502 at the end.",
+    "batch_operations": "401 items were deleted in the bulk, 601 at the end.",
     "collection_binding": "Books, audio books, authors: (1, 1, 1). Each class used its own collection.",
     "connection_management": "The classes were bound three times, and are unbound again.",
     "count_documents": "1000 of 3000 visits were to /about.",
     "create_documents": "8 users were inserted; Alice and Heidi exist once.",
     "delete_documents": "4 of 10 jobs are left.",
+    "document_references": "'An orphan' is by Bob now and has the tag 'python'.",
     "document_models": "A product, a country and an order were stored and read back equal.",
     "key_value_store": "4 settings are stored; 40 visits were counted.",
     "lifecycle_hooks": "Four hooks kept the timestamps, the history, the scope and an old note readable.",
