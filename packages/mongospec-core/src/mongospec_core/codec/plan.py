@@ -114,9 +114,11 @@ class Plan[T]:
             raw[field.encode_name] = value if value is None or encode is None else encode(value)
         return raw
 
-    def encode_nested(self, instance: Any) -> Any:
-        """The instance as it stands inside of a document."""
-        raw = self.encode(instance)
+    def encode_nested(self, value: Any) -> Any:
+        """A value as it stands inside of a document, in a field that is typed as this class."""
+        if type(value) is not self.cls:
+            return values.to_raw(value)
+        raw = self.encode(value)
         return list(raw.values()) if self._array_like else raw
 
     # -- reading
@@ -223,7 +225,7 @@ def _nested(tp: Any) -> Shape:
         return Shape(values.to_raw, lambda raw, reader: plan_of(tp).decode(raw, reader), _trim)
     plan = plan_of(tp)
     return Shape(
-        values.to_raw,
+        plan.encode_nested if issubclass(plan.cls, msgspec.Struct) else values.to_raw,
         plan.decode if plan.decoders else None,
         _trim if plan._trims else None,
     )

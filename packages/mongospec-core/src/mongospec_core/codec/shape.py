@@ -91,8 +91,10 @@ def shape_of(annotation: Any, nested: Callable[[Any], Shape]) -> Shape:
         return Shape(to_raw, _DECODERS[cls], trim if cls is dt.timedelta else None)
     if (own := getattr(cls, "__bson_decoder__", None)) is not None:
         return Shape(to_raw, own())
-    if is_registered(cls) or issubclass(cls, Enum):
+    if is_registered(cls):
         return Shape(to_raw)
+    if issubclass(cls, Enum):
+        return Shape(_member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         return nested(tp)
     if is_typeddict(cls):
@@ -202,6 +204,11 @@ _DECODERS: dict[type, Decoder | None] = {
     Binary: _binary,
     Int64: _int64,
 }
+
+
+def _member(value: Any) -> Any:
+    """An Enum whose values are scalars: nothing to look up."""
+    return value._value_ if isinstance(value, Enum) else to_raw(value)
 
 
 # -- unions and containers

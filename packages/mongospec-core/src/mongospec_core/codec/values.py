@@ -124,7 +124,7 @@ def _dataclass(value: Any) -> dict[str, Any]:
 
 
 def _enum(value: Enum) -> Any:
-    return to_raw(value.value)
+    return to_raw(value._value_)  # what .value gives, in a third of the time
 
 
 def _date(value: dt.date) -> dt.datetime:

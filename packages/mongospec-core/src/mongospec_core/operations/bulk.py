@@ -133,23 +133,23 @@ async def save_changes(
     :raises BulkWriteError: some were not saved.
     """
     changed = [
-        (document, raw, update)
-        for document, raw in zip(documents, raws, strict=True)
+        (index, document, raw, update)
+        for index, (document, raw) in enumerate(zip(documents, raws, strict=True))
         if (update := update_for(binding, document, raw)) is not None
     ]
     statements = [
         Statement("update", encode({"q": {"_id": raw["_id"]}, "u": update}), document)
-        for document, raw, update in changed
+        for _, document, raw, update in changed
     ]
-    sent = Sent(statements)
+    sent = Sent(statements, [index for index, *_ in changed])
     if not statements:
         return result_of(sent)
-    encoded = [to_bson(binding.plan, raw) for _, raw, _ in changed]
+    encoded = [to_bson(binding.plan, raw) for _, _, raw, _ in changed]
     try:
         await send_statements(call, sent, ordered=ordered, repeatable=True)
-        await _note_gone(binding, call, sent, [raw["_id"] for _, raw, _ in changed])
+        await _note_gone(binding, call, sent, [raw["_id"] for _, _, raw, _ in changed])
     finally:
-        for place, (document, _, _) in enumerate(changed):
+        for place, (_, document, _, _) in enumerate(changed):
             settle_save(call, document, encoded[place], sent.outcome(place))
     raise_for(call, sent)
     return result_of(sent)

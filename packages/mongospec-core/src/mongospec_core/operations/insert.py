@@ -11,10 +11,10 @@ from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.stored import (
     STORED,
-    is_new,
     remember_written,
     same,
     set_stored_form,
+    stored_form,
 )
 from mongospec_core.document.writer import make_ready, to_bson, to_stored
 from mongospec_core.errors import (
@@ -282,15 +282,19 @@ def settle_insert(call: Call, ids: Ids, document: Any, data: bytes, outcome: Out
     if outcome == "not_applied":
         ids.take_back(document)
         return
-    before_new = is_new(document)
+    if call.transaction is not None:
+        _undo_on_abort(call, ids, document)
     if outcome == "applied" and call.certain:
         remember_written(document, data)
     else:
         set_stored_form(document, STORED)
 
+
+def _undo_on_abort(call: Call, ids: Ids, document: Any) -> None:
+    before = stored_form(document)
+
     def undo() -> None:
-        if before_new:
-            set_stored_form(document, None)
+        set_stored_form(document, before)
         ids.take_back(document)
 
     call.on_abort(undo, unsure=lambda: set_stored_form(document, STORED))
