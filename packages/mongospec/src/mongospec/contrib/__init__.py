@@ -1,0 +1,3 @@
+"""Ready-made documents on top of mongospec."""
+
+__all__: tuple[str, ...] = ()
