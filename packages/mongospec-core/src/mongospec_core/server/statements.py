@@ -29,10 +29,16 @@ class Statement(NamedTuple):
 
 
 class Sent:
-    """What became of a list of statements."""
+    """What became of a list of statements.
 
-    def __init__(self, statements: Sequence[Statement]) -> None:
+    :param indexes: where they stand in the caller's list; default: as here.
+    """
+
+    def __init__(
+        self, statements: Sequence[Statement], indexes: Sequence[int] | None = None
+    ) -> None:
         self.statements = statements
+        self.indexes = range(len(statements)) if indexes is None else indexes
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
         self.error: Exception | None = None
@@ -52,7 +58,8 @@ class Sent:
         """Note that statements were not carried out."""
         for place in places:
             about = self.statements[place].about
-            self.failures[place] = WriteFailure(place, code, message, about, **key)
+            index = self.indexes[place]
+            self.failures[place] = WriteFailure(index, code, message, about, **key)
 
     def note_reply(
         self, kind: Kind, places: Sequence[int], reply: Mapping[str, Any], *, ordered: bool
