@@ -14,6 +14,7 @@ from mongospec_core import (
     BulkWriteError,
     DefinitionError,
     DocumentValidationError,
+    DuplicateKeyError,
     MongoDocument,
     transaction,
 )
@@ -330,6 +331,15 @@ async def test_a_transaction_takes_the_store_back(store: Store) -> None:
     async with transaction():
         await store.set("k", "after")
     assert await store.get("k") == "after"
+
+
+async def test_in_a_transaction_a_refused_upsert_is_not_repeated(
+    mongo_proxy: FaultProxy, plain: Plain
+) -> None:
+    with mongo_proxy.fail("findAndModify", 11000) as rule, pytest.raises(DuplicateKeyError):
+        async with transaction():
+            await plain.set_default("k", 1)
+    assert len(rule.hits) == 1
 
 
 async def test_a_lost_reply_of_set_many_is_made_up_for(

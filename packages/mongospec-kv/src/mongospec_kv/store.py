@@ -8,11 +8,13 @@ import msgspec
 
 from mongospec_core import DuplicateKeyError, MongoDocument, OperationError
 from mongospec_core.extension import (
+    Call,
     Options,
     Reading,
     Sent,
     Statement,
     begin,
+    binding_of,
     encode,
     final_update,
     raise_for,
@@ -60,7 +62,7 @@ class KVStore(MongoDocument, mixin=True):
 
     # Named here, so that a subclass's rename= does not move them away from the index.
     key: str = msgspec.field(name="key")
-    value: Any = msgspec.field(name="value", default=None)
+    value: Any = msgspec.field(name="value")
 
     # -- one key
 
@@ -81,7 +83,7 @@ class KVStore(MongoDocument, mixin=True):
         change = await final_change(binding, {"$set": {"value": raw.get("value")}})
         update = await final_update(binding, upsert(change, raw), skip_hooks=True)
         query = encode({"key": key})
-        await _repeated(lambda: call.reply("update_one", query, update))
+        await _repeated(call, lambda: call.reply("update_one", query, update))
 
     @classmethod
     async def get(cls, key: str, **options: Unpack[Options]) -> Any:
@@ -123,7 +125,7 @@ class KVStore(MongoDocument, mixin=True):
 
             theme = await AppStorage.set_default("theme", "light")
         """
-        binding, _ = begin(cls, "set_default", "find_one_and_update", options, "write")
+        binding = binding_of(cls)
         (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
         return await _find_and_upsert(cls, "set_default", key, upsert({}, raw), options)
 
@@ -150,7 +152,7 @@ class KVStore(MongoDocument, mixin=True):
 
             visits = await AppStorage.increment("visits")
         """
-        binding, _ = begin(cls, "increment", "find_one_and_update", options, "write")
+        binding = binding_of(cls)
         (raw,) = raw_entries(binding, {key: by}, validate=cls.__validate_on_write__)
         change = await final_change(binding, {"$inc": {"value": raw.get("value")}})
         try:
@@ -264,7 +266,7 @@ class KVStore(MongoDocument, mixin=True):
             repeatable = repeatable and change.keys() <= _REPEATABLE
             statement = {"q": {"key": key}, "u": upsert(change, raw), "upsert": True}
             statements.append(Statement("update", encode(statement), key))
-        for left in reversed(range(_TRIES)):
+        for left in reversed(range(_tries(call))):
             sent = Sent(statements)
             await send_statements(call, sent, ordered=False, repeatable=repeatable)
             lost_race = [place for place, each in sent.failures.items() if each.code == 11000]
@@ -336,7 +338,7 @@ async def _find_and_upsert(
     )
     query = encode({"key": key})
     update = await final_update(binding, change, skip_hooks=True)
-    found = await _repeated(lambda: call.send("find_one_and_update", query, update))
+    found = await _repeated(call, lambda: call.send("find_one_and_update", query, update))
     if found is None:
         # The embedded server's answer to the loser of a race for a new key, which it did carry out.
         return await _value(cls, operation, key, options)
@@ -344,11 +346,16 @@ async def _find_and_upsert(
     return entry.value
 
 
-async def _repeated[T](attempt: Callable[[], Awaitable[T]]) -> T:
+async def _repeated[T](call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
     """Repeat an upsert that lost the race for a new key: the key is there now."""
-    for _ in range(_TRIES - 1):
+    for _ in range(_tries(call) - 1):
         try:
             return await attempt()
         except DuplicateKeyError:
             continue
     return await attempt()
+
+
+def _tries(call: Call) -> int:
+    """An error ends a transaction: nothing can be repeated in it."""
+    return _TRIES if call.transaction is None and call.session is None else 1
