@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from mongospec_core.document.base import DocumentBase
+from mongospec_core.errors import OptionError
 from mongospec_core.operations.filters import Filter, scoped
 from mongospec_core.operations.options import (
     CountOptions,
@@ -57,10 +58,17 @@ class CountOperations(DocumentBase, abstract=True):
 
         No hook can scope it.
 
+        :raises OptionError: with a ``session``: the driver has none for it.
+
         .. code-block:: python
 
             about = await User.estimated_document_count()
         """
+        if options.get("session") is not None:
+            raise OptionError(
+                f"{cls.__name__}.estimated_document_count does not take session=: it reads the "
+                f"collection's metadata; use count()"
+            )
         _, call = begin(
             cls, "estimated_document_count", "estimated_document_count", options, "read"
         )
