@@ -37,6 +37,14 @@ from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.document import MongoDocument
 from mongospec_core.operations.results import BulkResult, UpdateResult
 from mongospec_core.operations.save import changes
+from mongospec_core.server.deadline import timeout
+from mongospec_core.server.observing import instrument
+from mongospec_core.server.transaction import (
+    Transaction,
+    outside_transaction,
+    run_in_transaction,
+    transaction,
+)
 
 __all__ = (
     "BulkInsertError",
@@ -61,6 +69,7 @@ __all__ = (
     "OperationTimeoutError",
     "OptionError",
     "ServerUnavailableError",
+    "Transaction",
     "TransactionClosedError",
     "TransactionError",
     "UpdateResult",
@@ -71,8 +80,13 @@ __all__ = (
     "dec_hook",
     "enc_hook",
     "init",
+    "instrument",
+    "outside_transaction",
     "register_encoder",
+    "run_in_transaction",
     "schema_hook",
+    "timeout",
+    "transaction",
     "type_decoders",
     "type_encoders",
 )

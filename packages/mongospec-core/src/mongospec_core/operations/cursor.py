@@ -1,11 +1,12 @@
 """A typed cursor: the server's batches, one at a time, each converted in one go."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from mongospec_core.errors import CursorClosedError
+from mongospec_core.errors import CursorClosedError, OperationError
 from mongospec_core.server.door import BatchCursor, Call
 
 BATCH = 1_000
@@ -51,6 +52,8 @@ class Cursor[T]:
     read by ``to_list()`` or ``batches()``, and used as ``async with``. It holds one batch of 1,000
     documents (``batch_size=``) in memory. Leaving a loop early is fine: the loop goes on where it
     was when the cursor is iterated again, and a cursor that is dropped closes itself on the server.
+    Also after a cancellation and after a timeout in the middle, reading on gives every document
+    once. ``timeout=`` is the time for each batch.
     An exhausted cursor gives nothing more. Tailable cursors are not offered.
 
     .. code-block:: python
@@ -59,12 +62,23 @@ class Cursor[T]:
             print(user.name)
     """
 
-    __slots__ = ("_batch_size", "_buffer", "_closed", "_cursor", "_done", "_reader", "_source")
+    __slots__ = (
+        "_batch_size",
+        "_buffer",
+        "_closed",
+        "_cursor",
+        "_done",
+        "_lock",
+        "_source",
+        "_unread",
+    )
 
     def __init__(self, source: Source[T], batch_size: int | None = None) -> None:
         self._source = source
         self._batch_size = batch_size
         self._buffer: deque[T] = deque()
+        self._unread: bytes | None = None  # a batch that is here and not yet made documents of
+        self._lock = asyncio.Lock()  # one batch at a time, whoever asks
         self._cursor: BatchCursor | None = None
         self._closed = False
         self._done = False
@@ -138,6 +152,7 @@ class Cursor[T]:
         """Give the cursor up: the server's one is closed, further reading raises. Idempotent."""
         self._closed = self._done = True
         self._cursor = None  # the driver kills the server's cursor when its last holder lets go
+        self._unread = None
         self._buffer.clear()
 
     async def __aenter__(self) -> Self:
@@ -166,14 +181,31 @@ class Cursor[T]:
         return self._cursor
 
     async def _next_batch(self, batch_size: int | None) -> list[T]:
-        cursor = await self._open(batch_size)
-        batch = await self._source.call.fetch(cursor)
-        if batch == _EMPTY or not batch:
-            # An empty batch need not be the last (the server gave up in between); the driver asks
-            # the server only while its cursor is open, so at the end this sends nothing.
-            batch = await self._source.call.fetch(cursor)
-            if batch == _EMPTY or not batch:
+        async with self._lock:
+            if self._done:
+                return []  # another task has read the last
+            if self._unread is None:
+                self._unread = await self._fetch(batch_size)
+            if self._unread is None:
                 self._done = True
                 self._cursor = None
                 return []
-        return await self._source.reader().read(batch)
+            try:
+                documents = await self._source.reader().read(self._unread)
+            except OperationError:
+                raise  # a further query failed: the batch is there for another attempt, ...
+            except Exception:
+                self._unread = None  # ... but documents that do not fit have been told of
+                raise
+            self._unread = None
+            return documents
+
+    async def _fetch(self, batch_size: int | None) -> bytes | None:
+        cursor = await self._open(batch_size)
+        for _ in range(2):
+            batch = await self._source.call.fetch(cursor)
+            if batch and batch != _EMPTY:
+                return batch
+            # An empty batch need not be the last (the server gave up in between); the driver asks
+            # the server only while its cursor is open, so at the end this sends nothing.
+        return None
