@@ -13,7 +13,8 @@
 
 from mongospec_core.codec.misfit import misfit
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
-from mongospec_core.codec.shape import CHECKING, Decoder, bare, parts_of
+from mongospec_core.codec.scalars import CHECKING, Decoder
+from mongospec_core.codec.shape import bare, parts_of
 from mongospec_core.codec.values import DECIMAL, encode, register_builtin, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, binding_of, is_bound
@@ -29,18 +30,13 @@ from mongospec_core.document.stored import (
     set_stored_form,
     stored_form,
 )
-from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.document.writer import refuse_others, to_bson, to_stored, validates
 from mongospec_core.errors import Outcome
 from mongospec_core.operations.bulk import raise_for, result_of, save_changes
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
-from mongospec_core.operations.insert import (
-    Ids,
-    InsertMany,
-    refuse_others,
-    settle_insert,
-    validates,
-)
+from mongospec_core.operations.inserting import Ids, InsertMany, settle_insert
+from mongospec_core.operations.operators import Update, final_update
 from mongospec_core.operations.options import (
     BulkOptions,
     DeleteOptions,
@@ -62,7 +58,6 @@ from mongospec_core.operations.save import (
     settle_save,
     update_for,
 )
-from mongospec_core.operations.update import Update, final_update
 from mongospec_core.server.door import Call, outcome_of
 from mongospec_core.server.statements import Sent, Statement, send_statements
 from mongospec_core.server.target import Target

@@ -20,8 +20,8 @@ from msgspec.structs import FieldInfo, asdict, force_setattr
 from mongospec_core.codec import trimming, values
 from mongospec_core.codec.annotations import fields_of
 from mongospec_core.codec.misfit import BUILTIN_TYPES
+from mongospec_core.codec.scalars import Decoder
 from mongospec_core.codec.shape import (
-    Decoder,
     Shape,
     bare,
     decoded_fields,

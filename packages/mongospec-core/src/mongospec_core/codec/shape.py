@@ -16,7 +16,6 @@ their like, so a flat class has an empty plan and pays nothing. For the rest a :
 
 import dataclasses
 import datetime as dt
-import re
 import types
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
@@ -40,13 +39,11 @@ from typing import (
 )
 
 import msgspec
-from bson import Binary, Decimal128, Int64, Regex
 
+from mongospec_core.codec.scalars import DECODERS, Decoder, decode_any, member, without_zone
 from mongospec_core.codec.trimming import Trim, trim, trim_naive
-from mongospec_core.codec.values import MILLISECOND, Encoder, is_registered, to_raw
+from mongospec_core.codec.values import Encoder, is_registered, to_raw
 from mongospec_core.errors import DefinitionError
-
-type Decoder = Callable[[Any, Any], Any]
 
 
 class Shape(NamedTuple):
@@ -56,12 +53,6 @@ class Shape(NamedTuple):
     decode: Decoder | None = None
     trim: Trim | None = None
 
-
-class Checking:
-    """The reader of a check before a write: stricter than a read, where the two can differ."""
-
-
-CHECKING = Checking()
 
 NOTHING = Shape()
 _WRAPPERS = (Required, NotRequired, ReadOnly, Final)
@@ -82,19 +73,23 @@ def shape_of(annotation: Any, nested: Callable[[Any], Shape]) -> Shape:
         return NOTHING
     cls = origin or tp
     if tp in (Any, object) or isinstance(tp, TypeVar) or not isinstance(cls, type):
-        return Shape(to_raw, _any, trim)
+        return Shape(to_raw, decode_any, trim)
     if cls in _SCALARS:
         return NOTHING
     if cls is dt.datetime:
-        return Shape(None, _without_zone, trim_naive) if naive else Shape(None, None, trim)
-    if cls in _DECODERS:
-        return Shape(to_raw, _DECODERS[cls], trim if cls is dt.timedelta else None)
+        return Shape(None, without_zone, trim_naive) if naive else Shape(None, None, trim)
+    if cls in DECODERS:
+        return Shape(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
+    return _class_shape(cls, tp, nested)
+
+
+def _class_shape(cls: type, tp: Any, nested: Callable[[Any], Shape]) -> Shape:
     if (own := getattr(cls, "__bson_decoder__", None)) is not None:
         return Shape(to_raw, own())
     if is_registered(cls):
         return Shape(to_raw)
     if issubclass(cls, Enum):
-        return Shape(_member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
+        return Shape(member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         return nested(tp)
     if is_typeddict(cls):
@@ -143,72 +138,6 @@ def _unwrapped(tp: Any) -> tuple[Any, bool]:
             (tp,) = get_args(tp)
         else:
             return tp, naive
-
-
-# -- scalars
-
-
-def plain(raw: Any) -> Any:
-    """What stands behind ``Any``: Python's own types, and no list or dict of the raw data."""
-    tp = type(raw)
-    if tp is dict:
-        return {key: plain(each) for key, each in raw.items()}
-    if tp is list:
-        return [plain(each) for each in raw]
-    return int(raw) if tp is Int64 else raw
-
-
-def _any(raw: Any, reader: Any) -> Any:
-    return plain(raw)
-
-
-def _date(raw: Any, reader: Any) -> Any:
-    if type(raw) is dt.datetime and raw.timetz().replace(tzinfo=None) == dt.time.min:
-        return raw.date()
-    return raw  # with a time of day it is no date: msgspec says so
-
-
-def _timedelta(raw: Any, reader: Any) -> Any:
-    # Other programs may have stored a small int; in our own objects an int is a mistake.
-    if type(raw) is Int64 or (type(raw) is int and reader is not CHECKING):
-        return raw * MILLISECOND
-    return raw
-
-
-def _without_zone(raw: Any, reader: Any) -> Any:
-    return raw.replace(tzinfo=None) if isinstance(raw, dt.datetime) else raw
-
-
-def _pattern(raw: Any, reader: Any) -> Any:
-    return raw.try_compile() if isinstance(raw, Regex) else raw
-
-
-def _decimal128(raw: Any, reader: Any) -> Any:
-    return Decimal128(raw) if not isinstance(raw, Decimal128) else raw
-
-
-def _binary(raw: Any, reader: Any) -> Any:
-    return Binary(raw) if type(raw) is bytes else raw
-
-
-def _int64(raw: Any, reader: Any) -> Any:
-    return Int64(raw) if type(raw) is int else raw
-
-
-_DECODERS: dict[type, Decoder | None] = {
-    dt.date: _date,
-    dt.timedelta: _timedelta,
-    dt.time: None,
-    re.Pattern: _pattern,
-    Decimal128: _decimal128,
-    Binary: _binary,
-    Int64: _int64,
-}
-
-
-def _member(value: Any) -> Any:
-    """An Enum whose values are scalars: nothing to look up."""
-    return value._value_ if isinstance(value, Enum) else to_raw(value)
 
 
 # -- unions and containers

@@ -11,7 +11,7 @@ from msgspec.structs import force_setattr
 
 from mongospec_core.codec import values
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.shape import Decoder
+from mongospec_core.codec.scalars import Decoder
 from mongospec_core.codec.trimming import trim
 from mongospec_core.document.binding import binding_of
 from mongospec_core.document.hooks import DONE, AwaitableDict

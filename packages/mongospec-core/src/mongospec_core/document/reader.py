@@ -14,7 +14,7 @@ from bson.errors import BSONError
 
 from mongospec_core.codec.misfit import explain
 from mongospec_core.codec.plan import Plan
-from mongospec_core.codec.shape import plain
+from mongospec_core.codec.scalars import plain
 from mongospec_core.codec.values import DECIMAL, decode, encode
 from mongospec_core.document.stored import Host, remember_read
 from mongospec_core.errors import DocumentValidationError, InvalidDocument

@@ -7,14 +7,38 @@ import msgspec
 
 from mongospec_core.codec.misfit import explain, unencodable
 from mongospec_core.codec.plan import Plan
-from mongospec_core.codec.shape import CHECKING
+from mongospec_core.codec.scalars import CHECKING
 from mongospec_core.codec.values import encode, to_raw
+from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
 from mongospec_core.document.hooks import run_pre_save
-from mongospec_core.errors import DocumentValidationError, EncodingError, InvalidDocument
+from mongospec_core.errors import (
+    DocumentValidationError,
+    EncodingError,
+    InvalidDocument,
+    OptionError,
+)
 
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
+
+
+def validates(cls: type[DocumentBase], asked: bool | None) -> bool:
+    """Whether documents are checked before a write: as the call says, or else as the class does."""
+    return cls.__validate_on_write__ if asked is None else asked
+
+
+def refuse_others(cls: type, documents: Sequence[Any]) -> None:
+    """A class writes its own documents only.
+
+    :raises OptionError: one is of another class.
+    """
+    for document in documents:
+        if type(document) is not cls:
+            raise OptionError(
+                f"{cls.__name__}: this is a {type(document).__name__}, not a {cls.__name__}; "
+                f"documents of its subclasses have collections of their own"
+            )
 
 
 async def make_ready(binding: Binding, documents: Sequence[Any]) -> None:

@@ -5,21 +5,19 @@ from typing import Any, Unpack, cast, overload
 
 import msgspec
 
-from mongospec_core.codec.shape import CHECKING, plain
+from mongospec_core.codec.scalars import CHECKING, plain
 from mongospec_core.codec.values import decode, encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
-from mongospec_core.document.reader import PlainReader
-from mongospec_core.operations.cursor import BatchReader, Cursor
+from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import Filter, scoped
 from mongospec_core.operations.options import (
-    WIRE_NAMES,
     AggregateOptions,
     DistinctOptions,
     begin,
 )
 from mongospec_core.operations.reading import Reading
-from mongospec_core.server.door import BatchCursor, Call
+from mongospec_core.operations.sources import AggregateSource
 
 type Pipeline = Sequence[Mapping[str, Any]]
 """The stages of an aggregation; values as everywhere: dates, enums, decimals, documents."""
@@ -69,7 +67,7 @@ class AggregateOperations(DocumentBase, abstract=True):
         stages = [encode(stage) for stage in pipeline]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
         reading = cls._reading_into(into) if into is not None else None
-        return Cursor(_Aggregate(binding, call, stages, reading), options.get("batch_size"))
+        return Cursor(AggregateSource(binding, call, stages, reading), options.get("batch_size"))
 
     @classmethod
     def _reading_into(cls, into: type[msgspec.Struct]) -> Reading:
@@ -101,46 +99,6 @@ class AggregateOperations(DocumentBase, abstract=True):
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         reply = decode(await call.send("distinct", field, query))
         return _typed(binding, field, cast("list[Any]", reply["values"]))
-
-
-class _Aggregate:
-    """An ``aggregate`` that a cursor will send."""
-
-    def __init__(
-        self,
-        binding: Binding,
-        call: Call,
-        stages: list[bytes],
-        reading: Reading | None,
-    ) -> None:
-        self.binding = binding
-        self.call = call
-        self._stages = stages
-        self._reading = reading
-
-    async def open(self, batch_size: int | None) -> BatchCursor:
-        if batch_size is not None:
-            self.call.options = {**self.call.options, "batch_size": batch_size}
-        return cast("BatchCursor", await self.call.send("aggregate", self._stages))
-
-    async def explain(self, verbosity: str) -> dict[str, Any]:
-        options = {
-            WIRE_NAMES.get(name, name): value
-            for name, value in self.call.options.items()
-            if name not in ("batch_size", "comment")
-        }
-        command: dict[str, Any] = {
-            "aggregate": self.binding.target.name,
-            "pipeline": [decode(stage) for stage in self._stages],
-            "cursor": {},
-            **options,
-        }
-        return await self.call.command({"explain": command, "verbosity": verbosity})
-
-    def reader(self) -> BatchReader[Any]:
-        if self._reading is None:
-            return PlainReader()
-        return self._reading.reader(self.binding, self.call)
 
 
 def _typed(binding: Binding, field: str, values: list[Any]) -> list[Any]:

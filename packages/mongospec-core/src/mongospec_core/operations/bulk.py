@@ -6,14 +6,20 @@ from typing import Any, Self, Unpack, cast
 from mongospec_core.codec.values import decode, encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
-from mongospec_core.document.writer import make_ready, to_bson, to_stored
+from mongospec_core.document.writer import (
+    make_ready,
+    refuse_others,
+    to_bson,
+    to_stored,
+    validates,
+)
 from mongospec_core.errors import BulkWriteError, OperationError, OptionError, Outcome
 from mongospec_core.operations.filters import scoped
-from mongospec_core.operations.insert import Ids, refuse_others, settle_insert, validates
+from mongospec_core.operations.inserting import Ids, settle_insert
+from mongospec_core.operations.operators import final_update
 from mongospec_core.operations.options import BulkOptions, begin
 from mongospec_core.operations.results import BulkResult
 from mongospec_core.operations.save import refuse_without_id, settle_save, update_for
-from mongospec_core.operations.update import final_update
 from mongospec_core.server.door import Call
 from mongospec_core.server.statements import Sent, Statement, send_statements
 
@@ -210,9 +216,9 @@ _KINDS = ("InsertOne", "UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "De
 
 def _kind(cls: type, operation: Any) -> str:
     """The name of pymongo's class: importing pymongo would take longer than all of mongospec."""
-    kind: type = type(operation)
-    if kind.__name__ in _KINDS and kind.__module__.startswith("pymongo"):
-        return kind.__name__
+    name = type(operation).__name__
+    if name in _KINDS and type(operation).__module__.startswith("pymongo"):
+        return name
     raise OptionError(
         f"{cls.__name__}.bulk_write: {operation!r} is none of pymongo's {', '.join(_KINDS)}"
     )

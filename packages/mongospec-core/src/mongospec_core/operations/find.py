@@ -1,21 +1,19 @@
 """Find documents."""
 
 from collections.abc import Mapping
-from typing import Any, Self, Unpack, cast, overload
+from typing import Any, Self, Unpack, overload
 
 import msgspec
 
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import decode
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding
 from mongospec_core.document.hooks import deep_copy
 from mongospec_core.document.reader import OnInvalid
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, by_id, scoped
-from mongospec_core.operations.options import WIRE_NAMES, FindOneOptions, FindOptions, begin
+from mongospec_core.operations.options import FindOneOptions, FindOptions, begin
 from mongospec_core.operations.reading import Projection, Reading
-from mongospec_core.server.door import BatchCursor, Call
+from mongospec_core.operations.sources import FindSource
 
 
 class FindOperations(DocumentBase, abstract=True):
@@ -258,7 +256,7 @@ class FindOperations(DocumentBase, abstract=True):
         cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
     ) -> Cursor[Any]:
         binding, call = begin(cls, "find", "find", options, "read", projection=reading.fields())
-        find = _Find(binding, call, deep_copy(filter), reading, skip_hooks)
+        find = FindSource(binding, call, deep_copy(filter), reading, skip_hooks)
         return Cursor(find, options.get("batch_size"))
 
     @classmethod
@@ -293,40 +291,3 @@ async def first(reader: BatchReader[Any], found: bytes | None) -> Any:
     """The document of a reply that holds one or none."""
     documents = await reader.read_one(found) if found is not None else None
     return documents[0] if documents else None
-
-
-class _Find:
-    """A ``find`` that a cursor will send."""
-
-    def __init__(
-        self,
-        binding: Binding,
-        call: Call,
-        filter: Filter | None,
-        reading: Reading,
-        skip_hooks: bool,
-    ) -> None:
-        self.binding = binding
-        self.call = call
-        self._filter = filter
-        self._reading = reading
-        self._skip_hooks = skip_hooks
-
-    async def _query(self) -> bytes:
-        return await scoped(self.binding, self._filter, skip_hooks=self._skip_hooks)
-
-    async def open(self, batch_size: int | None) -> BatchCursor:
-        if batch_size is not None:
-            self.call.options = {**self.call.options, "batch_size": batch_size}
-        return cast("BatchCursor", await self.call.send("find", await self._query()))
-
-    async def explain(self, verbosity: str) -> dict[str, Any]:
-        command = {
-            "find": self.binding.target.name,
-            "filter": decode(await self._query()),
-            **{WIRE_NAMES.get(name, name): value for name, value in self.call.options.items()},
-        }
-        return await self.call.command({"explain": command, "verbosity": verbosity})
-
-    def reader(self) -> BatchReader[Any]:
-        return self._reading.reader(self.binding, self.call)

@@ -27,10 +27,11 @@ class Reading:
     __slots__ = ("on_invalid", "projection")
 
     def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
+        # A user without a type checker may write anything.
         if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
             raise OptionError(f'on_invalid={on_invalid!r}: say "raise", "skip" or a function')
         self.projection = projection
-        self.on_invalid = on_invalid
+        self.on_invalid: OnInvalid = on_invalid
 
     def fields(self) -> dict[str, Any] | None:
         """The projection document to send; None for whole documents."""

@@ -6,7 +6,7 @@ from typing import Any, Self, Unpack
 import msgspec
 
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.shape import CHECKING
+from mongospec_core.codec.scalars import CHECKING
 from mongospec_core.codec.values import encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
@@ -17,7 +17,7 @@ from mongospec_core.document.stored import (
     set_stored_form,
     stored_form,
 )
-from mongospec_core.document.writer import make_ready, to_bson, to_stored
+from mongospec_core.document.writer import make_ready, to_bson, to_stored, validates
 from mongospec_core.errors import DocumentNotFoundError, InvalidIdError, MissingIdError, Outcome
 from mongospec_core.operations.options import SaveOptions, begin
 from mongospec_core.server.door import Call, outcome_of
@@ -57,7 +57,7 @@ class SaveOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
         refuse_without_id(self)
         await make_ready(binding, [self])
-        validate = cls.__validate_on_write__ if validate_on_write is None else validate_on_write
+        validate = validates(cls, validate_on_write)
         await save_document(binding, call, self, upsert=upsert, validate=validate)
         return self
 

@@ -1,18 +1,15 @@
 """Change documents by update operators."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Self, Unpack, cast
 
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import encode
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding
-from mongospec_core.document.hooks import run_dict_hook
 from mongospec_core.document.stored import set_stored_form, stored_form
-from mongospec_core.document.writer import make_ready, to_bson, to_stored
-from mongospec_core.errors import OptionError
+from mongospec_core.document.writer import make_ready, to_bson, to_stored, validates
 from mongospec_core.operations.filters import Filter, by_id, scoped
 from mongospec_core.operations.find import first
+from mongospec_core.operations.operators import Update, final_update
 from mongospec_core.operations.options import (
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
@@ -22,9 +19,6 @@ from mongospec_core.operations.options import (
 )
 from mongospec_core.operations.reading import Reading
 from mongospec_core.operations.results import UpdateResult
-
-type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-"""Update operators (``{"$set": {...}}``), or a pipeline: a list of stages."""
 
 
 class UpdateOperations(DocumentBase, abstract=True):
@@ -228,7 +222,7 @@ class UpdateOperations(DocumentBase, abstract=True):
             return_document="after" if return_updated else "before",
         )
         await make_ready(binding, [replacement])
-        validate = cls.__validate_on_write__ if validate_on_write is None else validate_on_write
+        validate = validates(cls, validate_on_write)
         (raw,) = to_stored(binding.plan, [replacement], validate=validate)
         if raw.get("_id", 0) is None:
             del raw["_id"]
@@ -271,44 +265,3 @@ async def _update(
     change = await final_update(binding, update, skip_hooks=skip_hooks)
     reply = await call.reply(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])
-
-
-async def final_update(
-    binding: Binding, update: Update, *, skip_hooks: bool
-) -> bytes | list[bytes]:
-    """The caller's update after the class's ``__pre_update__``, ready to be sent.
-
-    :raises OptionError: a document without operators, which would replace the stored one.
-    """
-    cls = binding.plan.cls
-    hooked = not skip_hooks and "__pre_update__" in binding.hooks
-    if isinstance(update, Mapping):
-        change = dict(update)
-        if hooked:
-            change = await run_dict_hook(cls, "__pre_update__", change)
-        if not change or not all(key.startswith("$") for key in change):
-            raise OptionError(
-                f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
-                f"not {change!r}; to put a whole document in place use find_one_and_replace"
-            )
-        return encode(change)
-    try:
-        stages = [dict(stage) for stage in update]
-    except (TypeError, ValueError) as error:
-        raise OptionError(
-            f"{cls.__name__}: an update is a dict of operators or a list of stages, not {update!r}"
-        ) from error
-    if not stages:
-        raise OptionError(f"{cls.__name__}: an empty pipeline updates nothing")
-    if hooked:
-        added = await run_dict_hook(cls, "__pre_update__", {})
-        if unknown := added.keys() - {"$set"}:
-            raise OptionError(
-                f"{cls.__name__}.__pre_update__ adds {', '.join(sorted(unknown))}; to a pipeline "
-                f"update only $set can be added"
-            )
-        if added:
-            # A pipeline's $set reads values as expressions; the hook's are meant as they are.
-            fields = {name: {"$literal": value} for name, value in added["$set"].items()}
-            stages.append({"$set": fields})
-    return [encode(stage) for stage in stages]
