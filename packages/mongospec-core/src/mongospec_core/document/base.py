@@ -58,6 +58,14 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
             cache_hash: bool = False,
         ) -> None: ...
 
+        @classmethod
+        def __upgrade__(cls, raw: dict[str, Any], /) -> dict[str, Any]:
+            """Bring a raw document of an older shape to today's, before it is read; return it.
+
+            There is none at run time, so that reads ask nothing where no class has one.
+            """
+            ...
+
     else:
         _id: ObjectId | None = None
 

@@ -9,6 +9,7 @@ from mongospec_core.codec.annotations import fields_of
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.shape import bare
 from mongospec_core.codec.values import DECIMAL, PLAIN
+from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
 from mongospec_core.document.reader import OnInvalid, PlainReader, Reader
 from mongospec_core.errors import OptionError
@@ -39,6 +40,11 @@ class Reading:
             return None
         if isinstance(self.projection, Mapping):
             return dict(self.projection)
+        if issubclass(self.projection, DocumentBase):
+            raise OptionError(
+                f"projection={self.projection.__name__} is a document class, and there are no "
+                f"half-filled documents; make a msgspec.Struct of the fields that you want"
+            )
         return projection_of(self.projection)
 
     def reader(self, binding: Binding, call: Call) -> BatchReader[Any]:
