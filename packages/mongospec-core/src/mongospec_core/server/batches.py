@@ -5,6 +5,9 @@ from typing import Any, Protocol
 
 from mongospec_core.server.cancellation import PATIENCE, Waiting
 
+EMPTY = b"\x05\x00\x00\x00\x00"
+"""A batch without documents."""
+
 _FIRST_BATCH = 101  # documents of a first batch whose size nobody chose
 _HALF_REPLY = 8_000_000  # a batch of more bytes may have been cut by the 16 MB of a reply
 
@@ -13,6 +16,7 @@ class CoreCursor(Protocol):
     """The Rust side of a cursor."""
 
     def next_batch(self) -> Coroutine[Any, Any, bytes]: ...
+    def collect(self) -> Coroutine[Any, Any, bytes]: ...
 
 
 class Batches:
@@ -38,9 +42,14 @@ class Batches:
         self.patience = PATIENCE if in_session else 0.0
 
     def fetch(self) -> Waiting[bytes]:
-        """The next batch; where an earlier fetch of it was given up, that one goes on."""
+        """The next batch; where an earlier fetch of it was given up, that one goes on.
+
+        An empty batch is either the end, or the server gave up in between and may do so again: what
+        is fetched after it is all that is left. Empty then, it is the end.
+        """
         if self._pending is None:
-            self._pending = Waiting(self._core.next_batch(), self.patience)
+            fetch = self._core.collect if self._last == EMPTY else self._core.next_batch
+            self._pending = Waiting(fetch(), self.patience)
         return self._pending
 
     def end(self, batch: bytes | None) -> None:
@@ -48,7 +57,7 @@ class Batches:
         self._pending = None
         if batch is not None:
             self._first = self._last == b""
-            self._last = batch
+            self._last = batch or EMPTY
 
     def asks_server(self) -> bool:
         """Whether the next fetch sends a ``getMore``; the driver does not say it, so it is inferred.

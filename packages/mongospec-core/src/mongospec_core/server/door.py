@@ -283,11 +283,14 @@ class Call:
         """``find_many`` batch by batch, so that observers see every command."""
         cursor = await self.send("find", *arguments)
         batches: list[bytes] = []
+        before = False
         while True:
             batch = await self.fetch(cursor)
-            if len(batch) <= _EMPTY and not cursor.asks_server():
+            empty = len(batch) <= _EMPTY
+            if empty and before:  # one may be empty in between, see Batches
                 return joined(batches)
             batches.append(batch)
+            before = empty
 
     def _batches(self, core: Any) -> Batches:
         return Batches(
