@@ -232,11 +232,11 @@ async def test_hooks_run_for_each_operation(bind: Bind) -> None:
 async def test_the_callers_operations_are_not_changed(bind: Bind) -> None:
     await bind(Hooked)
     update: dict[str, Any] = {"$set": {"saved": 1}}
-    filter: dict[str, Any] = {"saved": {"$gt": 0}}
-    operation = UpdateOne(filter, update)
+    query: dict[str, Any] = {"saved": {"$gt": 0}}
+    operation = UpdateOne(query, update)
     for _ in range(2):
-        await Hooked.bulk_write([operation, DeleteOne(filter)])
-    assert (filter, update) == ({"saved": {"$gt": 0}}, {"$set": {"saved": 1}})
+        await Hooked.bulk_write([operation, DeleteOne(query)])
+    assert (query, update) == ({"saved": {"$gt": 0}}, {"$set": {"saved": 1}})
 
 
 async def test_the_options_of_an_operation_are_sent(bind: Bind, mongo_proxy: FaultProxy) -> None:
