@@ -21,7 +21,7 @@ SIBLINGS = {package.name for package in PACKAGES}
 MAY_IMPORT = {
     "mongospec-core": {"mongojet", "msgspec", "bson", "typing_extensions"},
     "mongospec-discovery": {"mongospec_core"},
-    "mongospec-kv": {"mongospec_core", "msgspec", "mongojet", "bson"},
+    "mongospec-kv": {"mongospec_core", "msgspec", "mongojet", "bson", "typing_extensions"},
     "mongospec-refs": {"mongospec_core", "msgspec", "mongojet", "bson"},
     "mongospec": {
         *("mongospec_core", "mongospec_discovery", "mongospec_kv", "mongospec_refs"),

@@ -37,5 +37,5 @@ class StoredValueError(MongospecError, ValueError):
         place = f" at {self.path}" if self.path else ""
         return (
             f"{self.store.__name__}: the value of the key {self.key!r} does not fit{place}: "
-            f"{self.reason}; set() the key anew or read it with get_all() of a plain store"
+            f"{self.reason}; set() it anew"
         )

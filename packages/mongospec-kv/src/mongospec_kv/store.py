@@ -1,14 +1,13 @@
 """The key-value store: entries of one collection, found by their key."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Unpack, overload
 
 import msgspec
 
-from mongospec_core import DuplicateKeyError, MongoDocument, OperationError
+from mongospec_core import MongoDocument, OperationError
 from mongospec_core.extension import (
-    Call,
     Options,
     Reading,
     Sent,
@@ -20,9 +19,8 @@ from mongospec_core.extension import (
     raise_for,
     send_statements,
 )
+from mongospec_kv.access import MISSING, entries_of, find_and_upsert, repeated, tries, value_of
 from mongospec_kv.entries import (
-    VALUE_ONLY,
-    entry_reader,
     final_change,
     key_filters,
     raw_entries,
@@ -30,11 +28,7 @@ from mongospec_kv.entries import (
 )
 from mongospec_kv.errors import KeyNotFoundError, StoredValueError
 
-_MISSING: Any = object()
 _TYPE_MISMATCH = 14
-_TRIES = 3
-"""Two upserts of a new key may both try to insert it. MongoDB repeats the one that the unique index
-refuses, except in rare cases that it leaves to the client."""
 _REPEATABLE = {"$set", "$unset", "$setOnInsert"}
 
 
@@ -83,7 +77,7 @@ class KVStore(MongoDocument, mixin=True):
         change = await final_change(binding, {"$set": {"value": raw.get("value")}})
         update = await final_update(binding, upsert(change, raw), skip_hooks=True)
         query = encode({"key": key})
-        await _repeated(call, lambda: call.reply("update_one", query, update))
+        await repeated(call, lambda: call.reply("update_one", query, update))
 
     @classmethod
     async def get(cls, key: str, **options: Unpack[Options]) -> Any:
@@ -96,8 +90,8 @@ class KVStore(MongoDocument, mixin=True):
 
             theme = await AppStorage.get("theme")
         """
-        value = await _value(cls, "get", key, options)
-        if value is _MISSING:
+        value = await value_of(cls, "get", key, options)
+        if value is MISSING:
             raise KeyNotFoundError(cls, key)
         return value
 
@@ -109,8 +103,8 @@ class KVStore(MongoDocument, mixin=True):
 
             theme = await AppStorage.get_or_default("theme", "light")
         """
-        value = await _value(cls, "get_or_default", key, options)
-        return default if value is _MISSING else value
+        value = await value_of(cls, "get_or_default", key, options)
+        return default if value is MISSING else value
 
     @classmethod
     async def set_default(cls, key: str, value: Any, **options: Unpack[Options]) -> Any:
@@ -127,7 +121,7 @@ class KVStore(MongoDocument, mixin=True):
         """
         binding = binding_of(cls)
         (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
-        return await _find_and_upsert(cls, "set_default", key, upsert({}, raw), options)
+        return await find_and_upsert(cls, "set_default", key, upsert({}, raw), options)
 
     @overload
     @classmethod
@@ -156,7 +150,7 @@ class KVStore(MongoDocument, mixin=True):
         (raw,) = raw_entries(binding, {key: by}, validate=cls.__validate_on_write__)
         change = await final_change(binding, {"$inc": {"value": raw.get("value")}})
         try:
-            return await _find_and_upsert(cls, "increment", key, upsert(change, raw), options)
+            return await find_and_upsert(cls, "increment", key, upsert(change, raw), options)
         except OperationError as error:
             if error.code == _TYPE_MISMATCH:
                 raise StoredValueError(
@@ -202,7 +196,7 @@ class KVStore(MongoDocument, mixin=True):
 
             settings = await AppStorage.get_all()
         """
-        entries = await _entries(cls, "get_all", {}, {**options, "sort": "_id"})
+        entries = await entries_of(cls, "get_all", {}, {**options, "sort": "_id"})
         return {entry.key: entry.value for entry in entries}
 
     @classmethod
@@ -219,7 +213,7 @@ class KVStore(MongoDocument, mixin=True):
         wanted = list(dict.fromkeys(keys))
         found: dict[str, Any] = {}
         for query in key_filters(wanted):
-            entries = await _entries(cls, "get_many", query, options)
+            entries = await entries_of(cls, "get_many", query, options)
             found.update((entry.key, entry.value) for entry in entries)
         return {key: found[key] for key in wanted if key in found}
 
@@ -266,7 +260,7 @@ class KVStore(MongoDocument, mixin=True):
             repeatable = repeatable and change.keys() <= _REPEATABLE
             statement = {"q": {"key": key}, "u": upsert(change, raw), "upsert": True}
             statements.append(Statement("update", encode(statement), key))
-        for left in reversed(range(_tries(call))):
+        for left in reversed(range(tries(call))):
             sent = Sent(statements)
             await send_statements(call, sent, ordered=False, repeatable=repeatable)
             lost_race = [place for place, each in sent.failures.items() if each.code == 11000]
@@ -303,59 +297,3 @@ class KVStore(MongoDocument, mixin=True):
         """
         _, call = begin(cls, "clear", "delete_many", options, "write")
         return int((await call.reply("delete_many", encode({})))["deleted_count"])
-
-
-async def _value(cls: type[KVStore], operation: str, key: str, options: Mapping[str, Any]) -> Any:
-    binding, call = begin(cls, operation, "find_one", options, "read", projection=VALUE_ONLY)
-    found = await call.send("find_one", encode({"key": key}))
-    if found is None:
-        return _MISSING
-    (entry,) = await entry_reader(cls, binding, call).read_one(found)
-    return entry.value
-
-
-async def _entries(
-    cls: type[KVStore], operation: str, query: Mapping[str, Any], options: Mapping[str, Any]
-) -> list[Any]:
-    binding, call = begin(cls, operation, "find_many", options, "read", projection=VALUE_ONLY)
-    batch = await call.send("find_many", encode(query))
-    return await entry_reader(cls, binding, call).read(batch)
-
-
-async def _find_and_upsert(
-    cls: type[KVStore], operation: str, key: str, change: Any, options: Mapping[str, Any]
-) -> Any:
-    """Carry out an upsert and give the value that stands there then."""
-    binding, call = begin(
-        cls,
-        operation,
-        "find_one_and_update",
-        options,
-        "write",
-        upsert=True,
-        return_document="after",
-        projection=VALUE_ONLY,
-    )
-    query = encode({"key": key})
-    update = await final_update(binding, change, skip_hooks=True)
-    found = await _repeated(call, lambda: call.send("find_one_and_update", query, update))
-    if found is None:
-        # The embedded server's answer to the loser of a race for a new key, which it did carry out.
-        return await _value(cls, operation, key, options)
-    (entry,) = await entry_reader(cls, binding, call).read_one(found)
-    return entry.value
-
-
-async def _repeated[T](call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
-    """Repeat an upsert that lost the race for a new key: the key is there now."""
-    for _ in range(_tries(call) - 1):
-        try:
-            return await attempt()
-        except DuplicateKeyError:
-            continue
-    return await attempt()
-
-
-def _tries(call: Call) -> int:
-    """An error ends a transaction: nothing can be repeated in it."""
-    return _TRIES if call.transaction is None and call.session is None else 1
