@@ -66,7 +66,7 @@ class Note(Document):
     @classmethod
     def __upgrade__(cls, raw: dict[str, Any]) -> dict[str, Any]:
         """Before a stored document is read: bring old ones to today's shape."""
-        if "body" in raw:
+        if "text" not in raw:
             raw["text"] = raw.pop("body")
         return raw
 
