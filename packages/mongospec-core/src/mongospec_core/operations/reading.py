@@ -40,10 +40,16 @@ class Reading:
             return None
         if isinstance(self.projection, Mapping):
             return dict(self.projection)
-        if issubclass(self.projection, DocumentBase):
+        cls: Any = get_origin(self.projection) or self.projection
+        if not (isinstance(cls, type) and issubclass(cls, msgspec.Struct)):
             raise OptionError(
-                f"projection={self.projection.__name__} is a document class, and there are no "
-                f"half-filled documents; make a msgspec.Struct of the fields that you want"
+                f"projection={self.projection!r}: give a msgspec.Struct of the fields that you want "
+                f'(they are read as it), or a dict like {{"name": 1}}'
+            )
+        if issubclass(cls, DocumentBase):
+            raise OptionError(
+                f"projection={cls.__name__} is a document class, and there are no half-filled "
+                f"documents; make a msgspec.Struct of the fields that you want"
             )
         return projection_of(self.projection)
 
@@ -67,9 +73,8 @@ class Reading:
 def projection_of(tp: type[msgspec.Struct]) -> dict[str, Any]:
     """The projection document that reads just the fields of a Struct, nested ones by their path."""
     fields: dict[str, Any] = dict.fromkeys(_paths(tp, ()), 1)
-    if "_id" not in fields:
-        fields["_id"] = 0
-    return fields
+    # The server gives the _id unless told not to; where nothing else is asked for, it must stay.
+    return fields if "_id" in fields else {**fields, "_id": 0 if fields else 1}
 
 
 def _paths(tp: Any, above: tuple[Any, ...]) -> Iterator[str]:
@@ -78,7 +83,7 @@ def _paths(tp: Any, above: tuple[Any, ...]) -> Iterator[str]:
         yield config.tag_field or "type"
     for field in fields_of(tp):
         inner = _inner_struct(field.type)
-        if inner is None or inner in above:
+        if inner is None or inner in above or field.encode_name == "_id":
             yield field.encode_name
         else:
             for path in _paths(inner, (*above, tp)):
@@ -93,7 +98,7 @@ def _inner_struct(annotation: Any) -> Any:
     tp = bare(annotation)
     if type(None) in get_args(tp):
         return None
-    arms = [bare(each) for each in get_args(tp) if each is not msgspec.UnsetType]
+    arms = [bare(each) for each in get_args(tp) if each not in (msgspec.UnsetType, ...)]
     cls = get_origin(tp) or tp
     if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
         partial = not (
