@@ -18,6 +18,7 @@ from mongospec_core.extension import (
     validates,
 )
 from mongospec_refs.errors import CascadeSaveError
+from mongospec_refs.hollow import class_of
 from mongospec_refs.walking import loaded
 
 _PASSED_ON = ("write_concern", "bypass_document_validation", "comment")
@@ -40,11 +41,11 @@ class Cascade:
         """Run all hooks, then judge and check everything that would be sent; send nothing."""
         by_class: dict[type[Any], list[Any]] = {}
         for document in await self._changed_after_hooks():
-            by_class.setdefault(type(document), []).append(document)
+            by_class.setdefault(class_of(document), []).append(document)
         self._batches = [
             (cls, documents, self._checked(cls, documents)) for cls, documents in by_class.items()
         ]
-        classes: dict[type[Any], None] = dict.fromkeys(type(root) for root in self._roots)
+        classes: dict[type[Any], None] = dict.fromkeys(map(class_of, self._roots))
         for cls in classes:
             roots = [root for root in self._roots if type(root) is cls]
             cls._before_write(roots)
@@ -126,7 +127,7 @@ class Cascade:
 
 async def _run_hooks(documents: Sequence[Any]) -> bool:
     """Whether there were any."""
-    hooked = [each for each in documents if "__pre_save__" in binding_of(type(each)).hooks]
+    hooked = [each for each in documents if "__pre_save__" in binding_of(class_of(each)).hooks]
     for document in hooked:
         await run_pre_save(document)
     return bool(hooked)
@@ -143,7 +144,7 @@ def _changed(document: Any) -> bool:
     form = stored_form(document)
     if not isinstance(form, bytes):
         return True  # it is there, its content is not known: sent as its own save() would
-    cls = type(document)
+    cls = class_of(document)
     cls._before_write([document])
     plan = plan_of(cls)
     plan.trim(document)

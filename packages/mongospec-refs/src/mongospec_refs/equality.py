@@ -1,3 +1,5 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# What stands in a field is of any type; this module tells the types apart.
 """Equality of documents that refer to others: references count by their ``_id``."""
 
 import dataclasses

@@ -77,14 +77,14 @@ def _id(document: Any) -> Any:
 
 
 def _refuse(reference: Any, name: str) -> NoReturn:
-    cls = type(reference).__real__
-    what = f"{type(reference).__name__} of _id={_id(reference)!r}"
+    cls = real_class(reference)
+    what = f"{class_of(reference).__name__} of _id={_id(reference)!r}"
     if name in _WRITES and name not in cls.__struct_fields__:
         what = f"{name}() of {what}"
         way = f"{cls.__name__}.delete_by_id() deletes" if name == "delete" else ""
     else:
         what, way = f"{what}: .{name}", ""
-    if type(reference).__missing_target__:
+    if class_of(reference).__missing_target__:
         raise MissingReferenceError(
             f"{what}: its document is not in the collection {cls.get_collection_name()!r}; "
             f"await .fetch() looks again, is_resolved() tells it from others",
@@ -107,9 +107,14 @@ def is_resolved(document: DocumentBase) -> bool:
     return not isinstance(document, Hollow)
 
 
+def class_of(document: object) -> type[Any]:
+    """``type(document)``, which tells checkers nothing of a document of any class."""
+    return type(document)
+
+
 def real_class(document: Any) -> type[Any]:
     """The class that a document is of, hollow or not."""
-    cls: type[Any] = type(document)
+    cls = class_of(document)
     return cls.__real__ if issubclass(cls, Hollow) else cls
 
 
@@ -181,9 +186,9 @@ def turn(document: Any, cls: type[Any]) -> None:
 
 def fill(document: Any, source: Any) -> None:
     """Give a blank or hollow document everything that *source* has, and its class."""
-    cls = type(source)
+    cls = class_of(source)
     for name in cls.__struct_fields__:
         force_setattr(document, name, getattr(source, name))
     set_stored_form(document, stored_form(source))
-    if type(document) is not cls:
+    if class_of(document) is not cls:
         turn(document, cls)

@@ -1,3 +1,5 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# What stands in a field is of any type; this module tells the types apart.
 """The documents of one read: one object for each ``_id`` of a class."""
 
 from collections import defaultdict
@@ -7,7 +9,7 @@ from typing import Any
 from bson import ObjectId
 
 from mongospec_core.extension import to_raw
-from mongospec_refs.hollow import blank, fill, hollow_class, turn
+from mongospec_refs.hollow import blank, class_of, fill, hollow_class, turn
 
 
 def key_of(raw: Any) -> Hashable:
@@ -66,7 +68,7 @@ class References:
     def enter(self, documents: list[Any]) -> None:
         """Take the roots of the read in: references to one of them are this root."""
         for place, document in enumerate(documents):
-            cls = type(document)
+            cls = class_of(document)
             waiting = self.open.get(cls, {}).pop(key_of_document(document), None)
             if waiting is None:
                 self.know(document, cls)
@@ -94,7 +96,7 @@ class References:
             for document in documents.values():
                 turn(document, hollow_class(cls))
         for document in self.unresolved:
-            turn(document, hollow_class(type(document)))
+            turn(document, hollow_class(class_of(document)))
         for document in self.missing:
-            turn(document, hollow_class(type(document), missing=True))
+            turn(document, hollow_class(class_of(document), missing=True))
         self.unresolved, self.missing = [], []

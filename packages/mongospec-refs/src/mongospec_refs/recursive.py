@@ -18,6 +18,7 @@ from mongospec_core.extension import (
     validates,
 )
 from mongospec_refs.errors import RecursiveInsertError
+from mongospec_refs.hollow import class_of
 from mongospec_refs.result import RecursiveInsertResult
 from mongospec_refs.undoing import Created, delete
 from mongospec_refs.uninterrupted import uninterrupted
@@ -28,7 +29,7 @@ async def insert_recursive[D](
     root: D, validate_on_write: bool | None, options: Mapping[str, Any]
 ) -> RecursiveInsertResult[D]:
     """Insert *root* and every new document that can be reached from it."""
-    _, call = begin(type(root), "insert_recursive", "insert_many", options, "write")
+    _, call = begin(class_of(root), "insert_recursive", "insert_many", options, "write")
     documents = await _new_after_hooks(root)
     result = RecursiveInsertResult(root)
     fresh = {id(each) for each in documents if each._id is None}
@@ -51,7 +52,7 @@ async def _new_after_hooks(root: Any) -> list[Any]:
             return new
         for document in waiting:
             done.add(id(document))
-            if "__pre_save__" in binding_of(type(document)).hooks:
+            if "__pre_save__" in binding_of(class_of(document)).hooks:
                 await run_pre_save(document)
 
 
@@ -67,7 +68,7 @@ def _by_height(root: Any, documents: Sequence[Any]) -> list[tuple[type[Any], lis
         below = [height[id(each)] for each in references_of(document) if id(each) in height]
         height[id(document)] = max(below, default=-1) + (id(document) in new)
         if id(document) in new:
-            key = height[id(document)], type(document)
+            key = height[id(document)], class_of(document)
             levels.setdefault(key, []).append(document)
     first = sorted(levels.items(), key=lambda level: level[0][0])  # stable: classes as met
     return [(cls, group) for (_, cls), group in first]

@@ -22,7 +22,7 @@ from mongospec_core.extension import (
     split,
     to_raw,
 )
-from mongospec_refs.hollow import is_resolved, turn
+from mongospec_refs.hollow import class_of, is_resolved, real_class, turn
 from mongospec_refs.identity import References, Wanted, key_of
 from mongospec_refs.shapes import links_of
 
@@ -55,8 +55,8 @@ class ReferenceReader[T](Reader[T]):
         guest = self.guest
         if guest is None or is_resolved(guest):
             return super().decode(parts)
-        hollow = type(guest)
-        turn(guest, hollow.__real__)
+        hollow = class_of(guest)
+        turn(guest, real_class(guest))
         try:
             return super().decode(parts)
         finally:
@@ -189,7 +189,7 @@ class _Unfit:
                 )
             )
         return DocumentValidationError(
-            type(roots[0]),
+            class_of(roots[0]),
             failures,
             "stored like this; correct it, teach its class by __upgrade__, or read with "
             'on_invalid="skip", which leaves the reference unresolved',

@@ -1,3 +1,5 @@
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# What stands in a field is of any type; this module tells the types apart.
 """Where a class holds references, compiled once from its annotations.
 
 :func:`links_of` gives the references in an instance, whatever they stand in: optional fields,

@@ -8,6 +8,7 @@ from msgspec.structs import force_setattr
 from mongospec_core import MongospecError, ServerUnavailableError
 from mongospec_core.extension import Call, encode, set_stored_form, stored_form
 from mongospec_refs.errors import RollbackFailure
+from mongospec_refs.hollow import class_of
 
 
 class Created(NamedTuple):
@@ -50,7 +51,7 @@ async def delete(
     """
     by_class: dict[type[Any], list[Created]] = {}
     for each in reversed(list(created)):
-        by_class.setdefault(type(each.document), []).append(each)
+        by_class.setdefault(class_of(each.document), []).append(each)
     count, left, failures = 0, list[Created](), list[RollbackFailure]()
     unreachable: MongospecError | None = None
     for cls, group in by_class.items():

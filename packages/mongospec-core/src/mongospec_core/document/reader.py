@@ -51,7 +51,7 @@ class Reader[T]:
     ) -> None:
         self.plan = plan
         self.codec = codec
-        self.on_invalid = on_invalid
+        self.on_invalid: OnInvalid = on_invalid
         self._keeps_form = issubclass(plan.cls, Host)
         self.upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(
             plan.cls, "__upgrade__", None
