@@ -33,6 +33,8 @@ from mongospec_core.codec.trimming import Trim
 from mongospec_core.codec.values import Encoder
 from mongospec_core.errors import DefinitionError
 
+type DecHook = Callable[[type, Any], Any]
+
 
 class Plan[T]:
     """What the codec knows of one Struct class or dataclass; get it from :func:`plan_of`."""
@@ -44,7 +46,7 @@ class Plan[T]:
         self.list_type = list[tp]
         self.fields = _fields(tp)
         self.decimals = False  # set by plan_of, once the nested plans stand
-        self.dec_hook: Callable[[type, Any], Any] | None = getattr(cls, "dec_hook", None)
+        self.dec_hook = _own_hook(getattr(cls, "dec_hook", None))
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
         self._array_like = config is not None and config.array_like
@@ -183,6 +185,26 @@ class Plan[T]:
         return value if value is None or encode is None else encode(value)
 
 
+def _own_hook(hook: DecHook | None) -> DecHook | None:
+    """A class's ``dec_hook``, asked only about types of the user's own.
+
+    msgspec asks it about every type that is not msgspec's, also where the value is one already: an
+    ObjectId for ``_id``. What the hook says it does not know is a value that does not fit.
+    """
+    if hook is None:
+        return None
+
+    def dec_hook(tp: Any, value: Any) -> Any:
+        if isinstance(tp, type) and isinstance(value, tp):
+            return value
+        try:
+            return hook(tp, value)
+        except NotImplementedError as error:
+            raise TypeError(f"dec_hook reads no {getattr(tp, '__name__', tp)}") from error
+
+    return dec_hook
+
+
 _plans: dict[Any, Plan[Any]] = {}
 _building: list[Any] = []
 
@@ -199,7 +221,7 @@ def plan_of(tp: Any) -> Plan[Any]:
             plan = Plan(tp)
         finally:
             _building.pop()
-        plan.decimals = any(_holds_decimals(each) for each in _reachable(tp))
+        plan.decimals = plan.dec_hook is not None or any(map(_holds_decimals, _reachable(tp)))
         if not _building:  # whole now: recursive classes too
             _refuse_unsupported(plan)
         _plans[tp] = plan

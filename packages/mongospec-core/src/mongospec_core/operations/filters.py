@@ -7,7 +7,7 @@ import msgspec
 from bson import ObjectId
 from bson.errors import InvalidId
 
-from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.plan import DecHook, Plan
 from mongospec_core.codec.shape import bare
 from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.binding import Binding
@@ -44,7 +44,7 @@ def as_id(plan: Plan[Any], value: Any) -> Any:
     if value is None:
         raise InvalidIdError(f"{plan.cls.__name__}: None is not an id")
     try:
-        return msgspec.convert(value, annotation, strict=False, dec_hook=_from_text)
+        return msgspec.convert(value, annotation, strict=False, dec_hook=_id_hook(plan))
     except (msgspec.ValidationError, InvalidId, TypeError, ValueError) as error:
         arms = get_args(bare(annotation)) or (annotation,)
         names = " or ".join(each.__name__ for each in arms if each is not type(None))
@@ -53,7 +53,14 @@ def as_id(plan: Plan[Any], value: Any) -> Any:
         ) from error
 
 
-def _from_text(tp: type, value: Any) -> Any:
-    if tp is ObjectId:
-        return ObjectId(value)
-    raise TypeError(f"cannot make a {tp.__name__}")
+def _id_hook(plan: Plan[Any]) -> DecHook:
+    def dec_hook(tp: type, value: Any) -> Any:
+        if isinstance(value, tp):
+            return value
+        if tp is ObjectId:
+            return ObjectId(value)
+        if plan.dec_hook is not None:
+            return plan.dec_hook(tp, value)
+        raise TypeError(f"cannot make a {tp.__name__}")
+
+    return dec_hook

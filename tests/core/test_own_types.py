@@ -1,0 +1,325 @@
+"""A user's own types: written as register_encoder says, read by the class's dec_hook."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Self
+
+import msgspec
+import pytest
+from pymongo import InsertOne, UpdateOne
+
+from mongospec_core import (
+    DefinitionError,
+    DocumentValidationError,
+    EncodingError,
+    MongoDocument,
+    changes,
+    register_encoder,
+)
+from mongospec_core.codec import values
+from mongospec_testing import FaultProxy
+from tests.conftest import Bind
+from tests.core.raw import stored
+
+
+class Point:
+    """No Struct, no dataclass: nobody but the user knows how to write it."""
+
+    def __init__(self, x: float, y: float) -> None:
+        self.x, self.y = x, y
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Point) and (self.x, self.y) == (other.x, other.y)
+
+    def __hash__(self) -> int:
+        return hash((self.x, self.y))
+
+
+class Pin(Point):
+    """A subclass is written as its base is."""
+
+
+class Email(str):
+    """A str of one's own."""
+
+    __slots__ = ()
+
+
+class Money:
+    def __init__(self, amount: Decimal, currency: str) -> None:
+        self.amount, self.currency = amount, currency
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Money) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _decoded(tp: Any, value: Any) -> Any:
+    if tp is Point:
+        return Point(*value)
+    if tp is Money:
+        return Money(value["amount"], value["currency"])
+    if tp is Email:
+        return Email(value)
+    raise NotImplementedError(tp)
+
+
+class Shop(MongoDocument):
+    name: str
+    at: Point
+    also: Point | None = None
+    route: list[Point] = []
+    by_name: dict[str, Point] = {}
+    cash: Money | None = None
+    email: Email | None = None
+    seen: set[Point] = set()
+    anything: Any = None
+
+    @classmethod
+    def dec_hook(cls, tp: type, value: Any) -> Any:
+        return _decoded(tp, value)
+
+
+class Stop(msgspec.Struct):
+    at: Point
+    fee: Money | None = None
+
+
+class Line(MongoDocument):
+    stops: list[Stop] = []
+
+    @classmethod
+    def dec_hook(cls, tp: type, value: Any) -> Any:
+        return _decoded(tp, value)
+
+
+@pytest.fixture(autouse=True)
+def encoders() -> Iterator[None]:
+    """The users' encoders, for these tests alone."""
+    before = dict(values._registered)
+    register_encoder(Point, lambda point: [point.x, point.y])
+    register_encoder(Money, lambda money: {"amount": money.amount, "currency": money.currency})
+    register_encoder(Email, str)
+    yield
+    values._registered.clear()
+    values._registered.update(before)
+    values._encoders.clear()
+
+
+def shop(**fields: Any) -> Shop:
+    return Shop(
+        **{
+            "name": "a",
+            "at": Point(1.0, 2.0),
+            "route": [Point(0.0, 0.0), Point(1.0, 1.0)],
+            "by_name": {"x": Point(5.0, 5.0)},
+            "cash": Money(Decimal("1.50"), "EUR"),
+            "email": Email("a@b.c"),
+            "seen": {Point(9.0, 9.0)},
+            "anything": {"p": Point(7.0, 7.0)},
+            **fields,
+        }
+    )
+
+
+async def test_own_types_are_stored_and_come_back(bind: Bind) -> None:
+    await bind(Shop)
+    one = await shop().insert()
+    assert await stored(Shop) == [
+        {
+            "_id": one.id,
+            "name": "a",
+            "at": [1.0, 2.0],
+            "also": None,
+            "route": [[0.0, 0.0], [1.0, 1.0]],
+            "by_name": {"x": [5.0, 5.0]},
+            "cash": {"amount": (await stored(Shop))[0]["cash"]["amount"], "currency": "EUR"},
+            "email": "a@b.c",
+            "seen": [[9.0, 9.0]],
+            "anything": {"p": [7.0, 7.0]},
+        }
+    ]
+    (found,) = await Shop.find_all()
+    one.anything = {"p": [7.0, 7.0]}  # Any keeps what BSON has
+    assert found == one
+    assert type(found.at) is Point
+    assert type(found.email) is Email
+    assert found.cash == Money(Decimal("1.50"), "EUR")
+
+
+async def test_own_types_inside_of_nested_structs(bind: Bind) -> None:
+    await bind(Line)
+    stops = [Stop(Point(1.0, 1.0)), Stop(Point(2.0, 2.0), Money(Decimal(3), "EUR"))]
+    await Line(stops=stops).insert()
+    (found,) = await Line.find_all()
+    assert found.stops == stops
+
+
+async def test_own_types_in_filters_updates_and_pipelines(bind: Bind) -> None:
+    await bind(Shop)
+    await Shop.insert_many([shop(), shop(name="b", at=Point(3.0, 4.0))])
+    assert await Shop.count({"at": Point(3.0, 4.0)}) == 1
+    assert await Shop.count({"at": {"$in": [Point(1.0, 2.0), Point(3.0, 4.0)]}}) == 2
+    assert await Shop.count({"$or": [{"email": Email("a@b.c")}]}) == 2
+    await Shop.update_one({"at": Point(3.0, 4.0)}, {"$set": {"also": Pin(8.0, 8.0)}})
+    await Shop.update_many({}, {"$push": {"route": {"$each": [Point(6.0, 6.0)]}}})
+    found = await Shop.find_one({"also": Point(8.0, 8.0)})
+    assert found is not None
+    assert found.also == Point(8.0, 8.0)
+    assert found.route[-1] == Point(6.0, 6.0)
+    stages = [{"$match": {"at": Point(1.0, 2.0)}}]
+    (again,) = await Shop.aggregate(stages, into=Shop).to_list()
+    assert again.at == Point(1.0, 2.0)
+    assert set(await Shop.distinct("name", {"at": Point(3.0, 4.0)})) == {"b"}
+    new = await Shop.find_one_and_update({"at": Point(1.0, 2.0)}, {"$set": {"at": Point(0.0, 0.0)}})
+    assert new is not None
+    assert new.at == Point(0.0, 0.0)
+    assert await Shop.delete_many({"at": Point(0.0, 0.0)}) == 1
+
+
+async def test_own_types_in_bulk_writes(bind: Bind) -> None:
+    await bind(Shop)
+    await Shop.bulk_write(
+        [
+            InsertOne({"name": "a", "at": [1.0, 2.0]}),
+            UpdateOne({"at": Point(1.0, 2.0)}, {"$set": {"also": Point(2.0, 2.0)}}),
+        ]
+    )
+    (found,) = await Shop.find_all()
+    assert found.also == Point(2.0, 2.0)
+
+
+async def test_a_change_of_an_own_type_in_place_is_seen(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Shop)
+    await shop().insert()
+    (found,) = await Shop.find_all()
+    assert changes(found) == {}
+    found.at.x = 50.0
+    found.route[1].y = 60.0
+    assert changes(found) == {"at": [50.0, 2.0], "route": [[0.0, 0.0], [1.0, 60.0]]}
+    with mongo_proxy.recording() as seen:
+        await found.save()
+    assert seen[0].body["updates"][0]["u"] == {"$set": changes_of(50.0, 60.0)}
+    assert changes(found) == {}
+
+
+def changes_of(x: float, y: float) -> dict[str, Any]:
+    return {"at": [x, 2.0], "route": [[0.0, 0.0], [1.0, y]]}
+
+
+async def test_a_stored_value_that_the_dec_hook_refuses_is_named(bind: Bind) -> None:
+    await bind(Shop)
+    await Shop.get_collection().insert_one({"_id": _ID, "name": "a", "at": [1.0]})
+    with pytest.raises(DocumentValidationError, match=r"Shop\.at") as caught:
+        await Shop.find_all()
+    assert caught.value.id == _ID
+    assert await Shop.find_all(on_invalid="skip") == []
+
+
+_ID = values.ObjectId()
+
+
+async def test_a_value_of_another_type_is_refused_before_the_write(bind: Bind) -> None:
+    await bind(Shop)
+    wrong: Any = object()
+    with pytest.raises((DocumentValidationError, EncodingError), match=r"Shop\.(at|also)"):
+        await shop(at=wrong).insert()
+    assert await Shop.count() == 0
+
+
+async def test_the_nearest_registered_class_counts(bind: Bind) -> None:
+    await bind(Shop)
+    register_encoder(Pin, lambda pin: {"pin": [pin.x, pin.y]})
+    await shop(anything=[Pin(1.0, 2.0), Point(3.0, 4.0)]).insert()
+    assert (await stored(Shop))[0]["anything"] == [{"pin": [1.0, 2.0]}, [3.0, 4.0]]
+
+
+async def test_an_encoder_may_return_another_own_type(bind: Bind) -> None:
+    class Wrapped:
+        def __init__(self, point: Point) -> None:
+            self.point = point
+
+    register_encoder(Wrapped, lambda wrapped: wrapped.point)
+    await bind(Shop)
+    await shop(anything=Wrapped(Point(1.0, 2.0))).insert()
+    assert (await stored(Shop))[0]["anything"] == [1.0, 2.0]
+
+
+async def test_an_encoder_registered_after_the_first_write_counts_from_then_on(bind: Bind) -> None:
+    class Late:
+        pass
+
+    await bind(Shop)
+    with pytest.raises(EncodingError, match=r"Shop\.anything.*register_encoder\("):
+        await shop(anything=Late()).insert()
+    assert await Shop.count() == 0
+    register_encoder(Late, lambda _: "late")
+    await shop(anything=Late()).insert()
+    assert (await stored(Shop))[0]["anything"] == "late"
+
+
+async def test_own_types_as_ids_and_keys(bind: Bind) -> None:
+    class Slug:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Slug) and self.text == other.text
+
+        def __hash__(self) -> int:
+            return hash(self.text)
+
+    class Page(MongoDocument):
+        _id: Slug | None = None
+        links: dict[str, Slug] = {}
+
+        @classmethod
+        def dec_hook(cls, tp: type, value: Any) -> Any:
+            return Slug(value)
+
+    register_encoder(Slug, lambda slug: slug.text)
+    await bind(Page)
+    one = await Page(_id=Slug("home"), links={"next": Slug("about")}).insert()
+    assert await stored(Page) == [{"_id": "home", "links": {"next": "about"}}]
+    assert await Page.find_by_id(Slug("home")) == one
+    assert await Page.find_by_id("home") == one
+    one.links["prev"] = Slug("start")
+    await one.save()
+    assert await Page.find_all() == [one]
+    assert await one.delete() == 1
+
+
+async def test_an_own_subclass_of_a_struct_can_be_written_otherwise(bind: Bind) -> None:
+    class Range(msgspec.Struct):
+        low: int
+        high: int
+
+        @classmethod
+        def of(cls, text: str) -> Self:
+            low, high = text.split("-")
+            return cls(int(low), int(high))
+
+    class Row(MongoDocument):
+        span: Any = None
+
+    register_encoder(Range, lambda each: f"{each.low}-{each.high}")
+    await bind(Row)
+    await Row(span=[Range(1, 2)]).insert()
+    assert (await stored(Row))[0]["span"] == ["1-2"]
+    assert await Row.count({"span": Range(1, 2)}) == 1
+
+
+async def test_a_type_that_nobody_can_read_is_told_at_the_latest_when_it_is_read(
+    bind: Bind,
+) -> None:
+    class NoHook(MongoDocument):
+        at: Point
+
+    await bind(NoHook)
+    await NoHook.get_collection().insert_one({"at": [1.0, 2.0]})
+    with pytest.raises((DocumentValidationError, DefinitionError), match="NoHook"):
+        await NoHook.find_all()
+    assert await NoHook.find_all(on_invalid="skip") == []
