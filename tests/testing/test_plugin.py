@@ -230,7 +230,7 @@ def test_what_a_test_leaves_stalled_or_open_holds_up_nothing_and_does_nothing(
         "--mongo-server", mongo_server.uri, "-o", "faulthandler_timeout=20", *ASYNC
     )
     result.assert_outcomes(passed=3)
-    assert result.duration < 5
+    assert result.duration < 10
     assert databases(mongo_server) <= before
 
 

@@ -1,10 +1,11 @@
 """One connection through the proxy: frames go both ways, and stop where a rule wants them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+import socket
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mongospec_testing.rules import Cut, Rule
 from mongospec_testing.traffic import HELLO, Command
@@ -36,17 +37,10 @@ class Exchange:
 class Relay:
     """A client's connection and the one to the server that belongs to it."""
 
-    def __init__(
-        self,
-        board: Switchboard,
-        number: int,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    def __init__(self, board: Switchboard, number: int, connection: socket.socket) -> None:
         self._board = board
         self._number = number
-        self._client_reader = reader
-        self._client_writer = writer
+        self._connection = connection
         self._waiting: dict[int, Exchange] = {}
 
     async def run(self) -> None:
@@ -54,33 +48,28 @@ class Relay:
 
         :raises Exception: what a predicate or a rewriting function raised.
         """
-        async with _closing(self._client_writer):
+        self._connection.setblocking(False)
+        client_reader, client = await asyncio.open_connection(sock=self._connection)
+        async with _closing(client):
             try:
                 target = self._board.target
-                reader, writer = await asyncio.open_connection(target.host, target.port)
+                server_reader, server = await asyncio.open_connection(target.host, target.port)
             except OSError:
                 return
-            async with _closing(writer):
-                await self._pump(reader, writer)
+            async with _closing(server):
+                await _until_one_ends(
+                    self._requests(client_reader, client, server),
+                    self._replies(server_reader, client),
+                )
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pumps = [
-            asyncio.create_task(self._requests(writer)),
-            asyncio.create_task(self._replies(reader)),
-        ]
-        try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for pump in pumps:
-                pump.cancel()
-            outcomes = await asyncio.gather(*pumps, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception) and not isinstance(outcome, OSError | EOFError):
-                raise outcome
-
-    async def _requests(self, server: asyncio.StreamWriter) -> None:
+    async def _requests(
+        self,
+        reader: asyncio.StreamReader,
+        client: asyncio.StreamWriter,
+        server: asyncio.StreamWriter,
+    ) -> None:
         while True:
-            frame = await _read(self._client_reader)
+            frame = await _read(reader)
             command = Command(frame, self._number)
             if command.name in HELLO:
                 frame = _without_compression(frame)
@@ -92,20 +81,20 @@ class Relay:
                 server.write(frame.encode())
                 await server.drain()
             elif not frame.more_to_come:
-                self._client_writer.write(frame.answer(answer).encode())
-                await self._client_writer.drain()
+                client.write(frame.answer(answer).encode())
+                await client.drain()
 
-    async def _replies(self, server: asyncio.StreamReader) -> None:
+    async def _replies(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         while True:
-            frame = await _read(server)
+            frame = await _read(reader)
             exchange = self._waiting.pop(frame.response_to, None)
             if exchange is not None:
                 if frame.more_to_come:
                     # More replies follow. MongoDB lets each name the reply before it, others the request.
                     self._waiting[frame.request_id] = self._waiting[frame.response_to] = exchange
                 frame = await self._treated(exchange, frame)
-            self._client_writer.write(frame.encode())
-            await self._client_writer.drain()
+            client.write(frame.encode())
+            await client.drain()
 
     async def _treated(self, exchange: Exchange, frame: Frame) -> Frame:
         original = document = frame.document()
@@ -114,6 +103,20 @@ class Relay:
         for rule in exchange.rules:
             document = await rule.action.reply(exchange.command, document)
         return frame if document is original else frame.with_document(document)
+
+
+async def _until_one_ends(*pumps: Coroutine[Any, Any, None]) -> None:
+    tasks = [asyncio.create_task(pump) for pump in pumps]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        # That a connection ends is no mistake.
+        if isinstance(outcome, Exception) and not isinstance(outcome, OSError | EOFError):
+            raise outcome
 
 
 async def _first_answer(rules: Sequence[Rule], command: Command) -> bytes | None:

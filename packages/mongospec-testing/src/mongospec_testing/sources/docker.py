@@ -1,8 +1,10 @@
 """MongoDB's own image, through testcontainers."""
 
+import gc
 import os
+import warnings
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -27,42 +29,45 @@ class DockerSource:
                 "the package testcontainers is not installed; "
                 "pip install 'mongospec-testing[docker]'"
             )
-        # Packages of the extra, imported where they are there.
-        docker: Any = import_module("docker")
-        try:
-            client = docker.from_env()
-        except docker.errors.DockerException as error:
-            return f"no Docker engine answers ({error}); start one"
-        try:
-            client.ping()
-        except docker.errors.DockerException as error:
-            return f"no Docker engine answers ({error}); start one"
-        finally:
-            client.close()
-        return None
+        with warnings.catch_warnings():
+            # Where it cannot connect, the docker package leaves a socket to the garbage collector.
+            warnings.simplefilter("ignore", ResourceWarning)
+            trouble = _engine_trouble()
+            gc.collect()
+        return None if trouble is None else f"no Docker engine answers ({trouble}); start one"
 
     @contextmanager
     def serve(self) -> Generator[str]:
         """Start it, as a replica set of one member; testcontainers' reaper takes it away should we be killed."""
         containers: Any = import_module("testcontainers.community.mongodb")
-        # Without the image's own entry point: that creates a root user, and a replica set with users needs a key file.
-        container = containers.MongoDbContainer(
-            os.environ.get(VARIABLE) or IMAGE, entrypoint=["mongod"]
-        )
-        container.with_command(COMMAND)
-        try:
-            container.start()
-        except Exception as error:
-            container.stop()
-            raise ServerNotAvailableError(f"the container could not be started: {error}") from error
-        try:
+        image = os.environ.get(VARIABLE) or IMAGE
+        with ExitStack() as stack:
+            try:
+                # Past the image's own entry point, which creates a user: a replica set with users needs a key file.
+                container = containers.MongoDbContainer(image, entrypoint=["mongod"])
+                stack.callback(container.stop)
+                container.with_command(COMMAND).start()
+            except Exception as error:
+                message = f"a container of {image!r} could not be started: {error}"
+                raise ServerNotAvailableError(message) from error
             address = Address(container.get_container_host_ip(), container.get_exposed_port(PORT))
             member = Address("127.0.0.1", PORT)
             replica_set.initiate(_Container(container), address, member=member)
             # The replica set knows its member by an address that is good inside the container alone.
             yield f"mongodb://{address}/?directConnection=true"
+
+
+def _engine_trouble() -> str | None:
+    docker: Any = import_module("docker")  # comes with testcontainers
+    try:
+        client = docker.from_env()
+        try:
+            client.ping()
         finally:
-            container.stop()
+            client.close()
+    except docker.errors.DockerException as error:
+        return str(error)
+    return None
 
 
 class _Container:
