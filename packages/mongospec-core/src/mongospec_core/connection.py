@@ -8,11 +8,12 @@ from typing import Any
 
 import mongojet
 
-from mongospec_core.codec.plan import forget_plan, plan_of
+from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.values import DECIMAL, PLAIN
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.document.hooks import overridden
+from mongospec_core.document.meta import is_abstract
 from mongospec_core.errors import DefinitionError, OptionError
 from mongospec_core.server.clients import drain
 from mongospec_core.server.door import Call
@@ -188,6 +189,7 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
     _refuse_other_types(cls)
     forget_plan(cls)
     plan = plan_of(cls)
+    _refuse_foreign_documents(cls, plan)
     target = Target(
         cls.__name__,
         db,
@@ -201,10 +203,22 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
 def _refuse_other_types(cls: Any) -> None:
     if not (isinstance(cls, type) and issubclass(cls, DocumentBase)):
         raise DefinitionError(f"document_types: {cls!r} is not a document class")
-    if cls.__dict__.get("__abstract__"):
+    if is_abstract(cls):
         raise DefinitionError(
             f"{cls.__name__} is abstract: name its concrete subclasses in document_types"
         )
+
+
+def _refuse_foreign_documents(cls: type[DocumentBase], plan: Plan[Any]) -> None:
+    """A class reads fields typed as documents only where it is built on the same base as they."""
+    own: Any = cls.__bson_decoder__
+    for other in plan.documents:
+        if other.__bson_decoder__.__func__ is not own.__func__:
+            raise DefinitionError(
+                f"{cls.__name__} has a field typed as {other.__name__}, a document class with "
+                f"references, but is built on a MongoDocument without: derive both from "
+                f"mongospec_refs' MongoDocument (or mongospec's)"
+            )
 
 
 def _refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) -> None:

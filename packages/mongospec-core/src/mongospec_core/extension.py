@@ -19,7 +19,7 @@ from mongospec_core.codec.values import DECIMAL, encode, register_builtin, to_ra
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, binding_of, is_bound
 from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
-from mongospec_core.document.meta import DocumentMeta
+from mongospec_core.document.meta import DocumentMeta, is_abstract
 from mongospec_core.document.reader import OnInvalid, Reader, split
 from mongospec_core.document.stored import (
     STORED,
@@ -107,6 +107,7 @@ __all__ = (
     "encode",
     "final_update",
     "forget_plan",
+    "is_abstract",
     "is_bound",
     "is_new",
     "misfit",

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from inspect import getattr_static
 from types import ModuleType
 from typing import Any, Literal, overload
 
 from mongospec_core import DefinitionError, MongoDocument, OptionError
+from mongospec_core.extension import is_abstract
 from mongospec_discovery.walking import OnError, Walk
 
 type Target = str | ModuleType
@@ -128,7 +128,7 @@ def collect_document_types(
         for module in walk.modules(target)
         for cls in _classes_of(module, base, local_only=local_only)
         if (include_base or cls is not base)
-        and not (ignore_abstract and _is_abstract(cls))
+        and not (ignore_abstract and is_abstract(cls))
         and (predicate is None or predicate(cls))
     ]
     if return_map:
@@ -172,15 +172,6 @@ def _classes_of(module: ModuleType, base: type, *, local_only: bool) -> Iterator
         generated = "[" in value.__name__  # made by a package of ours, not by the application
         if not generated and (not local_only or value.__module__ == module.__name__):
             yield value
-
-
-def _is_abstract(cls: type) -> bool:
-    if cls.__dict__.get("__abstract__"):
-        return True
-    return any(
-        getattr(getattr_static(cls, name, None), "__isabstractmethod__", False) is True
-        for name in dir(cls)
-    )
 
 
 def _by_name(classes: Iterable[type]) -> dict[str, type]:

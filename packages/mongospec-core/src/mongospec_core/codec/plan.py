@@ -10,6 +10,7 @@ whole batch. Checking a document before it is written is therefore the same thin
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from copy import copy
 from decimal import Decimal
 from typing import Any, get_origin, get_type_hints
 
@@ -45,7 +46,8 @@ class Plan[T]:
         self.type = tp
         self.list_type = list[tp]
         self.fields = _fields(tp)
-        self.decimals = False  # set by plan_of, once the nested plans stand
+        self.decimals = False  # both set by plan_of, once the nested plans stand
+        self.documents: tuple[Any, ...] = ()  # classes whose documents stand for their ids in it
         self.dec_hook = _own_hook(getattr(cls, "dec_hook", None))
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
@@ -88,12 +90,15 @@ class Plan[T]:
 
     # -- writing
 
-    def trim(self, instance: Any) -> None:
-        """Cut the instance's own datetimes and timedeltas to what BSON keeps."""
+    def trim(self, instance: Any) -> bool:
+        """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
+        any_cut = False
         for name, where, cut in self._trims:
             value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
                 force_setattr(instance, name, new)
+                any_cut = True
+        return any_cut
 
     def encode(self, instance: Any) -> dict[str, Any]:
         """The instance as raw data; it shares no list and no dict with the instance."""
@@ -221,7 +226,11 @@ def plan_of(tp: Any) -> Plan[Any]:
             plan = Plan(tp)
         finally:
             _building.pop()
-        plan.decimals = plan.dec_hook is not None or any(map(_holds_decimals, _reachable(tp)))
+        reachable = list(_reachable(tp))
+        plan.decimals = plan.dec_hook is not None or any(map(_holds_decimals, reachable))
+        plan.documents = tuple(
+            each for each in reachable if each is not tp and hasattr(each, "__bson_decoder__")
+        )
         if not _building:  # whole now: recursive classes too
             _refuse_unsupported(plan)
         _plans[tp] = plan
@@ -258,8 +267,12 @@ def _trim(value: Any, where: str) -> Any:
 
 
 def _trim_struct(value: Any, where: str) -> Any:
-    plan_of(type(value)).trim(value)
-    return value
+    plan = plan_of(type(value))
+    if not value.__struct_config__.frozen:
+        plan.trim(value)
+        return value
+    twin = copy(value)  # a frozen one may stand in a set, which goes by what it holds
+    return twin if plan.trim(twin) else value
 
 
 def _encode_struct(value: Any) -> Any:

@@ -5,13 +5,15 @@
 
 BSON dates are milliseconds in UTC. Before a document is written, its datetimes and timedeltas are
 cut to that in the object itself, and a naive datetime becomes the UTC that the driver takes it for.
-Lists, dicts and nested Structs are changed in place: whoever holds one goes on holding it.
+Lists, dicts and nested Structs are changed in place: whoever holds one goes on holding it. What is
+frozen is replaced by a cut copy, so that its hash stays.
 """
 
 import dataclasses
 import datetime as dt
 import warnings
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import msgspec
@@ -103,10 +105,15 @@ def _set(value: set[Any], where: str) -> set[Any]:
 
 
 def _dataclass(value: Any, where: str) -> Any:
+    cuts: dict[str, Any] = {}
     for field in dataclasses.fields(value):
         old = getattr(value, field.name)
         if (cut := trim(old, where)) is not old:
-            object.__setattr__(value, field.name, cut)
+            cuts[field.name] = cut
+    if cuts and value.__dataclass_params__.frozen:
+        value = copy(value)  # the old one may stand in a set, which goes by what it holds
+    for name, cut in cuts.items():
+        object.__setattr__(value, name, cut)
     return value
 
 

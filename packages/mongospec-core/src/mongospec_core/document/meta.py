@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from inspect import get_annotations
+from inspect import get_annotations, getattr_static
 from typing import Any, ForwardRef, dataclass_transform
 
 import msgspec
@@ -62,6 +62,14 @@ class DocumentMeta(msgspec.StructMeta):
         if "[" not in name:  # not a generated class
             remember(cls)
         return cls
+
+
+def is_abstract(cls: type) -> bool:
+    """Whether *cls* is a base only: declared ``abstract=True``, a mixin, or with abstract methods."""
+    return bool(cls.__dict__.get("__abstract__")) or any(
+        getattr(getattr_static(cls, name, None), "__isabstractmethod__", False) is True
+        for name in dir(cls)
+    )
 
 
 def _own_fields(namespace: Namespace) -> dict[str, Any]:
