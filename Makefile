@@ -58,7 +58,7 @@ format: setup  ## format the code and mend what ruff can mend
 	$(RUN) ruff format
 
 bench: setup  ## compare with raw mongojet; RESULTS.md in benchmarks/ has the figures
-	$(RUN) mongospec-server -- python benchmarks/run.py $(ARGS)
+	$(RUN) mongospec-server -- python -m benchmarks.run $(ARGS)
 
 clean:  ## remove environments and caches
 	rm -rf .venv .uv .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
