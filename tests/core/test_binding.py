@@ -386,3 +386,57 @@ async def test_200_short_processes_all_exit_with_0(
 
     assert await asyncio.to_thread(run_all) == {(0, "")}
     assert len(await mongo_db["Run"].distinct("number", {})) == 200
+
+
+FORKING = """
+import asyncio, os, sys
+import mongojet
+from mongospec_core import MongoDocument, MongospecError, close, init
+
+class Run(MongoDocument):
+    number: int
+
+async def bound():  # nothing of the driver works in a child any more, so nor does a new client
+    client = await mongojet.create_client(sys.argv[1])
+    await init(client[sys.argv[2]], document_types=[Run])
+    await Run(number=1).insert()
+
+async def refused(use):
+    try:
+        await use()
+    except MongospecError as error:
+        return "os.fork()" in str(error) and isinstance(error, ConnectionError)
+
+async def again():
+    await init(Run.get_collection().database, document_types=[Run])
+
+asyncio.run(bound())
+child = os.fork()
+if child == 0:
+    uses = [Run.count, Run(number=2).insert, Run.find().to_list, again]
+    os._exit(0 if all(asyncio.run(refused(each)) for each in uses) else 1)
+_, status = os.waitpid(child, 0)
+
+async def end():
+    assert await Run.count() == 1
+    await close()
+
+asyncio.run(end())
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+async def test_after_a_fork_a_use_raises_instead_of_hanging(
+    mongo_server: MongoServer, mongo_db: mongojet.Database, tmp_path: Path
+) -> None:
+    script = tmp_path / "forking.py"
+    script.write_text(FORKING)
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-W", "ignore", str(script), mongo_server.uri, mongo_db.name],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,5 +1,6 @@
 """Every row of the codec's table: what is stored, what comes back, filters and updates."""
 
+import dataclasses
 import datetime as dt
 import uuid
 from collections.abc import Mapping
@@ -292,3 +293,26 @@ async def test_a_set_is_unchanged_whatever_its_order_in_the_database(
     await cls.get_collection().insert_one({"value": ["c", "a", "b"]})
     (found,) = await cls.find_all()
     assert changes(found) == {}
+
+
+class Moment(msgspec.Struct, frozen=True):
+    when: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Lapse:
+    took: dt.timedelta
+
+
+async def test_frozen_values_in_a_set_are_cut_and_can_still_be_found(bind: Bind) -> None:
+    cls = class_of(tuple[set[Moment], frozenset[Lapse]])
+    await bind(cls)
+    moment = Moment(NOON.replace(microsecond=123_456))
+    lapse = Lapse(dt.timedelta(microseconds=1_500))
+    given = await cls(value=({moment}, frozenset({lapse}))).insert()
+    (found,) = await cls.find_all()
+    assert found.value == given.value
+    assert found.value[0] == {Moment(NOON)}
+    assert found.value[1] == {Lapse(dt.timedelta(milliseconds=1))}
+    assert Moment(NOON) in given.value[0]
+    assert moment.when.microsecond == 123_456  # what is frozen stays as it is

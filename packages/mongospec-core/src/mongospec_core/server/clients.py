@@ -10,8 +10,9 @@ import mongojet
 
 _STEP = 0.005
 _FORKED = (
-    "its client was made before os.fork(): the driver's threads stayed in the parent, and a call "
-    "would hang; call init() in the child, with a client made there"
+    "its client was made before os.fork(): the driver's threads stayed in the parent, and every call "
+    "would hang, also that of a new client; fork before the first client is made, or start the child "
+    "anew (multiprocessing's \"spawn\")"
 )
 
 
