@@ -389,7 +389,7 @@ async def test_200_short_processes_all_exit_with_0(
 
 
 FORKING = """
-import asyncio, os, sys
+import asyncio, os, signal, sys
 import mongojet
 from mongospec_core import MongoDocument, MongospecError, close, init
 
@@ -413,6 +413,7 @@ async def again():
 asyncio.run(bound())
 child = os.fork()
 if child == 0:
+    signal.alarm(30)  # a call that hangs ends here
     uses = [Run.count, Run(number=2).insert, Run.find().to_list, again]
     os._exit(0 if all(asyncio.run(refused(each)) for each in uses) else 1)
 _, status = os.waitpid(child, 0)
