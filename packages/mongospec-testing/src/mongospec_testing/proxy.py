@@ -74,10 +74,10 @@ class FaultProxy(Faults):
         :raises ProxyError: if a predicate or a rewriting function of a rule raised: the connection that it was for
             ended there, and the test did not see what it meant to.
         """
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.run(self._close())
-            loop.stop()
+        if self._loop is not None:
+            self._loop.run(self._close())
+            self._loop.stop()
+            self._loop = None
         errors, self._errors = self._errors, []
         for error in errors:
             raise ProxyError(f"a rule of the proxy failed: {error!r}") from error
