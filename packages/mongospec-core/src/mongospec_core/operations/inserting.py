@@ -54,17 +54,16 @@ def settle_insert(call: Call, ids: Ids, document: Any, data: bytes, outcome: Out
     if outcome == "not_applied":
         ids.take_back(document)
         return
-    if call.transaction is not None:
-        _undo_on_abort(call, ids, document)
+    before = stored_form(document)
     if outcome == "applied" and call.certain:
         remember_written(document, data)
     else:
         set_stored_form(document, STORED)
+    if call.transaction is not None:
+        _undo_on_abort(call, ids, document, before)  # last: it undoes at once after an abort
 
 
-def _undo_on_abort(call: Call, ids: Ids, document: Any) -> None:
-    before = stored_form(document)
-
+def _undo_on_abort(call: Call, ids: Ids, document: Any, before: Any) -> None:
     def undo() -> None:
         set_stored_form(document, before)
         ids.take_back(document)
