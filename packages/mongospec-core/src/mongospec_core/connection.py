@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import mongojet
@@ -30,6 +30,8 @@ from mongospec_core.server.transaction import refuse_in_transaction
 
 _LAST_WORDS = 2.0
 """Seconds that operations in flight get to end before their client is closed."""
+_PATIENCE = 3.0
+"""Seconds that a client gets to close."""
 _EXIT_GRACE = 0.02
 """Seconds that the driver's threads need after ``client.close()``; without them a third of short
 scripts end in SIGABRT."""
@@ -182,7 +184,9 @@ async def _close_clients(clients: Iterable[mongojet.Client]) -> None:
 
 async def _close_client(client: mongojet.Client) -> None:
     await drain(client, _LAST_WORDS)
-    await client.close()
+    with suppress(TimeoutError):  # a server that hangs keeps the driver's monitor in its wait
+        async with asyncio.timeout(_PATIENCE):
+            await client.close()
 
 
 def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | None) -> Binding:

@@ -20,7 +20,7 @@ from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, binding_of, is_bound
 from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.document.meta import DocumentMeta, is_abstract
-from mongospec_core.document.reader import OnInvalid, Reader, split
+from mongospec_core.document.reader import OnInvalid, Reader
 from mongospec_core.document.stored import (
     STORED,
     difference,
@@ -58,6 +58,7 @@ from mongospec_core.operations.save import (
     settle_save,
     update_for,
 )
+from mongospec_core.server.batches import elements
 from mongospec_core.server.door import Call, outcome_of
 from mongospec_core.server.statements import Sent, Statement, send_statements
 from mongospec_core.server.target import Target
@@ -104,6 +105,7 @@ __all__ = (
     "by_id",
     "deep_copy",
     "difference",
+    "elements",
     "encode",
     "final_update",
     "forget_plan",
@@ -130,7 +132,6 @@ __all__ = (
     "set_stored_form",
     "settle_insert",
     "settle_save",
-    "split",
     "stored_form",
     "to_bson",
     "to_raw",

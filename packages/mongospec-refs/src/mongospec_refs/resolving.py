@@ -18,8 +18,8 @@ from mongospec_core.extension import (
     Plan,
     Reader,
     binding_of,
+    elements,
     encode,
-    split,
     to_raw,
 )
 from mongospec_refs.hollow import class_of, is_resolved, real_class, turn
@@ -79,14 +79,22 @@ async def resolve(
         level += 1
         unfit = _Unfit(root.on_invalid)
         await _fill(root, wanted, call, unfit, {})
-        preference = call.options.get("read_preference")
-        if preference is not None and str(preference["mode"]).lower() != "primary":
-            # A secondary may lag behind; only the primary can say that a document is missing.
-            await _fill(root, wanted, call, unfit, {"read_preference": _PRIMARY})
+        lagging = {cls: left for cls, left in wanted.items() if left and _may_lag(call, cls)}
+        if lagging:
+            await _fill(root, lagging, call, unfit, {"read_preference": _PRIMARY})
         if unfit.found and root.on_invalid == "raise":
             raise unfit.error(documents)
         references.unresolved += [document for document, _ in unfit.found]
         references.missing += [each for left in wanted.values() for each in left.values()]
+
+
+def _may_lag(call: Call, cls: type[Any]) -> bool:
+    """Whether a secondary may have been asked: only the primary can say what is missing."""
+    if call.transaction is not None:
+        return False
+    collection = binding_of(cls).target.collection
+    preference = call.options.get("read_preference") or collection.read_preference
+    return preference is not None and str(preference["mode"]).lower() != "primary"
 
 
 async def _fill(
@@ -120,7 +128,7 @@ async def _fill(
             on_invalid=unfit.noting(wanted[cls]),
             guest=root.guest,
         )
-        root.references.fill(wanted, cls, reader.decode(split(batch)))
+        root.references.fill(wanted, cls, reader.decode(list(elements(batch))))
 
 
 def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:

@@ -4,7 +4,6 @@
 """From raw documents to what a read gives: a whole batch at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from struct import Struct
 from typing import Any, Literal
 
 import bson
@@ -18,6 +17,7 @@ from mongospec_core.codec.scalars import plain
 from mongospec_core.codec.values import DECIMAL, decode, encode
 from mongospec_core.document.stored import Host, remember_read
 from mongospec_core.errors import DocumentValidationError, InvalidDocument
+from mongospec_core.server.batches import elements
 
 type OnInvalid = Literal["raise", "skip"] | Callable[[InvalidDocument, Mapping[str, Any]], Any]
 """What a read does with a stored document that does not fit its class.
@@ -27,7 +27,6 @@ type OnInvalid = Literal["raise", "skip"] | Callable[[InvalidDocument, Mapping[s
 """
 
 _LEFT_OUT: Any = object()
-_LENGTH = Struct("<i")
 _CHUNK = 500
 """Documents that are decoded at a time: their raw dicts are gone again while they are in the cache;
 10,000 at once took 1.5 times as long."""
@@ -63,7 +62,7 @@ class Reader[T]:
 
     async def read(self, batch: bytes) -> list[T]:
         """Instances for one reply of the driver: a document with a document for each number."""
-        return await self.load(split(batch))
+        return await self.load(list(elements(batch)))
 
     async def read_one(self, found: bytes) -> list[T]:
         """The instance of one document, in a list that is empty where it was skipped."""
@@ -167,18 +166,6 @@ def _unreadable(salvaged: Mapping[str, Any]) -> str:
         if "\N{REPLACEMENT CHARACTER}" in repr(value):
             return name
     return ""
-
-
-def split(batch: bytes) -> list[bytes]:
-    """The documents of one reply of the driver, which numbers them: ``{"0": {...}, "1": ...}``."""
-    parts: list[bytes] = []
-    start, end, number = 4, len(batch) - 1, 0
-    while start < end:
-        start += 2 + len(str(number))  # the type, the number in digits, a zero byte
-        stop = start + _LENGTH.unpack_from(batch, start)[0]
-        parts.append(batch[start:stop])
-        start, number = stop, number + 1
-    return parts
 
 
 class PlainReader:
