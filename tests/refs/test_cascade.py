@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
+import mongospec_core
 from mongospec_core import (
     DocumentNotFoundError,
     DocumentValidationError,
     MissingIdError,
-)
-from mongospec_core import (
-    MongoDocument as CoreDocument,
+    changes,
+    run_in_transaction,
+    transaction,
 )
 from mongospec_core.extension import STORED, set_stored_form
 from mongospec_refs import CascadeSaveError, MongoDocument, UnsavedReferenceError
@@ -406,6 +407,72 @@ async def test_a_lost_reply_leaves_the_content_unknown(bind: Bind, mongo_proxy: 
     assert (await stored(User))[0]["name"] == "new"
 
 
+# -- transactions
+
+
+async def test_an_aborted_transaction_gives_back_every_change(bind: Bind) -> None:
+    post = await blog(bind)
+    post.author.name, post.title = "new", "Other"
+
+    async def work() -> None:
+        async with transaction():
+            await post.save()
+            assert changes(post) == {} and changes(post.author) == {}
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await work()
+    assert (await stored(User))[0]["name"] == "Alice"
+    assert (await stored(Post))[0]["title"] == "Hello"
+    assert changes(post) == {"title": "Other"} and changes(post.author) == {"name": "new"}
+    async with transaction():
+        await post.save()
+    assert (await stored(User))[0]["name"] == "new"
+    assert (await stored(Post))[0]["title"] == "Other"
+
+
+async def test_a_transaction_makes_the_cascade_one_write(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    post = await blog(bind, tags=1)
+    await Tag.get_collection().create_index({"label": 1}, unique=True)
+    await Tag(label="taken").insert()
+    post.author.name, post.tags[0].label = "new", "taken"
+
+    async def work() -> None:
+        async with transaction():
+            await post.save()
+
+    with pytest.raises(CascadeSaveError):
+        await work()
+    assert (await stored(User))[0]["name"] == "Alice"
+    assert changes(post.author) == {"name": "new"}
+
+
+async def test_run_in_transaction_repeats_a_cascade_and_a_recursive_insert(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    post = await blog(bind)
+    post.author.name, post.title = "new", "Other"
+    runs = 0
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        await post.save()
+        await Post(title="second", author=User(name="second")).insert_recursive()
+
+    label = ["TransientTransactionError"]
+    with (
+        mongo_proxy.fail("update", 112, labels=label, times=1, skip=1),
+        mongo_proxy.fail("insert", 112, labels=label, times=1, skip=1),
+    ):
+        await run_in_transaction(work)
+    assert runs == 3
+    assert [each["name"] for each in await stored(User)] == ["new", "second"]
+    assert [each["title"] for each in await stored(Post)] == ["Other", "second"]
+
+
 # -- filters and updates
 
 
@@ -427,4 +494,4 @@ async def test_documents_stand_for_their_ids_in_filters_updates_and_pipelines(bi
 
 
 def test_the_class_is_cores() -> None:
-    assert issubclass(MongoDocument, CoreDocument)
+    assert issubclass(MongoDocument, mongospec_core.MongoDocument)

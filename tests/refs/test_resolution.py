@@ -7,8 +7,16 @@ from typing import Any
 
 import mongojet
 import pytest
+from bson import ObjectId
 
-from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
+from mongospec_core import (
+    DocumentValidationError,
+    InvalidDocument,
+    OptionError,
+    close,
+    init,
+    transaction,
+)
 from mongospec_refs import MongoDocument, UnresolvedReferenceError, is_resolved
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
@@ -276,6 +284,23 @@ async def test_a_transaction_in_a_session_reads_its_own_writes_in_references(
     assert await Post.find_all() == []
 
 
+async def test_our_transaction_reaches_the_reference_queries(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(*BLOG)
+    await many_posts(10)
+    with mongo_proxy.recording() as seen:
+        async with transaction():
+            user = await User(name="inside").insert()
+            await Post(title="new", author=user).insert()
+            posts = await Post.find_all({"title": {"$in": ["new", "p0"]}}, sort="title")
+            assert [each.author.name for each in posts] == ["inside", "u0"]
+            fetched = await User.ref(user.id).fetch()
+            assert fetched.name == "inside"
+    finds = [each for each in seen if each.name == "find"]
+    assert len(finds) == 4 and len({each.body["txnNumber"] for each in finds}) == 1
+
+
 async def test_a_read_preference_and_a_comment_reach_the_reference_queries(
     bind: Bind, mongo_proxy: FaultProxy
 ) -> None:
@@ -305,6 +330,28 @@ async def test_what_a_secondary_does_not_have_is_asked_once_more_of_the_primary(
         post = await Post.find_one({}, read_preference={"mode": "secondaryPreferred"})
     assert post is not None and post.author.name == "a"
     assert sum(each.collection == "users" for each in seen) == 2
+
+
+async def test_a_read_preference_of_the_client_counts_as_well(
+    mongo_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    more = "&" if "?" in mongo_proxy.uri else "?"
+    client = await mongojet.create_client(
+        f"{mongo_proxy.uri}{more}readPreference=secondaryPreferred"
+    )
+    await init(client.get_database(mongo_db.name), BLOG)
+    try:
+        await Post(title="x", author=User.ref(ObjectId())).insert()
+        with mongo_proxy.recording() as seen:
+            (post,) = await Post.find_all()
+        assert not is_resolved(post.author)
+        assert sum(each.collection == "users" for each in seen) == 2
+        with mongo_proxy.recording() as seen:
+            async with transaction():
+                await Post.find_all()
+        assert sum(each.collection == "users" for each in seen) == 1  # it reads from the primary
+    finally:
+        await close()
 
 
 async def test_the_scope_of_the_target_does_not_touch_references(bind: Bind) -> None:

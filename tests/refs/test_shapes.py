@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from bson import ObjectId
 
+import mongospec_core
 from mongospec_core import DefinitionError
-from mongospec_core import MongoDocument as CoreDocument
 from mongospec_refs import MongoDocument
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -266,7 +266,7 @@ async def test_classes_may_be_bound_by_several_inits(bind: Bind) -> None:
 
 
 async def test_a_reference_to_a_class_of_core_is_refused_at_init(bind: Bind) -> None:
-    class Plain(CoreDocument):
+    class Plain(mongospec_core.MongoDocument):
         name: str
 
     class Holder(MongoDocument):

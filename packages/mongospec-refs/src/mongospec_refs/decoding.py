@@ -14,6 +14,7 @@ from mongospec_refs.hollow import blank
 
 _EXACT = frozenset({ObjectId, str, int, bytes, uuid.UUID, dt.datetime})
 """Types of ids that are alike as raw data and in Python."""
+_MOST_BLANKS = 4_096
 
 
 class IdDecoder:
@@ -21,12 +22,15 @@ class IdDecoder:
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
+        self._blanks: dict[Any, Any] = {}
 
     def __call__(self, raw: Any, reader: Any) -> Any:
         if raw is None:
             return None
         if type(raw) in self._exact:
             id_ = raw
+            if reader is CHECKING:
+                return self._checked(raw)
         else:
             try:
                 id_ = self._read(raw)
@@ -35,6 +39,15 @@ class IdDecoder:
         if reader is CHECKING:
             return blank(self.cls, id_)
         return reader.references.document(self.cls, raw, id_)
+
+    def _checked(self, id_: Any) -> Any:
+        """A check throws its instances away: one for each id will do."""
+        document = self._blanks.get(id_)
+        if document is None:
+            if len(self._blanks) >= _MOST_BLANKS:
+                self._blanks.clear()
+            document = self._blanks[id_] = blank(self.cls, id_)
+        return document
 
     # Asked for at the first value: when a class is compiled, those that it refers to need not be.
 

@@ -50,7 +50,7 @@ from mongospec_refs.judging import id_of, judge
 from mongospec_refs.reading import RefReading, RootReader
 from mongospec_refs.recursive import insert_recursive
 from mongospec_refs.result import RecursiveInsertResult
-from mongospec_refs.shapes import targets_of
+from mongospec_refs.shapes import has_references, targets_of
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -675,9 +675,9 @@ class MongoDocument(core.MongoDocument, abstract=True):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, core.MongoDocument) or type(other) is not type(self):
             return NotImplemented
-        if self is other:
-            return True
-        return self.__struct_config__.eq and equal(self, other)
+        if not has_references(type(self)):
+            return super().__eq__(other)
+        return self is other or (self.__struct_config__.eq and equal(self, other))
 
     __hash__ = core.MongoDocument.__hash__
 

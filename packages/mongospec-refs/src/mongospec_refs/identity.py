@@ -8,7 +8,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from mongospec_core.extension import to_raw
+from mongospec_core.extension import DocumentBase, to_raw
 from mongospec_refs.hollow import blank, class_of, fill, hollow_class, turn
 
 
@@ -68,13 +68,14 @@ class References:
     def enter(self, documents: list[Any]) -> None:
         """Take the roots of the read in: references to one of them are this root."""
         for place, document in enumerate(documents):
-            cls = class_of(document)
-            waiting = self.open.get(cls, {}).pop(key_of_document(document), None)
-            if waiting is None:
-                self.know(document, cls)
-            else:
-                fill(waiting, document)
-                documents[place] = waiting
+            if not isinstance(document, DocumentBase):
+                continue  # what the caller's on_invalid put there
+            cls, key = class_of(document), key_of_document(document)
+            known = self._known[cls].setdefault(key, document)
+            if known is not document:
+                fill(known, document)
+                documents[place] = known
+                self.open.get(cls, {}).pop(key, None)
 
     def take_open(self) -> Wanted:
         """The open references, which are open no longer."""

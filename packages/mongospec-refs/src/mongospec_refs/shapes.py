@@ -44,6 +44,11 @@ def links_of(holder: Any) -> list[Link]:
     return links
 
 
+def has_references(cls: type[Any]) -> bool:
+    """Whether instances of a class may hold references."""
+    return bool(_walks_of(cls))
+
+
 def targets_of(cls: type[Any]) -> dict[type[Any], str]:
     """The document classes that a class refers to, each with the first field that does."""
     targets: dict[type[Any], str] = {}
@@ -158,7 +163,9 @@ def _items(item: Walk | None) -> Walk | None:
         return None
 
     def walk(value: Any, path: str, links: list[Link]) -> None:
-        if isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping):
+        if type(value) is list or (
+            isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+        ):
             for place, each in enumerate(value):
                 item(each, f"{path}[{place}]", links)
 
