@@ -13,7 +13,13 @@ from mongospec_core.document.writer import (
     to_stored,
     validates,
 )
-from mongospec_core.errors import BulkWriteError, OperationError, OptionError, Outcome
+from mongospec_core.errors import (
+    BulkWriteError,
+    OperationError,
+    OperationTimeoutError,
+    OptionError,
+    Outcome,
+)
 from mongospec_core.operations.filters import scoped
 from mongospec_core.operations.inserting import Ids, settle_insert
 from mongospec_core.operations.operators import final_update
@@ -260,7 +266,8 @@ def raise_for(call: Call, sent: Sent) -> None:
     failures = [sent.failures[place] for place in sorted(sent.failures)]
     shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
     first = sent.error if isinstance(sent.error, OperationError) else None
-    raise BulkWriteError(
+    kind = _TimedOutBulkError if isinstance(first, OperationTimeoutError) else BulkWriteError
+    raise kind(
         f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
         f"{': ' + shown if shown else ''}",
         results=result_of(sent),
@@ -270,3 +277,7 @@ def raise_for(call: Call, sent: Sent) -> None:
         code=first.code if first else next((each.code for each in failures), None),
         labels=first.labels if first else frozenset(),
     ) from sent.error
+
+
+class _TimedOutBulkError(BulkWriteError, OperationTimeoutError):
+    """Both: what is known of every operation, and that time was up."""

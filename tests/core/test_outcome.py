@@ -1,0 +1,445 @@
+"""Outcome: every failed write says whether it is in the database, and the objects agree."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar
+
+import mongojet
+import pytest
+from mongojet import IndexModel
+from pymongo import InsertOne, UpdateOne
+
+from mongospec_core import (
+    BulkInsertError,
+    BulkWriteError,
+    DuplicateKeyError,
+    EncodingError,
+    MongoDocument,
+    OperationError,
+    OperationTimeoutError,
+    OptionError,
+    ServerUnavailableError,
+    init,
+)
+from mongospec_core.extension import STORED, is_new, stored_form
+from mongospec_core.operations import inserting
+from mongospec_testing import FaultProxy
+from tests.conftest import Bind
+from tests.zoo.people import Account, Person
+
+UNKNOWN = (50, 64, 91, 189, 262, 11600, 11602)
+REFUSED = (13, 2, 8000, 121, 112)
+
+
+class Pair(MongoDocument):
+    """A unique index over two fields, one of them nested."""
+
+    __indexes__: ClassVar = [IndexModel([("a", 1), ("b.c", 1)], unique=True)]
+
+    a: str
+    b: dict[str, str]
+    n: int = 0
+
+
+async def error_of[E: BaseException](call: Awaitable[Any], kind: type[E] = OperationError) -> E:
+    with pytest.raises(kind) as told:
+        await call
+    return told.value
+
+
+# -- one write
+
+
+async def test_a_refused_write_is_not_applied_and_the_id_is_taken_back(bind: Bind) -> None:
+    await bind(Account)
+    await Account(email="a@x").insert()
+    account = Account(email="a@x")
+    error = await error_of(account.insert(), DuplicateKeyError)
+    assert (error.outcome, error.code) == ("not_applied", 11000)
+    assert isinstance(error, mongojet.DuplicateKeyError)
+    assert isinstance(error.__cause__, mongojet.PyMongoError)
+    assert account._id is None
+
+
+@pytest.mark.parametrize("code", UNKNOWN)
+async def test_a_code_of_an_interrupted_server_means_unknown(
+    bind: Bind, mongo_proxy: FaultProxy, code: int
+) -> None:
+    await bind(Person)
+    person = Person(name="x")
+    with mongo_proxy.fail(("insert", "update", "delete", "findAndModify"), code):
+        error = await error_of(person.insert())
+        assert (error.outcome, error.code) == ("unknown", code)
+        assert isinstance(error, TimeoutError) == (code == 50)
+        assert person._id is not None
+        assert stored_form(person) is STORED
+        for call in (
+            Person.update_one({}, {"$set": {"age": 1}}),
+            Person.delete_many({"age": 1}),
+            Person.find_one_and_update({}, {"$set": {"age": 1}}),
+        ):
+            assert (await error_of(call)).outcome == "unknown"
+        many = [Person(name="a"), Person(name="b")]
+        bulk = await error_of(Person.insert_many(many), BulkInsertError)
+        assert (bulk.inserted, bulk.failures, bulk.unknown) == ([], [], many)
+
+
+@pytest.mark.parametrize("code", REFUSED)
+async def test_any_other_code_means_not_applied(
+    bind: Bind, mongo_proxy: FaultProxy, code: int
+) -> None:
+    await bind(Person)
+    person = Person(name="x")
+    with mongo_proxy.fail(("insert", "findAndModify"), code):
+        error = await error_of(person.insert())
+        assert (error.outcome, error.code) == ("not_applied", code)
+        assert error.details is not None
+        assert error.details["code"] == code
+        assert person._id is None
+        changed = await error_of(Person.find_one_and_update({}, {"$set": {"age": 1}}))
+        assert changed.outcome == "not_applied"
+
+
+async def test_not_primary_is_unknown_where_the_driver_had_sent_it_twice(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    with mongo_proxy.fail("insert", 10107, labels=["RetryableWriteError"]):
+        assert (await error_of(Person(name="x").insert())).outcome == "unknown"
+    with mongo_proxy.fail("insert", 10107, labels=["RetryableWriteError", "NoWritesPerformed"]):
+        assert (await error_of(Person(name="x").insert())).outcome == "not_applied"
+
+
+WRITES: dict[str, Callable[[], Awaitable[Any]]] = {
+    "insert": lambda: Person(name="x").insert(),
+    "insert_many": lambda: Person.insert_many([Person(name="x")]),
+    "update_one": lambda: Person.update_one({"name": "Ada"}, {"$set": {"age": 5}}),
+    "update_many": lambda: Person.update_many({"name": "Ada"}, {"$set": {"age": 5}}),
+    "find_one_and_update": lambda: Person.find_one_and_update({}, {"$set": {"age": 5}}),
+    "find_one_and_delete": lambda: Person.find_one_and_delete({}),
+    "delete_one": lambda: Person.delete_one({}),
+    "delete_many": lambda: Person.delete_many({}),
+    "bulk_write": lambda: Person.bulk_write([InsertOne(Person(name="x"))]),
+}
+COMMANDS = ("insert", "update", "delete", "findAndModify")
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_lost_reply_means_unknown(bind: Bind, mongo_proxy: FaultProxy, name: str) -> None:
+    await bind(Person)
+    await Person(name="Ada").insert()
+    with mongo_proxy.cut(COMMANDS, at="reply", times=2):
+        error = await error_of(WRITES[name]())
+    assert error.outcome == "unknown"
+    assert error.code is None
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_a_failed_write_concern_means_applied(
+    bind: Bind, mongo_proxy: FaultProxy, name: str
+) -> None:
+    await bind(Person)
+    await Person(name="Ada").insert()
+    with mongo_proxy.write_concern_error(COMMANDS, 64):
+        error = await error_of(WRITES[name]())
+    assert (error.outcome, error.code) == ("applied", 64)
+    people = await Person.find_all()
+    assert [(person.name, person.age) for person in people] != [("Ada", 0)]
+
+
+async def test_a_failed_write_concern_of_a_save_makes_it_known(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    ada = await Person(name="Ada").insert()
+    ada.age = 2
+    with mongo_proxy.write_concern_error("update"):
+        assert (await error_of(ada.save())).outcome == "applied"
+    with mongo_proxy.recording() as seen:
+        await ada.save()
+    assert seen == []
+
+
+@pytest.mark.parametrize("name", WRITES)
+async def test_without_a_server_nothing_is_applied(
+    mongo_db: mongojet.Database, mongo_proxy: FaultProxy, name: str
+) -> None:
+    client = await mongojet.create_client(f"{mongo_proxy.uri}&serverSelectionTimeoutMS=100")
+    await init(client.get_database(mongo_db.name), [Person], close_client=False)
+    try:
+        mongo_proxy.cut(monitoring=True)
+        mongo_proxy.disconnect()
+        await error_of(Person.find_one())  # the driver learns of it
+        error = await error_of(WRITES[name]())
+        assert error.outcome == "not_applied"
+        told = error.__cause__ if name == "bulk_write" else error
+        assert isinstance(told, ServerUnavailableError)
+        assert isinstance(told, ConnectionError)
+    finally:
+        await client.close()
+
+
+async def test_a_client_of_nowhere_has_its_servers_errors_not_as_its_own_labels(
+    mongo_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    client = await mongojet.create_client("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=50")
+    with pytest.raises(ServerUnavailableError) as told:
+        await init(client.get_database("nowhere"), [Person], close_client=False)
+    assert told.value.labels == frozenset()
+    await client.close()
+
+
+async def test_what_the_driver_refuses_is_not_applied(bind: Bind) -> None:
+    await bind(Person)
+    person = Person(name="x")
+    unacknowledged = await error_of(person.insert(write_concern={"w": 0}), OptionError)
+    assert unacknowledged.outcome == "not_applied"
+    assert person._id is None
+    large = Person(name="x" * 17_000_000)
+    error = await error_of(large.insert(), EncodingError)
+    assert error.outcome == "not_applied"
+    assert large._id is None
+
+
+async def test_an_invalid_reply_to_a_write_that_was_carried_out_means_applied(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    await Person(name="kaputt").insert()
+    broken = mongo_proxy.rewrite_bson("findAndModify", lambda d: d.replace(b"kaputt", b"kap\xfftt"))
+    error = await error_of(Person.find_one_and_update({}, {"$set": {"age": 9}}))
+    broken.remove()
+    assert error.outcome == "applied"
+    assert await Person.count({"age": 9}) == 1
+
+
+async def test_an_update_many_that_broke_off_does_not_say_that_nothing_happened(bind: Bind) -> None:
+    await bind(Account)
+    await Account.insert_many([Account(email=f"{n}") for n in range(3)])
+    error = await error_of(Account.update_many({}, {"$set": {"email": "same"}}), DuplicateKeyError)
+    assert error.outcome in {"partial", "unknown"}
+    nonsense = await error_of(Account.update_many({}, {"$nonsense": {"email": "same"}}))
+    assert nonsense.outcome == "not_applied"
+
+
+async def test_reads_are_never_anything_but_not_applied(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    for code in (91, 262):
+        with mongo_proxy.fail("find", code):
+            error = await error_of(Person.find_one())
+            assert (error.outcome, error.code) == ("not_applied", code)
+    with mongo_proxy.cut("find", at="reply", times=2):
+        assert (await error_of(Person.find_all())).outcome == "not_applied"
+
+
+async def test_labels_are_the_servers(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    await bind(Person)
+    with mongo_proxy.fail("insert", 112, labels=["TransientTransactionError", "Another"]):
+        error = await error_of(Person(name="x").insert())
+    assert error.labels >= {"TransientTransactionError", "Another"}
+    assert error.has_error_label("Another")
+    assert not error.has_error_label("UnknownTransactionCommitResult")
+
+
+# -- duplicate keys
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: Pair(a="x", b={"c": "y, z: {"}).insert(),
+        lambda: Pair.update_one({"n": 1}, {"$set": {"a": "x", "b": {"c": "y, z: {"}}}),
+        lambda: Pair.update_many({"n": 1}, {"$set": {"a": "x", "b": {"c": "y, z: {"}}}),
+        lambda: Pair.find_one_and_update({"n": 1}, {"$set": {"a": "x", "b": {"c": "y, z: {"}}}),
+    ],
+)
+async def test_a_duplicate_key_names_index_pattern_and_value_in_every_write(
+    bind: Bind, write: Callable[[], Awaitable[Any]]
+) -> None:
+    await bind(Pair)
+    await Pair(a="x", b={"c": "y, z: {"}).insert()
+    await Pair(a="other", b={"c": "o"}, n=1).insert()
+    error = await error_of(write(), DuplicateKeyError)
+    assert error.index == "a_1_b.c_1"
+    assert error.key_pattern == {"a": 1, "b.c": 1}
+    assert error.key_value == {"a": "x", "b.c": "y, z: {"}
+    assert isinstance(error, mongojet.DuplicateKeyError)
+
+
+async def test_a_save_that_would_double_a_key_keeps_what_it_knew(bind: Bind) -> None:
+    await bind(Account)
+    await Account(email="a@x").insert()
+    other = await Account(email="b@x").insert()
+    other.email = "a@x"
+    error = await error_of(other.save(), DuplicateKeyError)
+    assert error.outcome == "not_applied"
+    other.email = "c@x"
+    await other.save()
+    assert await Account.exists({"email": "c@x"})
+
+
+# -- insert_many: what was given is inserted, failed or unknown
+
+
+def partition(error: BulkInsertError, given: list[Any]) -> tuple[list[str], list[str], list[str]]:
+    """Emails by their fate; together they must be what was given, each with the right id."""
+    for document in given:
+        assert (document._id is None) == any(each.document is document for each in error.failures)
+        assert is_new(document) == (document._id is None)
+    assert sorted(each.index for each in error.failures) == [
+        place
+        for place, document in enumerate(given)
+        if any(each.document is document for each in error.failures)
+    ]
+    parts = (
+        [each.email for each in error.inserted],
+        [each.document.email for each in error.failures],
+        [each.email for each in error.unknown],
+    )
+    assert sorted([*parts[0], *parts[1], *parts[2]]) == sorted(each.email for each in given)
+    return parts
+
+
+@pytest.mark.parametrize("batch", [100, 3])
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_partial_insert_many_in_the_first_and_in_a_later_batch(
+    bind: Bind, monkeypatch: pytest.MonkeyPatch, ordered: bool, batch: int
+) -> None:
+    monkeypatch.setattr(inserting, "_BATCH_DOCUMENTS", batch)
+    await bind(Account)
+    await Account(email="4").insert()
+    given = [Account(email=f"{n}") for n in range(8)]
+    error = await error_of(Account.insert_many(given, ordered=ordered), BulkInsertError)
+    inserted, failed, unknown = partition(error, given)
+    assert unknown == []
+    assert error.outcome == "partial"
+    assert failed == (["4", "5", "6", "7"] if ordered else ["4"])
+    assert inserted == (["0", "1", "2", "3"] if ordered else ["0", "1", "2", "3", "5", "6", "7"])
+    (first, *others) = error.failures
+    assert (first.index, first.code, first.key_value) == (4, 11000, {"email": "4"})
+    assert [each.code for each in others] == [None] * len(others)
+    stored = {account.email for account in await Account.find_all()}
+    assert stored == {*inserted, "4"}
+
+
+async def test_a_lost_reply_in_a_later_batch_leaves_that_batch_unknown(
+    bind: Bind, monkeypatch: pytest.MonkeyPatch, mongo_proxy: FaultProxy
+) -> None:
+    monkeypatch.setattr(inserting, "_BATCH_DOCUMENTS", 3)
+    await bind(Account)
+    given = [Account(email=f"{n}") for n in range(8)]
+    with mongo_proxy.cut("insert", at="reply", skip=1, times=2):
+        error = await error_of(Account.insert_many(given, ordered=False), BulkInsertError)
+    assert partition(error, given) == (["0", "1", "2"], ["6", "7"], ["3", "4", "5"])
+    assert error.outcome == "unknown"
+    assert [stored_form(document) is STORED for document in given[3:6]] == [True] * 3
+
+
+async def test_a_deadline_in_a_later_batch_leaves_that_batch_unknown(
+    bind: Bind, monkeypatch: pytest.MonkeyPatch, mongo_proxy: FaultProxy
+) -> None:
+    monkeypatch.setattr(inserting, "_BATCH_DOCUMENTS", 3)
+    await bind(Account)
+    given = [Account(email=f"{n}") for n in range(8)]
+    with mongo_proxy.stall("insert", skip=1):
+        error = await error_of(Account.insert_many(given, timeout=0.3), BulkInsertError)
+    assert isinstance(error, OperationTimeoutError)
+    assert partition(error, given) == (["0", "1", "2"], ["6", "7"], ["3", "4", "5"])
+    mongo_proxy.disconnect()
+
+
+async def test_a_document_over_16_mb_in_insert_many_stops_all_before_anything_is_sent(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Account)
+    given = [Account(email="small"), Account(email="x" * 17_000_000)]
+    with mongo_proxy.recording() as seen:
+        error = await error_of(Account.insert_many(given), EncodingError)
+    assert seen == []
+    assert error.outcome == "not_applied"
+    assert [document._id for document in given] == [None, None]
+
+
+# -- commands of many statements
+
+
+async def test_write_errors_and_a_failed_write_concern_in_one_reply(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Account)
+    await Account(email="a").insert()
+    with mongo_proxy.write_concern_error("insert"):
+        error = await error_of(
+            Account.bulk_write(
+                [InsertOne(Account(email="a")), InsertOne(Account(email="b"))], ordered=False
+            ),
+            BulkWriteError,
+        )
+    assert [each.index for each in error.failures] == [0]
+    assert error.failures[0].key_value == {"email": "a"}
+    assert error.results.inserted_count == 1
+    assert error.unknown == []
+    assert await Account.count() == 2
+
+
+@pytest.mark.parametrize("code", [91, 189, 262, 10107, 11600, 11602, 13435, 13436, None])
+async def test_save_many_is_sent_once_more_after_what_leaves_the_outcome_open(
+    bind: Bind, mongo_proxy: FaultProxy, code: int | None
+) -> None:
+    await bind(Person)
+    ada = await Person(name="Ada").insert()
+    ada.age = 1
+    if code is None:
+        mongo_proxy.cut("update", at="reply", times=1)
+    else:
+        mongo_proxy.fail("update", code, times=1)
+    await Person.save_many([ada])
+    assert mongo_proxy.count("update") == 2
+    assert await Person.exists({"age": 1})
+
+
+async def test_bulk_write_is_not_sent_twice(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    await bind(Person)
+    await Person(name="Ada").insert()
+    with mongo_proxy.cut("update", at="reply", times=1):
+        error = await error_of(
+            Person.bulk_write([UpdateOne({"name": "Ada"}, {"$inc": {"age": 1}})]), BulkWriteError
+        )
+    assert len(error.unknown) == 1
+    assert mongo_proxy.count("update") == 1
+    assert (await Person.find_all())[0].age == 1
+
+
+async def test_a_second_attempt_that_was_refused_does_not_hide_the_first(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    ada = await Person(name="Ada").insert()
+    ada.age = 1
+    with (
+        mongo_proxy.cut("update", at="reply", times=1),
+        mongo_proxy.fail("update", 13, skip=1, times=1),
+    ):
+        error = await error_of(Person.save_many([ada]), BulkWriteError)
+    assert error.unknown == [ada]
+    assert stored_form(ada) is STORED
+
+
+async def test_the_write_concern_of_the_uri_goes_along_with_commands(
+    mongo_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    client = await mongojet.create_client(f"{mongo_proxy.uri}&w=1&journal=true")
+    await init(client.get_database(mongo_db.name), [Person], close_client=False)
+    ada = await Person(name="Ada").insert()
+    session = await client.start_session()
+    with mongo_proxy.recording() as seen:
+        for age, options in enumerate(({}, {"write_concern": {"w": "majority"}}), 1):
+            ada.age = age
+            await Person.save_many([ada], **options)
+        ada.age = 3
+        await Person.save_many([ada], session=session)
+    concerns = [each.body.get("writeConcern") for each in seen]
+    assert concerns == [{"w": 1, "j": True}, {"w": "majority"}, None]
+    del session
+    await client.close()
