@@ -46,8 +46,11 @@ class Plan[T]:
         self.type = tp
         self.list_type = list[tp]
         self.fields = _fields(tp)
-        self.decimals = False  # both set by plan_of, once the nested plans stand
+        # These are set by plan_of, once the nested plans stand:
+        self.decimals = False
         self.documents: tuple[Any, ...] = ()  # classes whose documents stand for their ids in it
+        self.fresh: tuple[int, ...] = ()  # places of fields with a default made anew each time
+        self.fresh_inside: tuple[int, ...] = ()  # and of those that have such fields inside
         self.dec_hook = _own_hook(getattr(cls, "dec_hook", None))
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
@@ -68,12 +71,6 @@ class Plan[T]:
         self._named_encoders = tuple(
             (field.name, shape.encode) for field, shape in pairs if shape.encode is not None
         )
-        self.fresh_defaults: tuple[tuple[int, str], ...] = tuple(
-            (place, field.encode_name)
-            for place, field in enumerate(self.fields)
-            if field.default_factory not in (msgspec.NODEFAULT, list, dict, set)
-        )
-        """Fields whose default is made anew by a function of the user's, by place and name."""
         self._simple = not (
             self._tag
             or self._array_like
@@ -231,6 +228,9 @@ def plan_of(tp: Any) -> Plan[Any]:
         plan.documents = tuple(
             each for each in reachable if each is not tp and hasattr(each, "__bson_decoder__")
         )
+        places = range(len(plan.fields))
+        plan.fresh = tuple(n for n in places if _is_fresh(plan.fields[n].default_factory))
+        plan.fresh_inside = tuple(n for n in places if _has_fresh_inside(plan.fields[n].type))
         if not _building:  # whole now: recursive classes too
             _refuse_unsupported(plan)
         _plans[tp] = plan
@@ -304,6 +304,28 @@ def _is_default(value: Any, field: FieldInfo) -> bool:
     return factory in (list, dict, set) and type(value) is factory and not value
 
 
+def _is_fresh(default_factory: Any) -> bool:
+    """Whether a default is made anew each time, by a function of the user's."""
+    return default_factory not in (msgspec.NODEFAULT, dataclasses.MISSING, list, dict, set)
+
+
+def _has_fresh_inside(annotation: Any) -> bool:
+    """Whether a class inside of the annotation has a default that is made anew each time."""
+    if hasattr(bare(annotation), "__bson_decoder__"):
+        return False  # an id is stored there
+    return any(_is_fresh(each) for part in _reachable(annotation) for each in _factories(part))
+
+
+def _factories(annotation: Any) -> Iterable[Any]:
+    """The default factories of a Struct's or a dataclass's fields."""
+    cls = get_origin(annotation) or annotation
+    if not isinstance(cls, type) or hasattr(cls, "__bson_decoder__"):
+        return ()
+    if issubclass(cls, msgspec.Struct):
+        return [each.default_factory for each in fields_of(annotation)]
+    return [each.default_factory for each in getattr(cls, "__dataclass_fields__", {}).values()]
+
+
 def _holds_decimals(annotation: Any) -> bool:
     return is_open(annotation) or annotation in (Decimal, Decimal128, dict, list)
 
@@ -323,7 +345,14 @@ def _reachable(tp: Any) -> Iterable[Any]:
         yield annotation
         todo.extend(parts_of(annotation))
         cls = get_origin(annotation) or annotation
-        if not isinstance(cls, type) or not issubclass(cls, msgspec.Struct):
-            continue
-        if annotation is tp or not hasattr(cls, "__bson_decoder__"):
-            todo.extend(each.type for each in fields_of(annotation))
+        if isinstance(cls, type) and (annotation is tp or not hasattr(cls, "__bson_decoder__")):
+            todo.extend(_inside(annotation, cls))
+
+
+def _inside(tp: Any, cls: type) -> Iterable[Any]:
+    """The annotations of the fields of a Struct, a dataclass or a NamedTuple."""
+    if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
+        return [each.type for each in _fields(tp)]
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return get_type_hints(cls, include_extras=True).values()
+    return ()

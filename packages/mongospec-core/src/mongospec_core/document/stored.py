@@ -15,6 +15,7 @@ need not look at them, and only a ``save()`` decodes them.
 """
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from math import isnan
 from typing import Any, Final
 
@@ -49,10 +50,10 @@ _write = _slot.__set__
 
 
 class Known(bytes):
-    """The BSON of a stored document that lacks some of the class's fields.
+    """The BSON of a stored document that lacks fields whose default is made anew each time.
 
-    ``gaps`` has what the instance was given for them when it was read, by their stored names:
-    fields with a default that is made anew each time count as unchanged while they keep it.
+    ``gaps`` has what the instance was given when it was read, by the stored names of top-level
+    fields (what lacks may stand inside of them): they count as unchanged while they keep it.
     """
 
     gaps: Mapping[str, Any]
@@ -94,14 +95,26 @@ def remember_read(
     """Note the BSON that a batch was read from."""
     for document, part in zip(documents, parts, strict=True):
         _write(document, part)
-    for place, name in plan.fresh_defaults:
+    if plan.fresh or plan.fresh_inside:
         for document, part, raw in zip(documents, parts, raws, strict=True):
-            if name not in raw:
-                field = plan.fields[place]
-                gap = plan.encode_field(place, getattr(document, field.name))
-                before = stored_form(document)
-                gaps = before.gaps if isinstance(before, Known) else {}
-                _write(document, _known(part, {**gaps, name: gap}))
+            _remember_gaps(plan, document, part, raw)
+
+
+def _remember_gaps(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str, Any]) -> None:
+    """Note the defaults that were made for this reading: the next would make others."""
+    names = plan.encode_names
+    places = {place for place in plan.fresh if names[place] not in raw}
+    places.update(plan.fresh_inside)
+    if not places:
+        return
+    plan.trim(document)
+    gaps: dict[str, Any] = {}
+    for place in places:
+        given = plan.encode_field(place, getattr(document, plan.fields[place].name))
+        if not same(given, raw.get(names[place], msgspec.UNSET)):
+            gaps[names[place]] = given
+    if gaps:
+        _write(document, _known(part, gaps))
 
 
 def remember_written(document: Any, data: bytes) -> None:
@@ -121,9 +134,9 @@ def difference(
     changed: dict[str, Any] = {}
     for place, name in enumerate(plan.encode_names):
         now = raw.get(name, msgspec.UNSET)
-        before = stored.get(name, msgspec.UNSET)
+        before = gaps[name] if name in gaps else stored.get(name, msgspec.UNSET)
         if before is msgspec.UNSET:
-            before = gaps[name] if name in gaps else plan.default_of(place)
+            before = plan.default_of(place)
         if same(before, now) or (now is msgspec.UNSET and name not in stored):
             continue
         if not _reads_the_same(plan, place, before, now, reader):
@@ -158,6 +171,8 @@ def same(one: Any, other: Any) -> bool:
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, float):
         return one == other or (isnan(one) and isnan(other))
+    if isinstance(one, Decimal):
+        return bool(one.as_tuple() == other.as_tuple())  # 1.50 is not 1.5, and NaN is NaN
     try:
         return bool(one == other)
     except (TypeError, ArithmeticError):

@@ -7,9 +7,11 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.stored import STORED, set_stored_form, stored_form
+from mongospec_core.errors import Outcome
 from mongospec_core.operations.filters import Filter, by_id, scoped
 from mongospec_core.operations.options import DeleteOptions, begin
 from mongospec_core.operations.save import refuse_without_id
+from mongospec_core.server.door import Call, outcome_of
 
 
 class DeleteOperations(DocumentBase, abstract=True):
@@ -28,12 +30,12 @@ class DeleteOperations(DocumentBase, abstract=True):
         _, call = begin(type(self), "delete", "delete_one", options, "write")
         refuse_without_id(self)
         wanted = to_raw(self._id)
-        before = stored_form(self)
-        reply = await call.reply("delete_one", encode({"_id": wanted}))
-        set_stored_form(self, None)
-        call.on_abort(
-            lambda: set_stored_form(self, before), unsure=lambda: set_stored_form(self, STORED)
-        )
+        try:
+            reply = await call.reply("delete_one", encode({"_id": wanted}))
+        except BaseException as error:
+            settle_delete(call, self, outcome_of(error))
+            raise
+        settle_delete(call, self, "applied")
         return int(reply["deleted_count"])
 
     @classmethod
@@ -82,6 +84,18 @@ class DeleteOperations(DocumentBase, abstract=True):
         """
         wanted = by_id(plan_of(cls), id)
         return await _delete(cls, "delete_by_id", "delete_one", wanted, skip_hooks, options)
+
+
+def settle_delete(call: Call, document: DocumentBase, outcome: Outcome) -> None:
+    """Make the document agree with what became of its deletion."""
+    if outcome == "not_applied":
+        return
+    before = stored_form(document)
+    gone = outcome == "applied" and call.certain
+    set_stored_form(document, None if gone else STORED)
+    call.on_abort(
+        lambda: set_stored_form(document, before), unsure=lambda: set_stored_form(document, STORED)
+    )
 
 
 async def _delete(

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Self, Unpack, cast
 
 from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.values import decode
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.stored import set_stored_form, stored_form
+from mongospec_core.document.binding import Binding
 from mongospec_core.document.writer import make_ready, to_bson, to_stored, validates
+from mongospec_core.errors import MongospecError
+from mongospec_core.operations.delete import settle_delete
 from mongospec_core.operations.filters import Filter, by_id, scoped
 from mongospec_core.operations.find import first
 from mongospec_core.operations.operators import Update, final_update
@@ -19,6 +22,7 @@ from mongospec_core.operations.options import (
 )
 from mongospec_core.operations.reading import Reading
 from mongospec_core.operations.results import UpdateResult
+from mongospec_core.server.door import Call
 
 
 class UpdateOperations(DocumentBase, abstract=True):
@@ -200,7 +204,7 @@ class UpdateOperations(DocumentBase, abstract=True):
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         change = await final_update(binding, update, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_update", query, change)
-        return await first(reading.reader(binding, call), found)
+        return await _given(reading, binding, call, found)
 
     @classmethod
     async def _find_one_and_replace(
@@ -229,7 +233,7 @@ class UpdateOperations(DocumentBase, abstract=True):
         data = to_bson(binding.plan, raw)
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_replace", query, data)
-        return await first(reading.reader(binding, call), found)
+        return await _given(reading, binding, call, found)
 
     @classmethod
     async def _find_one_and_delete(
@@ -242,12 +246,21 @@ class UpdateOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_delete", query)
-        document = await first(reading.reader(binding, call), found)
+        document = await _given(reading, binding, call, found)
         if document is not None:
-            before = stored_form(document)
-            set_stored_form(document, None)  # it is not there any more
-            call.on_abort(lambda: set_stored_form(document, before))
+            settle_delete(call, document, "applied")
         return document
+
+
+async def _given(reading: Reading, binding: Binding, call: Call, found: bytes | None) -> Any:
+    """The document that a ``findAndModify`` gave; where it cannot be read, it stands in a note."""
+    try:
+        return await first(reading.reader(binding, call), found)
+    except MongospecError as error:
+        error.outcome = "applied"
+        given = decode(found) if found is not None else None
+        error.add_note(f"{call.operation} was carried out before this; it gave {given!r}")
+        raise
 
 
 async def _update(
