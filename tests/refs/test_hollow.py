@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from bson import ObjectId
 
-from mongospec_core import InvalidIdError, changes, enc_hook
+from mongospec_core import InvalidIdError, OptionError, changes, enc_hook
 from mongospec_refs import (
     MissingReferenceError,
     MongoDocument,
@@ -58,6 +58,17 @@ async def test_an_unresolved_reference_cannot_be_written(bind: Bind, verb: str) 
     (post,) = await Post.find_all(resolve_refs=False)
     with pytest.raises(UnresolvedReferenceError, match=verb):
         getattr(post.author, verb)()
+
+
+async def test_an_unresolved_reference_has_no_changes_to_show(bind: Bind) -> None:
+    await bind(*BLOG)
+    reference = User.ref(ObjectId())
+    with pytest.raises(UnresolvedReferenceError):
+        changes(reference)
+    for write in (User.insert_many([reference]), User.save_many([reference])):
+        with pytest.raises((UnresolvedReferenceError, OptionError), match="unresolved"):
+            await write
+    assert reference.get_collection_name() == "users"
 
 
 async def test_saving_around_an_unresolved_reference_changes_nothing_in_its_document(

@@ -9,6 +9,7 @@ A *blank* is the same object under the exact class: what :func:`msgspec.convert`
 while a read is under way. No caller ever sees one.
 """
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NoReturn, cast
 
 import msgspec
@@ -39,6 +40,11 @@ class Hollow:
 
     def __post_init__(self) -> None:
         """Keep the user's own ``__post_init__`` away from empty fields."""
+
+    @classmethod
+    def _before_write(cls, documents: Sequence[Any]) -> None:
+        """Core's seam: whatever writes whole documents, or compares them, stops here."""
+        _refuse(documents[0], "save")
 
     def __getattribute__(self, name: str) -> Any:
         if name in type(self).__closed__:
@@ -143,6 +149,7 @@ def _generated(cls: type[Any], *, missing: bool) -> Any:
         "__module__": cls.__module__,
         "__qualname__": f"{cls.__qualname__}[{word}]",
         "__doc__": None,
+        "__collection_name__": cls.get_collection_name(),
         "__real__": cls,
         "__missing_target__": missing,
         "__closed__": frozenset({*cls.__struct_fields__, *_WRITES} - {"_id"}),

@@ -148,7 +148,7 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
         """A seam: called by ``init()`` with all classes that will be bound; raise to refuse."""
 
     @classmethod
-    def _before_write(cls, documents: Sequence[Self]) -> None:
+    def _before_write(cls, documents: Sequence[Any]) -> None:
         """The seam for packages that judge documents before they are written.
 
         Called by every write of whole documents: after the hooks, before ids are handed out.
