@@ -96,6 +96,7 @@ def changes(document: DocumentBase) -> dict[str, Any]:
         alice.name = "Alicia"
         changes(alice)  # {"name": "Alicia"}
     """
+    type(document)._before_write([document])
     plan = plan_of(type(document))
     plan.trim(document)
     raw = plan.encode(document)
