@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from typing import Any
 
+import mongojet
 import msgspec
 import pytest
 from bson import ObjectId
@@ -14,6 +15,9 @@ from mongospec_core import (
     OperationTimeoutError,
     OptionError,
     changes,
+    close,
+    init,
+    timeout,
     transaction,
 )
 from mongospec_refs import (
@@ -452,6 +456,65 @@ async def test_time_that_ran_out_is_not_the_time_of_the_clean_up(
     assert isinstance(raised.value.__cause__, OperationTimeoutError)
     assert raised.value.unknown == [top] and raised.value.outcome == "unknown"
     assert (await counts(*TREE))[:2] == [0, 0]
+
+
+async def test_the_clean_up_is_not_bound_by_the_time_of_the_block(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(*TREE)
+    top = tree()
+    with (
+        mongo_proxy.stall("insert", where=lambda command: command.collection == "Top"),
+        pytest.raises(RecursiveInsertError) as raised,
+        timeout(1.0),
+    ):
+        await top.insert_recursive()
+    assert raised.value.rollback_error is None
+    assert (await counts(*TREE))[:2] == [0, 0]
+
+
+async def test_with_the_server_gone_the_ids_that_may_exist_are_kept(
+    mongo_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    more = "&" if "?" in mongo_proxy.uri else "?"
+    client = await mongojet.create_client(f"{mongo_proxy.uri}{more}serverSelectionTimeoutMS=500")
+    await init(client.get_database(mongo_db.name), TREE)
+    try:
+        top = tree()
+        gone = mongo_proxy.cut(at="reply", where=lambda command: command.collection == "Middle")
+        with gone, mongo_proxy.cut("delete"), pytest.raises(RecursiveInsertError) as raised:
+            task = asyncio.create_task(top.insert_recursive())
+            await gone.reached()
+            mongo_proxy.cut(monitoring=True)
+            mongo_proxy.disconnect()
+            await task
+        error = raised.value
+        assert error.outcome == "unknown" and error.rollback_error is not None
+        assert error.unknown == everything(top)[:8]
+        assert all(each._id is not None for each in error.unknown) and top._id is None
+        with pytest.raises(RecursiveRollbackError):
+            await error.result.rollback()
+        mongo_proxy.clear()
+        assert await error.result.rollback() == 8
+        assert [each._id for each in everything(top)] == [None] * 9
+    finally:
+        await close()
+
+
+async def test_in_a_foreign_transaction_nobody_can_say_what_became_of_it(
+    bind: Bind, mongo_client: mongojet.Client
+) -> None:
+    await bind(*TREE)
+    top, _ = await taken("last")
+    session = await mongo_client.start_session()
+    await session.start_transaction()
+    with pytest.raises(RecursiveInsertError) as raised:
+        await top.insert_recursive(session=session)
+    await session.abort_transaction()
+    assert raised.value.outcome == "unknown" and len(raised.value.unknown) == 8
+    assert await counts(*TREE) == [0, 0, 1]
+    assert await raised.value.result.rollback() == 0
+    assert [each._id for each in everything(top)] == [None] * 9
 
 
 async def test_inserting_a_stored_document_again_is_a_duplicate_key(bind: Bind) -> None:

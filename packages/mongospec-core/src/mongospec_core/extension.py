@@ -59,6 +59,7 @@ from mongospec_core.operations.save import (
     update_for,
 )
 from mongospec_core.server.batches import elements
+from mongospec_core.server.deadline import untimed
 from mongospec_core.server.door import Call, outcome_of
 from mongospec_core.server.statements import Sent, Statement, send_statements
 from mongospec_core.server.target import Target
@@ -136,6 +137,7 @@ __all__ = (
     "to_bson",
     "to_raw",
     "to_stored",
+    "untimed",
     "update_for",
     "validates",
 )

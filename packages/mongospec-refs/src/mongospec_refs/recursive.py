@@ -1,7 +1,6 @@
 """``insert_recursive()``: all new documents of a graph, or none of them."""
 
 from collections.abc import Mapping, Sequence
-from contextvars import Context
 from typing import Any, NamedTuple, NoReturn
 
 from mongospec_core.extension import (
@@ -15,6 +14,7 @@ from mongospec_core.extension import (
     run_pre_save,
     to_bson,
     to_stored,
+    untimed,
     validates,
 )
 from mongospec_refs.errors import RecursiveInsertError
@@ -144,15 +144,15 @@ class _Insertion:
 
         async def undo() -> None:
             nonlocal rollback_error
-            undone = await delete(result._left, self._undoing, trust=False)
+            with untimed():  # where the time of a block ran out, this has its own
+                undone = await delete(result._left, self._undoing, trust=False)
             result._left = undone.left
             rollback_error = undone.failures[0].error if undone.failures else None
 
         if self._call.transaction is not None:
             result._left = []  # our transaction undoes it, ids and stored forms included
         elif result._left:
-            # In a context of its own: where the time of a block ran out, this has its own time.
-            await uninterrupted(undo(), context=Context())
+            await uninterrupted(undo())
         unknown = [each.document for each in result._left]
         if not isinstance(error, Exception):
             raise error

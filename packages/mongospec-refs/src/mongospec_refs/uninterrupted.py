@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import Coroutine
-from contextvars import Context
 from typing import Any
 
 _PATIENCE = 5.0
 """Seconds that a cancelled caller waits for the end at most: on a hung server it has to go."""
 
 
-async def uninterrupted[T](work: Coroutine[Any, Any, T], *, context: Context | None = None) -> T:
+async def uninterrupted[T](work: Coroutine[Any, Any, T]) -> T:
     """The result of *work*; where the caller is cancelled meanwhile, it leaves once that is done.
 
-    :param context: what the work runs in; default: a copy of the caller's.
     :raises asyncio.CancelledError: the caller was cancelled; the work was done, or is still going
         on after the patience is over.
     """
-    task = asyncio.create_task(work, context=context)
+    task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

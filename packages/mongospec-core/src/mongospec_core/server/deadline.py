@@ -44,6 +44,17 @@ def timeout(seconds: float | None) -> Generator[None]:
         _block.set(before)
 
 
+@contextmanager
+def untimed() -> Generator[None]:
+    """Out of the surrounding blocks' time: for work that cleans up after they ran out of it."""
+    before = _block.get()
+    _block.set(math.inf)
+    try:
+        yield
+    finally:
+        _block.set(before)
+
+
 def block_end() -> float:
     """When the time of the surrounding blocks is up, by :data:`now`; infinity without one."""
     return _block.get()
