@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
+from mongospec_core.codec.values import decode, encode
 from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError
 from mongospec_core.server.door import Call
 
@@ -81,7 +82,8 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
     key = _key_document(keys)
     index = {name: value for name, value in (index | options).items() if value is not None}
     name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())
-    return {"key": key, "name": name, **index}
+    # As the server will give it back: enums, dates and their like in a partialFilterExpression.
+    return decode(encode({"key": key, "name": name, **index}))
 
 
 def _key_document(keys: Any) -> dict[str, Any]:
@@ -146,9 +148,14 @@ def _alike(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
             there = {name: there.get(name) for name in said}  # the server lists defaults too
         if option == "weights" and said and there:
             there = {name: there.get(name) for name in said}
-        if (said or None) != (there or None):
+        if _unset(said) != _unset(there):
             return False
     return True
+
+
+def _unset(option: Any) -> Any:
+    """An option that is switched off is as good as not there; 0 seconds are not."""
+    return None if option is False else option
 
 
 def _keys(index: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -177,6 +184,10 @@ async def _create(
         problem = _problem(call, error, missing, existing)
         if problem is None:
             raise
+        if conflicts == "warn" and len(missing) > 1:  # the server has created none of them
+            for each in missing:
+                await _create(call, [each], existing, conflicts)
+            return
         _report([problem], conflicts, error)
 
 
