@@ -20,7 +20,6 @@ import mongospec
 from mongospec import MongoDocument
 
 URI = os.environ.get("MONGODB_URI", "mongodb://localhost:27017")
-DATABASE = "mongospec_quick_start"
 
 
 class User(MongoDocument):
@@ -34,9 +33,8 @@ class User(MongoDocument):
 
 async def main() -> None:
     client = await mongojet.create_client(URI)
-    database = client[DATABASE]
-    await database.drop()  # what an earlier run left
-    await mongospec.init(database, document_types=[User])
+    await mongospec.init(client["mongospec_quick_start"], document_types=[User])
+    await User.delete_many({})  # what an earlier run left
 
     user = User(name="Alice", email="alice@example.com")
     await user.insert()
