@@ -110,11 +110,11 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         self, document_class: type, failures: Sequence[InvalidDocument], advice: str
     ) -> None:
         self.document_class = document_class
-        self.failures = tuple(failures)
+        self.failures: tuple[InvalidDocument, ...] = tuple(failures)
         self.advice = advice
         self.id: Any = self.failures[0].id
-        self.path = self.failures[0].path
-        self.reason = self.failures[0].reason
+        self.path: str = self.failures[0].path
+        self.reason: str = self.failures[0].reason
         name = document_class.__name__
         shown = "; ".join(
             f"{name}{'.' + each.path if each.path else ''} of _id={each.id!r}: {each.reason}"
@@ -172,7 +172,7 @@ class OperationError(MongospecError, mongojet.PyMongoError):
         details: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.outcome = outcome
+        self.outcome: Outcome = outcome
         self.code = code
         self.labels = labels
         self.details = details
@@ -247,9 +247,9 @@ class BulkInsertError(OperationError):
         **rest: Any,
     ) -> None:
         super().__init__(message, **rest)
-        self.inserted = list(inserted)
-        self.failures = list(failures)
-        self.unknown = list(unknown)
+        self.inserted: list[Any] = list(inserted)
+        self.failures: list[WriteFailure] = list(failures)
+        self.unknown: list[Any] = list(unknown)
 
 
 class BulkWriteError(OperationError):
@@ -270,8 +270,8 @@ class BulkWriteError(OperationError):
     ) -> None:
         super().__init__(message, **rest)
         self.results = results
-        self.failures = list(failures)
-        self.unknown = list(unknown)
+        self.failures: list[WriteFailure] = list(failures)
+        self.unknown: list[Any] = list(unknown)
 
 
 class IndexConflictError(OperationError):

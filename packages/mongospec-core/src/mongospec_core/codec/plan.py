@@ -44,21 +44,21 @@ class Plan[T]:
         cls = get_origin(tp) or tp
         self.cls: type[T] = cls
         self.type = tp
-        self.list_type = list[tp]
-        self.fields = _fields(tp)
+        self.list_type: type[list[T]] = list[tp]
+        self.fields: tuple[FieldInfo, ...] = _fields(tp)
         # These are set by plan_of, once the nested plans stand:
         self.decimals = False
         self.documents: tuple[Any, ...] = ()  # classes whose documents stand for their ids in it
         self.fresh: tuple[int, ...] = ()  # places of fields with a default made anew each time
         self.fresh_inside: tuple[int, ...] = ()  # and of those that have such fields inside
-        self.dec_hook = _own_hook(getattr(cls, "dec_hook", None))
+        self.dec_hook: DecHook | None = _own_hook(getattr(cls, "dec_hook", None))
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
         self._array_like = config is not None and config.array_like
         self._omit_defaults = config is not None and config.omit_defaults
         shapes = [self._shape(each) for each in self.fields]
         pairs = list(zip(self.fields, shapes, strict=True))
-        self.encode_names = tuple(each.encode_name for each in self.fields)
+        self.encode_names: tuple[str, ...] = tuple(each.encode_name for each in self.fields)
         self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in shapes)
         self.decoders: tuple[tuple[str, Decoder], ...] = tuple(
             (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None

@@ -13,9 +13,9 @@ class Binding:
     __slots__ = ("hooks", "plan", "target")
 
     def __init__(self, plan: Plan[Any], target: Target, hooks: frozenset[str]) -> None:
-        self.plan = plan
-        self.target = target
-        self.hooks = hooks
+        self.plan: Plan[Any] = plan
+        self.target: Target = target
+        self.hooks: frozenset[str] = hooks
 
 
 def bind(cls: type, binding: Binding | None) -> None:

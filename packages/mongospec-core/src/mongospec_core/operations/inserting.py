@@ -91,7 +91,7 @@ class InsertMany:
         self.ordered = ordered
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
-        self.named = False  # whether the server named single documents
+        self.named: bool = False  # whether the server named single documents
         self.first: Exception | None = None
 
     async def run(self) -> None:

@@ -31,7 +31,7 @@ class Reading:
         # A user without a type checker may write anything.
         if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
             raise OptionError(f'on_invalid={on_invalid!r}: say "raise", "skip" or a function')
-        self.projection = projection
+        self.projection: Projection = projection
         self.on_invalid: OnInvalid = on_invalid
 
     def fields(self) -> dict[str, Any] | None:

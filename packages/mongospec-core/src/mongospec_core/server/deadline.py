@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -10,7 +10,7 @@ from mongospec_core.errors import OptionError
 
 _block: ContextVar[float] = ContextVar("mongospec_deadline", default=math.inf)
 
-now = time.monotonic
+now: Callable[[], float] = time.monotonic
 
 
 @contextmanager

@@ -38,14 +38,14 @@ class Sent:
         self, statements: Sequence[Statement], indexes: Sequence[int] | None = None
     ) -> None:
         self.statements = statements
-        self.indexes = range(len(statements)) if indexes is None else indexes
+        self.indexes: Sequence[int] = range(len(statements)) if indexes is None else indexes
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
         self.error: Exception | None = None
-        self.inserted = 0
-        self.matched = 0
-        self.modified = 0
-        self.deleted = 0
+        self.inserted: int = 0
+        self.matched: int = 0
+        self.modified: int = 0
+        self.deleted: int = 0
         self.upserted: dict[int, Any] = {}
 
     def outcome(self, place: int) -> Outcome:

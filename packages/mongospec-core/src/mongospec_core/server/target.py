@@ -5,7 +5,7 @@ from typing import Any
 import mongojet
 from bson.codec_options import CodecOptions
 
-from mongospec_core.server.clients import state_of
+from mongospec_core.server.clients import ClientState, state_of
 from mongospec_core.server.deadline import end_of
 from mongospec_core.server.driver import client_of
 
@@ -23,13 +23,13 @@ class Target:
         codec: CodecOptions[dict[str, Any]],
         timeout: float | None,
     ) -> None:
-        self.owner = owner  # the class's name, for messages
-        self.database = database
-        self.client = client_of(database)
-        self.state = state_of(self.client)
-        self.name = name
-        self.codec = codec
+        self.owner: str = owner  # the class's name, for messages
+        self.database: mongojet.Database = database
+        self.client: mongojet.Client = client_of(database)
+        self.state: ClientState = state_of(self.client)
+        self.name: str = name
+        self.codec: CodecOptions[dict[str, Any]] = codec
         end_of(timeout)  # it is a number of seconds, or refused here
-        self.timeout = timeout
+        self.timeout: float | None = timeout
         collections: Any = database  # the driver's annotation leaves the codec's type out
         self.collection: mongojet.Collection = collections.get_collection(name, codec_options=codec)

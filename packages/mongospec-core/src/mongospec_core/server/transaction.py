@@ -283,7 +283,7 @@ def _settle(fate: Outcome | None, undo: Callable[[], None], unsure: Callable[[],
 
 _current: ContextVar[Transaction | None] = ContextVar("mongospec_transaction", default=None)
 
-current = _current.get
+current: Callable[[], Transaction | None] = _current.get
 """The transaction that operations take part in here, or None."""
 
 
