@@ -4,11 +4,13 @@
 """Lifecycle hooks: plain functions or coroutines, inherited, combined by ``super()``."""
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from copy import copy
 from typing import Any
 
 from mongospec_core.errors import HookError
+
+type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 NAMES = ("__pre_save__", "__pre_update__", "__pre_find__", "__upgrade__")
 
@@ -52,6 +54,30 @@ async def run_dict_hook(cls: type, name: str, value: dict[str, Any]) -> dict[str
         raise HookError(
             f"{cls.__name__}.{name} returned {type(result).__name__}, not the dict to go on with; "
             f"end it with a return statement"
+        )
+    return result
+
+
+class UpgradeFailedError(Exception):
+    """An ``__upgrade__`` raised: the document cannot be read."""
+
+
+def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, Any]:
+    """Run the class's ``__upgrade__`` on one raw document.
+
+    :raises UpgradeFailedError: it raised.
+    :raises HookError: it returned something else than a dict.
+    """
+    try:
+        result: Any = upgrade(raw)
+    except Exception as error:
+        raise UpgradeFailedError(f"__upgrade__ raised {error!r}") from error
+    if not isinstance(result, dict):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise HookError(
+            f"{cls.__name__}.__upgrade__ returned {type(result).__name__}, not the document to go "
+            f"on with; make it a plain function and end it with a return statement"
         )
     return result
 

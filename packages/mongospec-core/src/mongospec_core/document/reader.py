@@ -15,6 +15,7 @@ from mongospec_core.codec.misfit import explain
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.scalars import plain
 from mongospec_core.codec.values import DECIMAL, decode, encode
+from mongospec_core.document.hooks import UpgradeFailedError, run_upgrade
 from mongospec_core.document.stored import Host, remember_read
 from mongospec_core.errors import DocumentValidationError, InvalidDocument
 from mongospec_core.server.batches import elements
@@ -90,9 +91,9 @@ class Reader[T]:
         try:
             raws = bson.decode_all(b"".join(parts), self.codec)
             if self.upgrade is not None:
-                raws = [self.upgrade(raw) for raw in raws]
+                raws = [run_upgrade(plan.cls, self.upgrade, raw) for raw in raws]
             documents = plan.convert(plan.prepare(raws, self))
-        except (BSONError, msgspec.ValidationError, TypeError, ValueError):
+        except (BSONError, msgspec.ValidationError, TypeError, ValueError, UpgradeFailedError):
             return self._decode_one_by_one(parts)
         if self._keeps_form:
             if self.upgrade is not None:
@@ -107,14 +108,10 @@ class Reader[T]:
         failures: list[InvalidDocument] = []
         for part in parts:
             document: Any
-            try:
-                raw = decode(part, self.codec)
-            except BSONError as error:
-                raw = decode(part, _SALVAGING)
-                failure = InvalidDocument(raw.get("_id"), _unreadable(raw), str(error))
-                document = self._unfit(failure, raw, failures)
+            if (failure := _damage(part)) is not None:
+                document = self._unfit(failure, decode(part, _SALVAGING), failures)
             else:
-                document = self._converted(part, raw, failures)
+                document = self._converted(part, decode(part, self.codec), failures)
             if document is not _LEFT_OUT:
                 documents.append(document)
         self._raise(failures)
@@ -123,7 +120,11 @@ class Reader[T]:
     def _converted(self, part: bytes, raw: dict[str, Any], failures: list[InvalidDocument]) -> Any:
         plan = self.plan
         if self.upgrade is not None:
-            raw = self.upgrade(raw)
+            try:
+                raw = run_upgrade(plan.cls, self.upgrade, raw)
+            except UpgradeFailedError as error:
+                raw = decode(part, self.codec)  # it may have been half changed
+                return self._unfit(InvalidDocument(raw.get("_id"), "", str(error)), raw, failures)
             part = encode(raw)
         try:
             (document,) = plan.convert(plan.prepare([raw], self))
@@ -174,9 +175,31 @@ class PlainReader:
     __slots__ = ()
 
     async def read(self, batch: bytes) -> list[dict[str, Any]]:
-        """The documents of one reply of the driver."""
-        return [plain(each) for each in decode(batch).values()]
+        """The documents of one reply of the driver.
+
+        :raises DocumentValidationError: some are no valid BSON; it names all of them.
+        """
+        try:
+            return [plain(each) for each in decode(batch).values()]
+        except BSONError as error:
+            failures = [each for part in elements(batch) if (each := _damage(part)) is not None]
+            raise DocumentValidationError(dict, failures, "stored like this") from error
 
     async def read_one(self, found: bytes) -> list[dict[str, Any]]:
-        """The document of a reply that holds one."""
+        """The document of a reply that holds one.
+
+        :raises DocumentValidationError: it is no valid BSON.
+        """
+        if (failure := _damage(found)) is not None:
+            raise DocumentValidationError(dict, [failure], "stored like this")
         return [plain(decode(found))]
+
+
+def _damage(part: bytes) -> InvalidDocument | None:
+    """What is wrong with a document that cannot be decoded; None where it can."""
+    try:
+        decode(part)
+    except BSONError as error:
+        raw = decode(part, _SALVAGING)
+        return InvalidDocument(raw.get("_id"), _unreadable(raw), str(error))
+    return None
