@@ -16,7 +16,7 @@ from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.scalars import plain
 from mongospec_core.codec.values import DECIMAL, decode, encode
 from mongospec_core.document.hooks import UpgradeFailedError, run_upgrade
-from mongospec_core.document.stored import Host, remember_read
+from mongospec_core.document.stored import Host, remember_read, upgraded
 from mongospec_core.errors import DocumentValidationError, InvalidDocument
 from mongospec_core.server.batches import elements
 
@@ -49,8 +49,8 @@ class Reader[T]:
         *,
         on_invalid: OnInvalid = "raise",
     ) -> None:
-        self.plan = plan
-        self.codec = codec
+        self.plan: Plan[T] = plan
+        self.codec: CodecOptions[dict[str, Any]] = codec
         self.on_invalid: OnInvalid = on_invalid
         self._keeps_form = issubclass(plan.cls, Host)
         self.upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(
@@ -97,7 +97,7 @@ class Reader[T]:
             return self._decode_one_by_one(parts)
         if self._keeps_form:
             if self.upgrade is not None:
-                parts = [encode(raw) for raw in raws]
+                parts = [upgraded(part, encode(raw)) for part, raw in zip(parts, raws, strict=True)]
             remember_read(plan, documents, parts, raws)
         return documents
 
@@ -125,7 +125,7 @@ class Reader[T]:
             except UpgradeFailedError as error:
                 raw = decode(part, self.codec)  # it may have been half changed
                 return self._unfit(InvalidDocument(raw.get("_id"), "", str(error)), raw, failures)
-            part = encode(raw)
+            part = upgraded(part, encode(raw))
         try:
             (document,) = plan.convert(plan.prepare([raw], self))
         except msgspec.ValidationError as error:

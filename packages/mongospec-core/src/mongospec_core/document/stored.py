@@ -50,22 +50,30 @@ _write = _slot.__set__
 
 
 class Known(bytes):
-    """The BSON of a stored document that lacks fields whose default is made anew each time.
+    """The BSON of a stored document of which more must be known.
 
     ``gaps`` has what the instance was given when it was read, by the stored names of top-level
-    fields (what lacks may stand inside of them): they count as unchanged while they keep it.
+    fields: defaults that are made anew each time, for what the stored document lacks there or
+    inside. They count as unchanged while they keep it. ``original`` is the BSON as it is stored,
+    where these bytes are what ``__upgrade__`` made of it.
     """
 
     gaps: Mapping[str, Any]
+    original: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _known, (bytes(self), self.gaps)
+        return _known, (bytes(self), self.gaps, self.original)
 
 
-def _known(data: bytes, gaps: Mapping[str, Any]) -> Known:
+def _known(data: bytes, gaps: Mapping[str, Any], original: bytes | None) -> Known:
     known = Known(data)
-    known.gaps = gaps
+    known.gaps, known.original = gaps, original
     return known
+
+
+def upgraded(original: bytes, data: bytes) -> bytes:
+    """The form of a document that is stored as *original* and was upgraded to *data*."""
+    return data if data == original else _known(data, {}, original)
 
 
 def stored_form(document: Any) -> StoredForm:
@@ -114,7 +122,7 @@ def _remember_gaps(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str
         if not same(given, raw.get(names[place], msgspec.UNSET)):
             gaps[names[place]] = given
     if gaps:
-        _write(document, _known(part, gaps))
+        _write(document, _known(part, gaps, part.original if isinstance(part, Known) else None))
 
 
 def remember_written(document: Any, data: bytes) -> None:
@@ -141,6 +149,22 @@ def difference(
             continue
         if not _reads_the_same(plan, place, before, now, reader):
             changed[name] = now
+    if changed and isinstance(known, Known) and known.original is not None:
+        changed = _of_upgrade(plan, decode(known.original), stored, raw) | changed
+    return changed
+
+
+def _of_upgrade(
+    plan: Plan[Any], original: Mapping[str, Any], stored: Mapping[str, Any], raw: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What ``__upgrade__`` changed at the top level: a write must not leave the old shape behind,
+    or the next read would upgrade it once more, over what was written.
+    """
+    changed: dict[str, Any] = {name: msgspec.UNSET for name in original if name not in stored}
+    for name, value in stored.items():
+        if name not in original or not same(original[name], value):
+            declared = name in plan.encode_names
+            changed[name] = raw.get(name, msgspec.UNSET if declared else value)
     return changed
 
 
