@@ -6,12 +6,16 @@ that suppress nothing, so a misuse that is not noticed any more fails here.
 """
 
 import json
+import os
 import re
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
+PYRIGHT = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
+PACKAGE = str(FOLDER.parent.parent / "packages" / "mongospec-core" / "src")
 FILES = [str(path) for path in sorted(FOLDER.glob("*_usage.py"))]
 
 
@@ -49,3 +53,26 @@ def test_every_misuse_is_planted_for_both_checkers() -> None:
             pyright = re.search(r"# pyright: ignore\[\w+", line)
             if "frozen=True" not in line:  # mypy alone asks for frozen bases, which Structs do not
                 assert bool(mypy) is bool(pyright), f"{path}:{number}: for one checker only"
+
+
+def test_nothing_of_core_is_left_for_a_checker_to_guess() -> None:
+    done = subprocess.run(
+        [*PYRIGHT, "--verifytypes", "mongospec_core", "--ignoreexternal"],
+        cwd=FOLDER.parent.parent,
+        # pyright follows no .pth file here, so it is told where the package and its needs are
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([PACKAGE, sysconfig.get_path("purelib")])},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    symbols = json.loads(done.stdout)["typeCompleteness"]["symbols"]
+    ours = [each for each in symbols if each["isExported"] and each["name"].startswith("mongospec")]
+    assert len(ours) > 800
+    guessed = {each["name"] for each in ours if not each["isTypeKnown"] or each["isTypeAmbiguous"]}
+    bound = {"init", "close", "connect"}  # methods of the one Connections: inferred alike by all
+    assert guessed == {
+        f"{module}.{name}"
+        for module in ("mongospec_core", "mongospec_core.connection")
+        for name in bound
+    }
