@@ -2,10 +2,12 @@
 
 import dataclasses
 import datetime as dt
+import time
 import uuid
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import pytest
@@ -316,3 +318,46 @@ async def test_frozen_values_in_a_set_are_cut_and_can_still_be_found(bind: Bind)
     assert found.value[1] == {Lapse(dt.timedelta(milliseconds=1))}
     assert Moment(NOON) in given.value[0]
     assert moment.when.microsecond == 123_456  # what is frozen stays as it is
+
+
+@pytest.fixture
+def in_rome(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local time is not UTC."""
+    monkeypatch.setenv("TZ", "Europe/Rome")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_rome")
+async def test_a_naive_datetime_warns_where_local_time_is_not_utc(bind: Bind) -> None:
+    cls = class_of(dt.datetime)
+    await bind(cls)
+    naive = NOON.replace(tzinfo=None)
+    with pytest.warns(UserWarning, match=r"Row\.value holds a naive datetime.*now\(UTC\)"):
+        one = await cls(value=naive).insert()
+    assert one.value == NOON
+    await cls(value=NOON).insert()  # an aware one warns of nothing: warnings are errors here
+
+
+@pytest.mark.usefixtures("in_rome")
+async def test_many_naive_datetimes_of_a_field_warn_once(bind: Bind) -> None:
+    cls = class_of(list[dt.datetime])
+    await bind(cls)
+    naive = NOON.replace(tzinfo=None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        await cls.insert_many([cls(value=[naive, naive]) for _ in range(5)])
+    assert len([each for each in caught if "naive" in str(each.message)]) == 1
+
+
+@pytest.mark.usefixtures("in_rome")
+async def test_a_field_that_says_naive_stays_naive_and_warns_of_nothing(bind: Bind) -> None:
+    cls = class_of(Annotated[dt.datetime, msgspec.Meta(tz=False)])
+    await bind(cls)
+    naive = dt.datetime(2026, 5, 1, 12, 0, 0, 123_456)
+    one = await cls(value=naive).insert()
+    (found,) = await cls.find_all()
+    assert found.value == one.value == naive.replace(microsecond=123_000)
+    assert changes(found) == {}
