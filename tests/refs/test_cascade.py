@@ -8,8 +8,10 @@ from bson import ObjectId
 
 import mongospec_core
 from mongospec_core import (
+    BulkWriteError,
     DocumentNotFoundError,
     DocumentValidationError,
+    EncodingError,
     MissingIdError,
     changes,
     run_in_transaction,
@@ -309,6 +311,17 @@ async def test_everything_is_checked_before_anything_is_sent(
     assert seen == [] and more == []
 
 
+async def test_what_bson_cannot_hold_is_refused_before_anything_is_sent(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    post = await blog(bind)
+    assert post.author.employer is not None
+    post.author.employer.name, post.author.age = "d", 2**70
+    with mongo_proxy.recording() as seen, pytest.raises(EncodingError, match=r"User\.age"):
+        await post.save()
+    assert seen == []
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [
@@ -391,6 +404,15 @@ async def test_the_roots_own_failure_says_what_was_saved_before_it(bind: Bind) -
     assert (await stored(User))[0]["name"] == "saved"
     await post.save(upsert=True)
     assert (await stored(Post))[0]["title"] == "lost"
+
+
+async def test_save_many_says_what_was_saved_before_its_own_failure(bind: Bind) -> None:
+    post = await blog(bind)
+    await Post.delete_by_id(post.id)
+    post.author.name, post.title = "saved", "lost"
+    with pytest.raises(BulkWriteError) as raised:
+        await Post.save_many([post])
+    assert str(post.author.id) in raised.value.__notes__[0]
 
 
 async def test_a_lost_reply_leaves_the_content_unknown(bind: Bind, mongo_proxy: FaultProxy) -> None:

@@ -47,6 +47,10 @@ async def test_an_unresolved_reference_has_its_class_and_id_and_refuses_the_rest
         assert raised.value.reference is author
     with pytest.raises(UnresolvedReferenceError, match="fetch"):
         author.name = "Bob"
+    with pytest.raises(UnresolvedReferenceError, match="fetch"):
+        del author.name
+    with pytest.raises(UnresolvedReferenceError, match="fetch"):
+        copy.replace(author, name="Bob")
     with pytest.raises(AttributeError):
         _ = author.no_such_thing  # type: ignore[attr-defined]
 

@@ -296,6 +296,41 @@ async def test_a_cancellation_leaves_nothing_behind(
     assert [each._id for each in everything(top)] == [None] * 9
 
 
+async def test_a_cancellation_does_not_break_the_clean_up_off(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(*TREE)
+    top, _ = await taken("last")
+    with mongo_proxy.delay("delete", 0.2, at="request") as rule:
+        task = asyncio.create_task(top.insert_recursive())
+        await rule.reached()
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await counts(*TREE) == [0, 0, 1]
+    assert [each._id for each in everything(top)] == [None] * 9
+
+
+async def test_a_cancellation_does_not_break_a_rollback_off(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(*TREE)
+    top = tree()
+    result = await top.insert_recursive()
+    refused = mongo_proxy.fail("delete", 13, where=lambda command: command.collection == "Leaf")
+    with refused, mongo_proxy.delay("delete", 0.2) as rule:
+        task = asyncio.create_task(result.rollback())
+        await rule.reached()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as raised:
+            await task
+    assert isinstance(raised.value.__cause__, RecursiveRollbackError)
+    assert await counts(*TREE) == [6, 0, 0]
+    assert await result.rollback() == 6
+
+
 async def test_a_cancellation_inside_a_transaction_is_its_rollback(
     bind: Bind, mongo_proxy: FaultProxy
 ) -> None:

@@ -12,12 +12,13 @@ from bson import ObjectId
 from mongospec_core import (
     DocumentValidationError,
     InvalidDocument,
+    OperationError,
     OptionError,
     close,
     init,
     transaction,
 )
-from mongospec_refs import MongoDocument, UnresolvedReferenceError, is_resolved
+from mongospec_refs import MongoDocument, UnresolvedReferenceError, is_resolved, resolving
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -384,6 +385,39 @@ async def test_the_references_need_no_get_more(bind: Bind, mongo_proxy: FaultPro
     assert [each.name for each in crowd.users] == [each.name for each in users]
 
 
+async def test_more_ids_than_a_query_should_hold_are_cut(
+    bind: Bind, mongo_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bind(*BLOG)
+    await many_posts(40)
+    monkeypatch.setattr(resolving, "_MOST_BYTES", 400)
+    with mongo_proxy.recording() as seen:
+        posts = await Post.find_all()
+    assert all(is_resolved(each.author) for each in posts)
+    assert sum(each.collection == "users" for each in seen) == 2
+
+
+async def test_a_failing_reference_query_is_its_own_error(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(*BLOG)
+    await many_posts(3)
+    with (
+        mongo_proxy.fail("find", 13, where=lambda command: command.collection == "tags"),
+        pytest.raises(OperationError, match=r"Post\.find_all: Tag") as raised,
+    ):
+        await Post.find_all()
+    assert raised.value.code == 13
+    # a cursor can be read on
+    cursor = Post.find()
+    with (
+        mongo_proxy.fail("find", 13, where=lambda command: command.collection == "tags", times=1),
+        pytest.raises(OperationError),
+    ):
+        await cursor.to_list(10)
+    assert len(await cursor.to_list(10)) == 3
+
+
 # -- documents that do not fit
 
 
@@ -440,7 +474,8 @@ async def test_deep_failures_carry_the_path_from_the_root(bind: Bind) -> None:
     [
         ({"name": "embedded"}, "embedded copy of a User"),
         ({"$ref": "users", "$id": 1}, "DBRef"),
-        ("text", "str is no id of a User"),
+        ("text", "got `str`"),
+        (None, "got `null`"),
     ],
 )
 async def test_a_stored_value_that_is_no_id_is_named_for_what_it_looks_like(
@@ -452,6 +487,16 @@ async def test_a_stored_value_that_is_no_id_is_named_for_what_it_looks_like(
         await Post.find_all()
     assert raised.value.path == "author" and says in raised.value.reason
     assert await Post.find_all(on_invalid="skip") == []
+
+
+async def test_null_in_a_list_of_references_is_no_reference(bind: Bind) -> None:
+    await bind(*BLOG)
+    user = await User(name="a").insert()
+    await Post.get_collection().insert_one({"title": "x", "author": user.id, "tags": [None]})
+    with pytest.raises(DocumentValidationError, match=r"tags\[0\].*null"):
+        await Post.find_all()
+    with pytest.raises(DocumentValidationError, match=r"tags\[0\]"):
+        await Post(title="y", author=user, tags=[None]).insert()  # type: ignore[list-item]
 
 
 async def test_old_referenced_documents_are_upgraded(bind: Bind) -> None:

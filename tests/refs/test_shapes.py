@@ -11,7 +11,7 @@ from bson import ObjectId
 
 import mongospec_core
 from mongospec_core import DefinitionError
-from mongospec_refs import MongoDocument
+from mongospec_refs import MongoDocument, UnsavedReferenceError
 from tests.conftest import Bind
 from tests.core.raw import stored
 from tests.zoo.blog import Badge, Byline, Company, Post, Tag, User
@@ -63,6 +63,9 @@ class Everything(MongoDocument):
     struct: Byline
     structs: list[Byline]
     generic: Box[User]
+    generic_list: Box[list[User]]
+    generic_dict: Box[dict[str, User]]
+    generic_struct: Box[Byline]
     recursive: Branch
     dataclass: Card
     typed_dict: Roles
@@ -93,6 +96,9 @@ async def test_every_shape_is_stored_as_ids_and_read_back_as_documents(bind: Bin
         struct=Byline(author=user),
         structs=[Byline(author=other, role="r")],
         generic=Box(user, [other]),
+        generic_list=Box([user]),
+        generic_dict=Box({"x": user}),
+        generic_struct=Box(line := Byline(author=user), [line]),
         recursive=Branch(user, [Branch(other), Branch()]),
         dataclass=Card(user),
         typed_dict={"writer": user, "note": "n"},
@@ -119,6 +125,12 @@ async def test_every_shape_is_stored_as_ids_and_read_back_as_documents(bind: Bin
             "struct": {"author": u, "role": "author"},
             "structs": [{"author": o, "role": "r"}],
             "generic": {"item": u, "more": [o]},
+            "generic_list": {"item": [u], "more": []},
+            "generic_dict": {"item": {"x": u}, "more": []},
+            "generic_struct": {
+                "item": {"author": u, "role": "author"},
+                "more": [{"author": u, "role": "author"}],
+            },
             "recursive": {
                 "user": u,
                 "branches": [{"user": o, "branches": []}, {"user": None, "branches": []}],
@@ -144,6 +156,10 @@ async def test_every_shape_is_stored_as_ids_and_read_back_as_documents(bind: Bin
         read.mapped_lists["x"][0],
         read.struct.author,
         read.generic.item,
+        read.generic_list.item[0],
+        read.generic_dict.item["x"],
+        read.generic_struct.item.author,
+        read.generic_struct.more[0].author,
         read.recursive.user,
         read.dataclass.user,
         read.typed_dict["writer"],
@@ -234,6 +250,38 @@ async def test_references_have_the_id_type_of_their_class(bind: Bind) -> None:
     assert len({id(each) for each in read.things}) == len(things)
 
 
+async def test_unsaved_documents_are_found_in_every_shape(bind: Bind) -> None:
+    class Shapes(MongoDocument):
+        listed: list[list[User]] = []
+        mapped: dict[str, Box[User]] = {}
+        fixed: tuple[int, User] | None = None
+        card: Card | None = None
+        roles: Roles | None = None
+        generic: Box[dict[str, list[User]]] | None = None
+        more: Box[Byline] | None = None
+        open: User | str = ""
+
+    await bind(Company, User, Tag, Shapes)
+    new = User(name="new")
+    for field, value, path in [
+        ("listed", [[], [new]], "listed[1][0]"),
+        ("mapped", {"x": Box(new)}, "mapped.x.item"),
+        ("fixed", (1, new), "fixed[1]"),
+        ("card", Card(new), "card.user"),
+        ("roles", {"writer": new, "note": ""}, "roles.writer"),
+        ("generic", Box({"x": [new]}), "generic.item.x[0]"),
+        ("more", Box(Byline(author=new)), "more.item.author"),
+        ("open", new, "open"),
+    ]:
+        with pytest.raises(UnsavedReferenceError) as raised:
+            await Shapes(**{field: value}).insert()
+        assert raised.value.path == path and raised.value.reference is new
+        await Shapes(**{field: value}).insert_recursive()
+        await new.delete()
+        new._id = None
+    assert (await Shapes(open="text").insert()).open == "text"
+
+
 async def test_a_union_of_two_document_classes_is_refused_at_init(bind: Bind) -> None:
     class Either(MongoDocument):
         both: User | Tag
@@ -256,6 +304,17 @@ async def test_an_unbound_referenced_class_is_refused_at_init(bind: Bind) -> Non
     # also where it stands deep inside
     with pytest.raises(DefinitionError, match=r"Everything\.plain refers to User"):
         await bind(Everything, Tag, Badge, Company)
+
+
+async def test_an_abstract_class_cannot_be_referred_to(bind: Bind) -> None:
+    class Base(MongoDocument, abstract=True):
+        name: str
+
+    class Holder(MongoDocument):
+        base: Base
+
+    with pytest.raises(DefinitionError, match=r"Holder\.base refers to Base, which is abstract"):
+        await bind(Holder)
 
 
 async def test_classes_may_be_bound_by_several_inits(bind: Bind) -> None:

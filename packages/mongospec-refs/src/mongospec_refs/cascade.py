@@ -14,6 +14,7 @@ from mongospec_core.extension import (
     run_pre_save,
     save_changes,
     stored_form,
+    to_bson,
     to_stored,
     validates,
 )
@@ -68,8 +69,11 @@ class Cascade:
         return [each for each in loaded(self._roots) if id(each) not in roots and _changed(each)]
 
     def _checked(self, cls: type[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
-        validate = validates(cls, self._validate_on_write)
-        return to_stored(plan_of(cls), documents, validate=validate)
+        plan, validate = plan_of(cls), validates(cls, self._validate_on_write)
+        raws = to_stored(plan, documents, validate=validate)
+        for raw in raws:
+            to_bson(plan, raw)  # what BSON cannot hold is refused before anything is sent
+        return raws
 
     async def send(self) -> None:
         """Send the changes of the references: one ``update`` command for each collection.

@@ -25,7 +25,7 @@ class IdDecoder:
         self._blanks: dict[Any, Any] = {}
 
     def __call__(self, raw: Any, reader: Any) -> Any:
-        if raw is None:
+        if raw is None:  # a class whose _id may be None has no reference of that id
             return None
         if type(raw) in self._exact:
             id_ = raw
@@ -35,7 +35,7 @@ class IdDecoder:
             try:
                 id_ = self._read(raw)
             except (msgspec.ValidationError, TypeError, ValueError):
-                return misfit(self._reason(raw))
+                return self._refused(raw)
         if reader is CHECKING:
             return blank(self.cls, id_)
         return reader.references.document(self.cls, raw, id_)
@@ -68,10 +68,13 @@ class IdDecoder:
     def _read(self) -> Callable[[Any], Any]:
         return lambda raw: self._plan.convert_field(self._place, raw, CHECKING)
 
-    def _reason(self, raw: Any) -> str:
+    def _refused(self, raw: Any) -> Any:
+        """What msgspec refuses; a plain value it may take for another arm of a union."""
         name = self.cls.__name__
         if isinstance(raw, DBRef):
-            return f"looks like a DBRef; a reference to {name} is stored as the plain _id"
+            return misfit(f"looks like a DBRef; a reference to {name} is stored as the plain _id")
         if isinstance(raw, Mapping):
-            return f"looks like an embedded copy of a {name}; a reference is stored as its _id"
-        return f"{type(raw).__name__} is no id of a {name}"
+            return misfit(
+                f"looks like an embedded copy of a {name}; a reference is stored as its _id"
+            )
+        return raw

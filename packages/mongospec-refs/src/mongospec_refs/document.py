@@ -177,6 +177,11 @@ class MongoDocument(ReferenceOperations, abstract=True):
     def _before_bind(cls, bound: Collection[type]) -> None:
         super()._before_bind(bound)
         for target, field in targets_of(cls).items():
+            if target.__abstract__:
+                raise DefinitionError(
+                    f"{cls.__name__}.{field} refers to {target.__name__}, which is abstract and has "
+                    f"no collection; annotate a concrete subclass"
+                )
             if target not in bound:
                 raise DefinitionError(
                     f"{cls.__name__}.{field} refers to {target.__name__}, which is not bound: "

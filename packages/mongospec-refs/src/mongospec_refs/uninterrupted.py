@@ -17,7 +17,7 @@ async def uninterrupted[T](work: Coroutine[Any, Any, T]) -> T:
     task = asyncio.create_task(work)
     try:
         return await asyncio.shield(task)
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as cancelled:
         if task.done() and task.cancelled():
             raise
         loop = asyncio.get_running_loop()
@@ -27,4 +27,4 @@ async def uninterrupted[T](work: Coroutine[Any, Any, T]) -> T:
                 await asyncio.wait([task], timeout=left)
             except asyncio.CancelledError:
                 continue  # asked again to go: the answer is the same
-        raise
+        raise cancelled from task.exception() if task.done() else None
