@@ -290,6 +290,14 @@ async def test_a_union_of_two_document_classes_is_refused_at_init(bind: Bind) ->
         await bind(Company, User, Tag, Either)
 
 
+async def test_a_union_with_the_type_of_the_id_is_refused_at_init(bind: Bind) -> None:
+    class Unclear(MongoDocument):
+        listed: list[ByText | str] = []
+
+    with pytest.raises(DefinitionError, match=r"Unclear\.listed.*str.*ByText"):
+        await bind(ByText, Unclear)
+
+
 async def test_an_annotation_that_names_nothing_is_refused_at_init(bind: Bind) -> None:
     class Lost(MongoDocument):
         friend: "NobodyKnows | None" = None  # type: ignore[name-defined]  # noqa: F821

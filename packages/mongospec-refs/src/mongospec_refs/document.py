@@ -29,7 +29,7 @@ from mongospec_refs.judging import id_of, judge
 from mongospec_refs.reading import RefReading, RootReader
 from mongospec_refs.recursive import insert_recursive
 from mongospec_refs.result import RecursiveInsertResult
-from mongospec_refs.shapes import has_references, targets_of
+from mongospec_refs.shapes import ambiguous_in, has_references, targets_of
 from mongospec_refs.verbs import ReferenceOperations
 
 
@@ -176,6 +176,12 @@ class MongoDocument(ReferenceOperations, abstract=True):
     @classmethod
     def _before_bind(cls, bound: Collection[type]) -> None:
         super()._before_bind(bound)
+        if (ambiguous := ambiguous_in(cls)) is not None:
+            field, target, other = ambiguous
+            raise DefinitionError(
+                f"{cls.__name__}.{field}: a stored {other.__name__} may be the id of a "
+                f"{target.__name__} or a plain {other.__name__}; use one field for each"
+            )
         for target, field in targets_of(cls).items():
             if target.__abstract__:
                 raise DefinitionError(

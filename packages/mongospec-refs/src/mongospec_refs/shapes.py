@@ -59,6 +59,24 @@ def targets_of(cls: type[Any]) -> dict[type[Any], str]:
     return targets
 
 
+def ambiguous_in(cls: type[Any]) -> tuple[str, type[Any], Any] | None:
+    """A field, document class and other type of one union, where an id may be either of them."""
+    for field in plan_of(cls).fields:
+        for each in _reachable(field.type):
+            if get_origin(each) not in (Union, types.UnionType):
+                continue
+            arms = [bare(arm) for arm in get_args(each)]
+            for target in filter(_is_document, arms):
+                for arm in _id_types(get_origin(target) or target).intersection(arms):
+                    return field.name, target, arm
+    return None
+
+
+def _id_types(cls: type[Any]) -> set[Any]:
+    annotation = next(bare(each.type) for each in plan_of(cls).fields if each.name == "_id")
+    return {bare(each) for each in (annotation, *get_args(annotation))} - {type(None)}
+
+
 # -- compiling
 
 _walks: dict[type[Any], tuple[tuple[str, str, Walk], ...]] = {}
