@@ -141,6 +141,37 @@ async def test_a_cursor_in_a_transaction_cancelled_in_the_middle_gives_every_doc
     assert [person.name for person in read] == [f"{n:02}" for n in range(9)]
 
 
+async def test_a_cursor_whose_cancelled_fetch_failed_asks_again(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    await Person.insert_many([Person(name=f"{n}") for n in range(6)])
+    cursor = Person.find(batch_size=2, sort="name")
+    await cursor.to_list(2)
+    with mongo_proxy.delay("getMore", 0.1, times=1), mongo_proxy.fail("getMore", 8000, times=1):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await anext(cursor)
+        await asyncio.sleep(0.15)
+    with pytest.raises(OperationError) as told:  # the fetch that went on has failed meanwhile
+        await anext(cursor)
+    assert told.value.code == 8000
+    assert [person.name for person in await cursor.to_list()] == ["2", "3", "4", "5"]
+
+
+async def test_a_cursor_that_a_cancelled_find_opened_is_closed_on_the_server(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    await Person.insert_many([Person(name=f"{n}") for n in range(6)])
+    with mongo_proxy.delay("find", 0.1, at="reply"), pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await Person.find(batch_size=2)
+    async with asyncio.timeout(5):
+        while not mongo_proxy.count("killCursors"):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_a_transaction_at_random_moments_of_each_of_its_steps(bind: Bind) -> None:
     await bind(Person, Account)
     ada = await Person(name="Ada").insert()
@@ -366,7 +397,7 @@ async def test_a_client_that_was_closed_says_so(
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-async def test_a_use_after_fork_raises_in_the_child(bind: Bind) -> None:
+async def test_a_use_after_fork_raises_in_the_child_instead_of_hanging(bind: Bind) -> None:
     await bind(Person)
     read, write = os.pipe()
     child = os.fork()

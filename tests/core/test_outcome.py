@@ -185,6 +185,7 @@ async def test_a_client_of_nowhere_has_its_servers_errors_not_as_its_own_labels(
     with pytest.raises(ServerUnavailableError) as told:
         await init(client.get_database("nowhere"), [Person], close_client=False)
     assert told.value.labels == frozenset()
+    assert "no server: 127.0.0.1:1 (Connection refused (os error 111))" in str(told.value)
     await client.close()
 
 

@@ -15,7 +15,7 @@ from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.document.hooks import overridden
 from mongospec_core.document.meta import is_abstract
 from mongospec_core.errors import DefinitionError, OptionError
-from mongospec_core.server.clients import drain
+from mongospec_core.server.clients import drain, refuse_after_fork
 from mongospec_core.server.door import Call
 from mongospec_core.server.indexes import (
     Conflicts,
@@ -77,6 +77,11 @@ class Connections:
             await init(client.get_database("example_db"), document_types=[User])
         """
         refuse_in_transaction("init()")
+        if not isinstance(db, mongojet.Database):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise OptionError(
+                f"init() takes a mongojet Database, not a {type(db).__name__}; "
+                f'get one by client.get_database("NAME")'
+            )
         if indexes not in ("create", "check", "skip"):
             raise OptionError(f'init(indexes={indexes!r}): say "create", "check" or "skip"')
         if index_conflicts not in ("error", "warn"):
@@ -143,6 +148,7 @@ class Connections:
             async with connect("mongodb://localhost:27017/app", document_types=[User]) as db:
                 await User(name="Alice", email="alice@example.com").insert()
         """
+        refuse_after_fork("connect()")
         client = await mongojet.create_client(uri)
         try:
             db = _database(client, database)

@@ -39,7 +39,7 @@ class Batches:
         self._pending: Waiting[bytes] | None = None
         self._first = True
         self._last = b""
-        self.patience = PATIENCE if in_session else 0.0
+        self.patience: float = PATIENCE if in_session else 0.0
 
     def fetch(self) -> Waiting[bytes]:
         """The next batch; where an earlier fetch of it was given up, that one goes on.
@@ -47,17 +47,16 @@ class Batches:
         An empty batch is either the end, or the server gave up in between and may do so again: what
         is fetched after it is all that is left. Empty then, it is the end.
         """
-        if self._pending is None:
+        if self._pending is None or self._pending.failed:
             fetch = self._core.collect if self._last == EMPTY else self._core.next_batch
             self._pending = Waiting(fetch(), self.patience)
         return self._pending
 
-    def end(self, batch: bytes | None) -> None:
-        """Note that the fetch has ended: with a batch that its caller has, or with an error."""
+    def arrived(self, batch: bytes) -> None:
+        """Note that the caller has the batch."""
         self._pending = None
-        if batch is not None:
-            self._first = self._last == b""
-            self._last = batch or EMPTY
+        self._first = self._last == b""
+        self._last = batch
 
     def asks_server(self) -> bool:
         """Whether the next fetch sends a ``getMore``; the driver does not say it, so it is inferred.

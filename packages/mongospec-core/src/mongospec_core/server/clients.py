@@ -8,11 +8,12 @@ from weakref import WeakKeyDictionary
 
 import mongojet
 
+from mongospec_core.errors import ServerUnavailableError
+
 _STEP = 0.005
 _FORKED = (
-    "its client was made before os.fork(): the driver's threads stayed in the parent, and every call "
-    "would hang, also that of a new client; fork before the first client is made, or start the child "
-    "anew (multiprocessing's \"spawn\")"
+    "the driver was in use before os.fork(), its threads stayed in the parent, and any call in this "
+    "process would hang; start workers by spawn, or fork before the first client is made"
 )
 
 
@@ -21,17 +22,18 @@ class ClientState:
 
     __slots__ = ("__weakref__", "in_flight", "unusable")
 
-    def __init__(self) -> None:
+    def __init__(self, unusable: str | None = None) -> None:
         self.in_flight: set[object] = set()  # its changes are atomic, clients work across threads
-        self.unusable: str | None = None
+        self.unusable: str | None = unusable
 
 
+_forked: str | None = None  # why no client can be used in this process
 _states: MutableMapping[mongojet.Client, ClientState] = WeakKeyDictionary()
 
 
 def state_of(client: mongojet.Client) -> ClientState:
     """The state that all targets of *client* share."""
-    return _states.setdefault(client, ClientState())
+    return _states.setdefault(client, ClientState(_forked))
 
 
 async def drain(client: mongojet.Client, seconds: float) -> None:
@@ -42,9 +44,21 @@ async def drain(client: mongojet.Client, seconds: float) -> None:
         await asyncio.sleep(_STEP)  # no event: the calls may be of other loops and threads
 
 
+def refuse_after_fork(what: str) -> None:
+    """Refuse what would hang in the child of a process that had used the driver.
+
+    :raises ServerUnavailableError: this is such a child.
+    """
+    if _forked is not None:
+        raise ServerUnavailableError(f"{what}: {_forked}", outcome="not_applied")
+
+
 def _after_fork() -> None:
-    for state in _states.values():
-        state.unusable = _FORKED
+    global _forked  # noqa: PLW0603 - the process is what it is about
+    if _states:
+        _forked = _FORKED
+        for state in _states.values():
+            state.unusable = _FORKED
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -67,6 +67,10 @@ def end_of(seconds: float | None) -> float:
     """
     if seconds is None:
         return math.inf
-    if not seconds >= 0:  # nor NaN
-        raise OptionError(f"timeout={seconds!r}: a timeout is a number of seconds, 0 or more")
-    return now() + seconds
+    try:
+        end = now() + seconds
+        if seconds >= 0:  # which NaN is not
+            return end
+    except TypeError:
+        pass
+    raise OptionError(f"timeout={seconds!r}: a timeout is a number of seconds, 0 or more")

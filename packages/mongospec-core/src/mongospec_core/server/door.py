@@ -22,7 +22,7 @@ from mongospec_core.server.observing import observed, watching
 from mongospec_core.server.outcome import reply_error
 from mongospec_core.server.sending import Start, carry
 from mongospec_core.server.target import Target
-from mongospec_core.server.transaction import current
+from mongospec_core.server.transaction import Transaction, current
 
 type BatchCursor = Batches
 """What :meth:`Call.send` gives for ``find`` and ``aggregate``; :meth:`Call.fetch` takes it."""
@@ -84,13 +84,13 @@ class Call:
         session: driver.ClientSession | None = None,
         timeout: float | None = None,
     ) -> None:
-        self.target = target
-        self.operation = operation
-        self.options = options
-        self.write = write
-        self.session = session
-        self.timeout = timeout
-        self.transaction = current()
+        self.target: Target = target
+        self.operation: str = operation
+        self.options: Mapping[str, Any] = options
+        self.write: bool = write
+        self.session: driver.ClientSession | None = session
+        self.timeout: float | None = timeout
+        self.transaction: Transaction | None = current()
         self._end: float | None = None
 
     def on(
@@ -173,13 +173,8 @@ class Call:
 
         self._end = None
         sending = _Sending("getMore", start, torn=True)
-        try:
-            batch: bytes = await self._carry(sending, seen=watching() and cursor.asks_server())
-        except Exception as error:
-            if not isinstance(error, OperationTimeoutError) or error.code is not None:
-                cursor.end(None)
-            raise
-        cursor.end(batch)
+        batch: bytes = await self._carry(sending, seen=watching() and cursor.asks_server())
+        cursor.arrived(batch)
         return batch
 
     async def command(self, command: Mapping[str, Any]) -> dict[str, Any]:

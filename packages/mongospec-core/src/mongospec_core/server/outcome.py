@@ -48,6 +48,9 @@ _NOT_SENT = re.compile(
     r"Kind: (?:Server selection timeout|Connection pool for|I/O error: Connection refused"
     r"|Client has been shut down|SCRAM failure|Authentication)"
 )
+_SERVER = re.compile(
+    r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
+)
 _INVALID_REPLY = "Kind: The server returned an invalid reply"
 _TOO_BIG = re.compile(r"must be within \d+ bytes|[Dd]ocument (?:is )?too large")
 _READABLE = DECIMAL.with_options(unicode_decode_error_handler="replace")
@@ -79,7 +82,7 @@ def translate(
     labels = _labels(error, text)
     if isinstance(error, mongojet.ServerSelectionError) or _NOT_SENT.match(text):
         return ServerUnavailableError(
-            f"{operation}: no server: {text}", outcome="not_applied", labels=labels
+            f"{operation}: no server: {_unreachable(text)}", outcome="not_applied", labels=labels
         )
     details = _reply(text)
     code, message = _code_and_message(text, details)
@@ -183,6 +186,16 @@ def write_errors(text: str) -> list[tuple[int, int, str]]:
         for each in _WRITE.finditer(text)
         if each["index"] is not None
     ]
+
+
+def _unreachable(text: str) -> str:
+    """What a server selection error says of each server; the whole text is in the cause's."""
+    servers = _SERVER.findall(text)
+    if not servers:
+        return text.removeprefix("Kind: ").partition(", labels: ")[0]
+    return "; ".join(
+        f"{address} ({reason or 'not what was looked for'})" for address, reason in servers
+    )
 
 
 def _labels(error: Exception, text: str) -> frozenset[str]:
