@@ -13,12 +13,24 @@ of what documents hold.
 import base64
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
-from bson import Binary, Decimal128, Int64, ObjectId, Regex, Timestamp
+from bson import (
+    Binary,
+    DatetimeMS,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
 
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
     ObjectId: str,
@@ -28,6 +40,11 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
     Timestamp: lambda value: value.as_datetime(),
     Regex: lambda value: value.pattern,
     re.Pattern: lambda value: value.pattern,
+    # What a field of type Any may have been given:
+    DatetimeMS: int,  # a date that Python's datetime cannot hold, in milliseconds
+    DBRef: lambda value: dict(value.as_doc()),
+    MinKey: lambda _: "MinKey",
+    MaxKey: lambda _: "MaxKey",
 }
 
 
@@ -67,7 +84,7 @@ def dec_hook(tp: type, value: Any) -> Any:
         raise NotImplementedError(f"no JSON for {tp.__name__}; read it in a hook of your own")
     try:
         return decode(value)
-    except (TypeError, ArithmeticError) as error:
+    except (TypeError, ArithmeticError, re.PatternError, msgspec.ValidationError) as error:
         raise ValueError(f"{value!r} is no {tp.__name__}") from error
 
 
@@ -81,7 +98,7 @@ _DECODERS: dict[type, Callable[[Any], Any]] = {
     ObjectId: _object_id,
     Decimal128: lambda value: Decimal128(Decimal(value)),
     Binary: lambda value: Binary(base64.b64decode(value, validate=True)),
-    Int64: Int64,
+    Int64: lambda value: Int64(msgspec.convert(value, int)),
     Regex: Regex,
     re.Pattern: re.compile,
     Timestamp: lambda value: Timestamp(msgspec.convert(value, datetime), 0),
@@ -100,7 +117,7 @@ def schema_hook(tp: type) -> dict[str, Any]:
     schema = _SCHEMAS.get(tp)
     if schema is None:
         raise NotImplementedError(f"no JSON Schema for {tp.__name__}; describe it in your own hook")
-    return dict(schema)
+    return deepcopy(schema)
 
 
 _SCHEMAS: dict[type, dict[str, Any]] = {
