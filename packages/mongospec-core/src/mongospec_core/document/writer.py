@@ -34,11 +34,13 @@ def refuse_others(cls: type, documents: Sequence[Any]) -> None:
     :raises OptionError: one is of another class.
     """
     for document in documents:
-        if type(document) is not cls:
-            raise OptionError(
-                f"{cls.__name__}: this is a {type(document).__name__}, not a {cls.__name__}; "
-                f"documents of its subclasses have collections of their own"
-            )
+        if type(document) is cls:
+            continue
+        given = type(document).__name__
+        hint = "documents of subclasses have collections of their own"
+        if isinstance(document, Mapping):
+            hint = f"make it one by {cls.__name__}(...) or {cls.__name__}.load({{...}})"
+        raise OptionError(f"{cls.__name__}: this is a {given}, not a {cls.__name__}; {hint}")
 
 
 async def make_ready(binding: Binding, documents: Sequence[Any]) -> None:

@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self, Unpack, cast
 
-from mongospec_core.codec.values import decode, encode
+from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.values import DECIMAL, decode, encode, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
+from mongospec_core.document.reader import Reader
+from mongospec_core.document.stored import set_stored_form
 from mongospec_core.document.writer import (
     make_ready,
     refuse_others,
@@ -234,7 +237,12 @@ def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
     """The document of an ``InsertOne`` or a ``ReplaceOne``."""
     document = operation._doc
     if isinstance(document, Mapping):
-        return cls.load(cast("Mapping[str, Any]", document))
+        reader = Reader(plan_of(cls), DECIMAL)
+        reader.upgrade = None  # it is as it shall be stored
+        raw = cast("Mapping[str, Any]", to_raw(document))
+        (document,) = reader.decode([encode(raw)])
+        set_stored_form(document, None)
+        return document
     refuse_others(cls, [document])
     return document
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mongospec_core.errors import CursorClosedError, OperationError
 from mongospec_core.server.door import BatchCursor, Call
@@ -145,6 +145,16 @@ class Cursor[T]:
         :param verbosity: ``"queryPlanner"``, ``"executionStats"`` or ``"allPlansExecution"``.
         """
         return await self._source.explain(verbosity)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to do instead of pymongo's chaining: a query is complete when it is made."""
+            if name in ("sort", "skip", "limit", "batch_size", "hint", "collation", "comment"):
+                raise AttributeError(
+                    f"a cursor has no {name}(): say it to the query, find(..., {name}=...)"
+                )
+            raise AttributeError(f"a cursor has no {name}")
 
     # -- closing
 

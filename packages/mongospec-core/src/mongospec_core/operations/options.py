@@ -1,5 +1,6 @@
 """What an operation may be told besides its own arguments: typed, and checked before sending."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
@@ -192,7 +193,7 @@ def begin(
     if options:
         sent = {**options}
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
-        _refuse_unknown(name, verb, sent)
+        _refuse_unknown(cls, operation, verb, sent)
         if "sort" in sent:
             sent["sort"] = sort_document(sent["sort"])
         if sent.get("batch_size") == 0:
@@ -204,14 +205,23 @@ def begin(
     return binding, Call(binding.target, name, sent, write=write, session=session, timeout=timeout)
 
 
-def _refuse_unknown(name: str, verb: str, options: Mapping[str, Any]) -> None:
+def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, Any]) -> None:
+    name = f"{cls.__name__}.{operation}"
     known = OPTIONS[verb]
     for option in options:
         if option in _INSTEAD:
             raise OptionError(f"{name} does not take {option}=: {_INSTEAD[option]}")
         if option not in known:
-            offered = ", ".join(sorted((known | _OURS) - _INSTEAD.keys()))
+            named = _named_parameters(cls, operation)
+            offered = ", ".join(sorted((known - _INSTEAD.keys()) | _OURS | named))
             raise OptionError(f"{name} does not take {option}=; it takes {offered}")
+
+
+def _named_parameters(cls: type, operation: str) -> set[str]:
+    """The keyword parameters that the method itself has, a subclass's own ones included."""
+    method = next(base.__dict__[operation] for base in cls.__mro__ if operation in base.__dict__)
+    parameters = inspect.signature(getattr(method, "__func__", method)).parameters.values()
+    return {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 
 def sort_document(sort: Sort) -> dict[str, Any]:
