@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import anyio
 import mongojet
 import pytest
 from bson import ObjectId
@@ -351,6 +352,19 @@ async def test_asyncio_sees_an_ordinary_cancellation(bind: Bind, mongo_proxy: Fa
         with pytest.raises(asyncio.CancelledError, match="a reason"):
             await task
     assert await Person.count() == 5
+
+
+async def test_anyio_sees_its_own_cancellation(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    await bind(Person)
+    with mongo_proxy.delay("insert", 0.1):
+        with anyio.move_on_after(0.02) as scope:
+            await Person(name="a").insert()
+        assert scope.cancelled_caught
+        async with anyio.create_task_group() as group:
+            group.start_soon(Person(name="b").insert)
+            await asyncio.sleep(0.02)
+            group.cancel_scope.cancel()
+    assert await Person.count() == 2
 
 
 async def test_nothing_stays_in_flight(bind: Bind, mongo_db: mongojet.Database) -> None:

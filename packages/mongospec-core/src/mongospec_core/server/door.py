@@ -1,4 +1,9 @@
-"""The door: every command of every package goes to the server through a :class:`Call`."""
+"""The door: every command of every package goes to the server through a :class:`Call`.
+
+Measured on top of the driver's own call, which takes about 200 microseconds of client CPU: 3 for a
+read, 5 for a write (it is waited for when it is cancelled); 5 more with a deadline, 4 in a
+transaction, 4 with an observer.
+"""
 
 import math
 from collections.abc import Callable, Mapping

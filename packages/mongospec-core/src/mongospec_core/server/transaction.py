@@ -32,6 +32,7 @@ _CONCERNS = frozenset({"read_concern", "write_concern", "read_preference"})
 _REFUSED = frozenset({"estimated_document_count", "count", "explain", "listIndexes"})
 _TRANSIENT = "TransientTransactionError"
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+_TIME_UP = 50  # the commit's own max_commit_time_ms
 
 
 class TransactionOptions(TypedDict, total=False):
@@ -215,7 +216,8 @@ class Transaction:
             try:
                 await self._send("commitTransaction", session.commit_transaction, block_end())
             except OperationError as error:
-                if _UNKNOWN_COMMIT in error.labels and now() + pause < repeat_until:
+                again = _UNKNOWN_COMMIT in error.labels and error.code != _TIME_UP
+                if again and now() + pause < repeat_until:
                     await self._rest(pause)
                     continue
                 await self._not_committed(error.outcome)
