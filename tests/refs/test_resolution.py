@@ -177,6 +177,24 @@ async def test_a_cycle_is_read_saved_compared_printed_and_copied(bind: Bind) -> 
     assert deep.friend is not None and deep.friend.friend is deep
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2, None])
+async def test_a_cycle_read_to_any_depth_is_saved_compared_and_printed(
+    bind: Bind, mongo_proxy: FaultProxy, depth: int | None
+) -> None:
+    await bind(Person)
+    a, b = await circle()
+    before = await stored(Person)
+    (read,) = await Person.find_all({"name": "a"}, ref_depth=depth)
+    assert read == a and a == read and read != b and str(a.id) in repr(read)
+    with mongo_proxy.recording() as seen:
+        await read.save()
+    assert seen == [] and await stored(Person) == before
+    read.name = "c"
+    await read.save()
+    assert await stored(Person) == [{**before[0], "name": "c"}, before[1]]
+    assert read != a and copy.deepcopy(read) == read and pickle.loads(pickle.dumps(read)) == read
+
+
 async def test_roots_that_refer_to_each_other_are_the_objects_in_each_other(
     bind: Bind, max_queries: Any
 ) -> None:
