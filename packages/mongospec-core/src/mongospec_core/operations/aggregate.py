@@ -9,6 +9,7 @@ from mongospec_core.codec.scalars import CHECKING, plain
 from mongospec_core.codec.values import decode, encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
+from mongospec_core.errors import OptionError
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import Filter, scoped
 from mongospec_core.operations.options import (
@@ -64,6 +65,9 @@ class AggregateOperations(DocumentBase, abstract=True):
                 print(each.city, each.people)
         """
         binding, call = begin(cls, "aggregate", "aggregate", options, "read")
+        given: Any = pipeline  # a user without a type checker may give anything
+        if not all(isinstance(stage, Mapping) for stage in given):
+            raise OptionError(f"{cls.__name__}.aggregate: a pipeline is a list of stages, of dicts")
         stages = [encode(stage) for stage in pipeline]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
         reading = cls._reading_into(into) if into is not None else None

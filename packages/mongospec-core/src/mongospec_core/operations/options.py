@@ -193,6 +193,10 @@ def begin(
     if options:
         sent = {**options}
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
+        if session is not None and not isinstance(session, ClientSession):
+            raise OptionError(f"{name}: session={session!r} is no session of mongojet's")
+        if timeout is not None and not isinstance(timeout, int | float):
+            raise OptionError(f"{name}: timeout={timeout!r} is no number of seconds")
         _refuse_unknown(cls, operation, verb, sent)
         if "sort" in sent:
             sent["sort"] = sort_document(sent["sort"])
