@@ -37,139 +37,143 @@ _EXIT_GRACE = 0.02
 scripts end in SIGABRT."""
 
 
-class Connections:
+class _Bound:
     """What is bound at present: classes, and the clients to close with them."""
 
     def __init__(self) -> None:
-        self._classes: dict[type[DocumentBase], mongojet.Client] = {}
-        self._clients: dict[int, mongojet.Client] = {}
+        self.classes: dict[type[DocumentBase], mongojet.Client] = {}
+        self.clients: dict[int, mongojet.Client] = {}
 
-    async def init(
-        self,
-        db: mongojet.Database,
-        document_types: Iterable[type[DocumentBase]],
-        *,
-        indexes: Mode = "create",
-        index_conflicts: Conflicts = "error",
-        timeout: float | None = None,
-        close_client: bool = True,
-    ) -> None:
-        """Bind document classes to a database: all of them, or none.
 
-        Compiles every class, says hello to the server, and sees to the declared indexes: one
-        ``listIndexes`` a collection, and one ``createIndexes`` where some are missing. It may be
-        called several times, for different classes and databases; a class that is bound already is
-        bound anew.
+_bound = _Bound()
 
-        :param db: a mongojet database.
-        :param document_types: the classes; a subclass of one is bound only where it is listed too.
-        :param indexes: ``"create"`` what is missing, ``"check"`` that nothing is, or ``"skip"``.
-        :param index_conflicts: ``"error"``, or ``"warn"`` and go on without the index.
-        :param timeout: seconds that each operation of these classes may take; None: no limit.
-        :param close_client: whether :func:`close` closes the database's client.
-        :raises DefinitionError: a class cannot work; nothing is bound.
-        :raises IndexConflictError: the declared indexes cannot be; nothing is bound.
-        :raises ServerUnavailableError: the server does not answer; nothing is bound.
 
-        .. code-block:: python
+async def init(
+    db: mongojet.Database,
+    document_types: Iterable[type[DocumentBase]],
+    *,
+    indexes: Mode = "create",
+    index_conflicts: Conflicts = "error",
+    timeout: float | None = None,
+    close_client: bool = True,
+) -> None:
+    """Bind document classes to a database: all of them, or none.
 
-            client = await mongojet.create_client("mongodb://localhost:27017")
-            await init(client.get_database("example_db"), document_types=[User])
-        """
-        refuse_in_transaction("init()")
-        if not isinstance(db, mongojet.Database):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise OptionError(
-                f"init() takes a mongojet Database, not a {type(db).__name__}; "
-                f'get one by client.get_database("NAME")'
-            )
-        if indexes not in ("create", "check", "skip"):
-            raise OptionError(f'init(indexes={indexes!r}): say "create", "check" or "skip"')
-        if index_conflicts not in ("error", "warn"):
-            raise OptionError(f'init(index_conflicts={index_conflicts!r}): say "error" or "warn"')
-        bindings = {cls: _compiled(cls, db, timeout) for cls in document_types}
-        others = {
-            cls: binding_of(cls)
-            for cls in self._classes
-            if cls not in bindings and is_bound(cls) and _same_database(binding_of(cls).target, db)
-        }
-        _refuse_shared_collections(bindings | others)
-        for cls in bindings:
-            cls._before_bind(self._classes.keys() | bindings.keys())
-        declared = _declared_by_collection(bindings)
-        await _hello(db, timeout)
-        for target, wanted in declared:
-            owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
-            call = Call(target, f"{owners}: indexes", {}, write=True)
-            await ensure_indexes(call, wanted, indexes, index_conflicts)
-        for cls, binding in bindings.items():
-            bind(cls, binding)
-            self._classes[cls] = binding.target.client
-        if close_client:
-            self._clients[id(db.client)] = db.client
+    Compiles every class, says hello to the server, and sees to the declared indexes: one
+    ``listIndexes`` a collection, and one ``createIndexes`` where some are missing. It may be
+    called several times, for different classes and databases; a class that is bound already is
+    bound anew.
 
-    async def close(self) -> None:
-        """Unbind every class and close the clients that :func:`init` was given. Idempotent.
+    :param db: a mongojet database.
+    :param document_types: the classes; a subclass of one is bound only where it is listed too.
+    :param indexes: ``"create"`` what is missing, ``"check"`` that nothing is, or ``"skip"``.
+    :param index_conflicts: ``"error"``, or ``"warn"`` and go on without the index.
+    :param timeout: seconds that each operation of these classes may take; None: no limit.
+    :param close_client: whether :func:`close` closes the database's client.
+    :raises DefinitionError: a class cannot work; nothing is bound.
+    :raises IndexConflictError: the declared indexes cannot be; nothing is bound.
+    :raises ServerUnavailableError: the server does not answer; nothing is bound.
 
-        Operations that are on their way get a moment to end.
+    .. code-block:: python
 
-        .. code-block:: python
+        client = await mongojet.create_client("mongodb://localhost:27017")
+        await init(client.get_database("example_db"), document_types=[User])
+    """
+    refuse_in_transaction("init()")
+    if not isinstance(db, mongojet.Database):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise OptionError(
+            f"init() takes a mongojet Database, not a {type(db).__name__}; "
+            f'get one by client.get_database("NAME")'
+        )
+    if indexes not in ("create", "check", "skip"):
+        raise OptionError(f'init(indexes={indexes!r}): say "create", "check" or "skip"')
+    if index_conflicts not in ("error", "warn"):
+        raise OptionError(f'init(index_conflicts={index_conflicts!r}): say "error" or "warn"')
+    bindings = {cls: _compiled(cls, db, timeout) for cls in document_types}
+    others = {
+        cls: binding_of(cls)
+        for cls in _bound.classes
+        if cls not in bindings and is_bound(cls) and _same_database(binding_of(cls).target, db)
+    }
+    _refuse_shared_collections(bindings | others)
+    for cls in bindings:
+        cls._before_bind(_bound.classes.keys() | bindings.keys())
+    declared = _declared_by_collection(bindings)
+    await _hello(db, timeout)
+    for target, wanted in declared:
+        owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
+        call = Call(target, f"{owners}: indexes", {}, write=True)
+        await ensure_indexes(call, wanted, indexes, index_conflicts)
+    for cls, binding in bindings.items():
+        bind(cls, binding)
+        _bound.classes[cls] = binding.target.client
+    if close_client:
+        _bound.clients[id(db.client)] = db.client
 
-            await close()
-        """
-        classes, self._classes = self._classes, {}
-        clients, self._clients = self._clients, {}
-        for cls in classes:
-            bind(cls, None)
-        await _close_clients(clients.values())
 
-    @asynccontextmanager
-    async def connect(
-        self,
-        uri: str,
-        *,
-        document_types: Iterable[type[DocumentBase]],
-        database: str | None = None,
-        indexes: Mode = "create",
-        index_conflicts: Conflicts = "error",
-        timeout: float | None = None,
-    ) -> AsyncGenerator[mongojet.Database]:
-        """Client, :func:`init` and :func:`close` in one: for apps, workers and scripts.
+async def close() -> None:
+    """Unbind every class and close the clients that :func:`init` was given. Idempotent.
 
-        On exit, the classes that were bound here are unbound and the client is closed.
+    Operations that are on their way get a moment to end.
 
-        :param uri: ``"mongodb://host:27017/example_db"``.
-        :param database: the database's name; None: the one in the URI.
-        :raises OptionError: neither the URI nor *database* names a database.
+    .. code-block:: python
 
-        The other parameters are :func:`init`'s.
+        await close()
+    """
+    classes, _bound.classes = _bound.classes, {}
+    clients, _bound.clients = _bound.clients, {}
+    for cls in classes:
+        bind(cls, None)
+    await _close_clients(clients.values())
 
-        .. code-block:: python
 
-            async with connect("mongodb://localhost:27017/app", document_types=[User]) as db:
-                await User(name="Alice", email="alice@example.com").insert()
-        """
-        refuse_after_fork("connect()")
-        client = await mongojet.create_client(uri)
+@asynccontextmanager
+async def connect(
+    uri: str,
+    *,
+    document_types: Iterable[type[DocumentBase]],
+    database: str | None = None,
+    indexes: Mode = "create",
+    index_conflicts: Conflicts = "error",
+    timeout: float | None = None,
+) -> AsyncGenerator[mongojet.Database]:
+    """Client, :func:`init` and :func:`close` in one: for apps, workers and scripts.
+
+    On exit, the classes that were bound here are unbound and the client is closed.
+
+    :param uri: ``"mongodb://host:27017/example_db"``.
+    :param database: the database's name; None: the one in the URI.
+    :raises OptionError: neither the URI nor *database* names a database.
+
+    The other parameters are :func:`init`'s.
+
+    .. code-block:: python
+
+        async with connect("mongodb://localhost:27017/app", document_types=[User]) as db:
+            await User(name="Alice", email="alice@example.com").insert()
+    """
+    refuse_after_fork("connect()")
+    client = await mongojet.create_client(uri)
+    try:
+        db = _database(client, database)
+        types = list(document_types)
+        await init(
+            db,
+            types,
+            indexes=indexes,
+            index_conflicts=index_conflicts,
+            timeout=timeout,
+            close_client=False,
+        )
         try:
-            db = _database(client, database)
-            types = list(document_types)
-            await self.init(
-                db,
-                types,
-                indexes=indexes,
-                index_conflicts=index_conflicts,
-                timeout=timeout,
-                close_client=False,
-            )
-            try:
-                yield db
-            finally:
-                for cls in types:
-                    if is_bound(cls) and binding_of(cls).target.client is client:
-                        bind(cls, None)
-                        self._classes.pop(cls, None)
+            yield db
         finally:
-            await _close_clients([client])
+            for cls in types:
+                if is_bound(cls) and binding_of(cls).target.client is client:
+                    bind(cls, None)
+                    _bound.classes.pop(cls, None)
+    finally:
+        await _close_clients([client])
 
 
 def _database(client: mongojet.Client, name: str | None) -> mongojet.Database:
@@ -262,9 +266,3 @@ def _declared_by_collection(
 async def _hello(db: mongojet.Database, timeout: float | None) -> None:
     target = Target("init", db, "$cmd", PLAIN, timeout)
     await Call(target, f"init of {db.name!r}", {}, write=False).command({"hello": 1})
-
-
-_default = Connections()
-init = _default.init
-close = _default.close
-connect = _default.connect
