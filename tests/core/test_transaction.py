@@ -1,6 +1,8 @@
 """transaction(): all or nothing, whoever takes part and however it ends."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import mongojet
@@ -26,10 +28,6 @@ from tests.zoo.people import Account, Numbered, Person
 
 TRANSIENT = ["TransientTransactionError"]
 UNKNOWN = ["UnknownTransactionCommitResult"]
-
-
-def names(seen: list[Any]) -> list[str]:
-    return [each.name for each in seen if each.name not in ("endSessions", "killCursors")]
 
 
 async def test_all_is_stored_at_the_end_and_seen_inside_before(bind: Bind) -> None:
@@ -560,3 +558,43 @@ async def test_a_timeout_block_bounds_the_queue_of_a_transaction(
                 group.create_task(Person(name="Queued").insert())
     assert told.group_contains(TimeoutError)
     assert await Person.count() == 0
+
+
+async def test_a_generator_that_is_closed_inside_of_a_transaction_aborts_it(bind: Bind) -> None:
+    await bind(Person)
+    ada = Person(name="Ada")
+
+    async def provide() -> AsyncGenerator[int]:
+        async with transaction():
+            await ada.insert()
+            yield 1
+
+    provided = provide()
+    assert await anext(provided) == 1
+    await provided.aclose()
+    assert ada._id is None
+    assert is_new(ada)
+    await Person(name="After").insert()  # the lock of the aborted one is gone
+    assert [person.name for person in await Person.find_all()] == ["After"]
+
+
+async def test_no_session_is_left(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    await bind(Account)
+    await Account(email="taken").insert()
+
+    async def work(number: int) -> None:
+        async with transaction():
+            await Account(email=f"{number}").insert()
+            if number % 3 == 1:
+                await Account(email="taken").insert()
+            if number % 3 == 2:
+                await asyncio.sleep(10)
+
+    for number in range(12):
+        with suppress(TimeoutError, DuplicateKeyError):
+            async with asyncio.timeout(0.1):
+                await work(number)
+    inserts = [each for each in mongo_proxy.commands if "startTransaction" in each.body]
+    assert len(inserts) == 12
+    assert len({each.body["lsid"]["id"] for each in inserts}) <= 2  # it went back each time
+    assert await Account.count() == 5
