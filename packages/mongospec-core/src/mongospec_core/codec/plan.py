@@ -8,28 +8,24 @@ a read of the stored document would give back; ``convert`` is that read: one cal
 whole batch. Checking a document before it is written is therefore the same thing as reading it.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import copy
-from decimal import Decimal
-from typing import Any, get_origin, get_type_hints
+from typing import Any, get_origin
 
 import msgspec
-from bson import Decimal128
 from msgspec.structs import FieldInfo, asdict, force_setattr
 
 from mongospec_core.codec import trimming, values
-from mongospec_core.codec.annotations import fields_of
+from mongospec_core.codec.contents import (
+    declared_fields,
+    has_fresh_inside,
+    holds_decimals,
+    is_fresh,
+    reachable,
+)
 from mongospec_core.codec.misfit import BUILTIN_TYPES
 from mongospec_core.codec.scalars import Decoder
-from mongospec_core.codec.shape import (
-    Shape,
-    bare,
-    decoded_fields,
-    is_open,
-    parts_of,
-    shape_of,
-)
+from mongospec_core.codec.shape import Shape, parts_of, shape_of
 from mongospec_core.codec.trimming import Trim
 from mongospec_core.codec.values import Encoder
 from mongospec_core.errors import DefinitionError
@@ -45,7 +41,7 @@ class Plan[T]:
         self.cls: type[T] = cls
         self.type = tp
         self.list_type: type[list[T]] = list[tp]
-        self.fields: tuple[FieldInfo, ...] = _fields(tp)
+        self.fields: tuple[FieldInfo, ...] = declared_fields(tp)
         # These are set by plan_of, once the nested plans stand:
         self.decimals = False
         self.documents: tuple[Any, ...] = ()  # classes whose documents stand for their ids in it
@@ -223,14 +219,14 @@ def plan_of(tp: Any) -> Plan[Any]:
             plan = Plan(tp)
         finally:
             _building.pop()
-        reachable = list(_reachable(tp))
-        plan.decimals = plan.dec_hook is not None or any(map(_holds_decimals, reachable))
+        inside = list(reachable(tp))
+        plan.decimals = plan.dec_hook is not None or any(map(holds_decimals, inside))
         plan.documents = tuple(
-            each for each in reachable if each is not tp and hasattr(each, "__bson_decoder__")
+            each for each in inside if each is not tp and hasattr(each, "__bson_decoder__")
         )
         places = range(len(plan.fields))
-        plan.fresh = tuple(n for n in places if _is_fresh(plan.fields[n].default_factory))
-        plan.fresh_inside = tuple(n for n in places if _has_fresh_inside(plan.fields[n].type))
+        plan.fresh = tuple(n for n in places if is_fresh(plan.fields[n].default_factory))
+        plan.fresh_inside = tuple(n for n in places if has_fresh_inside(plan.fields[n].type))
         if not _building:  # whole now: recursive classes too
             _refuse_unsupported(plan)
         _plans[tp] = plan
@@ -283,15 +279,6 @@ values.register_builtin(msgspec.Struct, _encode_struct)
 trimming.register_trim(msgspec.Struct, _trim_struct)
 
 
-def _fields(tp: Any) -> tuple[FieldInfo, ...]:
-    cls = get_origin(tp) or tp
-    if issubclass(cls, msgspec.Struct):
-        return fields_of(tp)
-    hints = get_type_hints(cls, include_extras=True)
-    names = [each.name for each in dataclasses.fields(cls)]
-    return tuple(FieldInfo(name, name, hints[name]) for name in names)
-
-
 def _may_be_unset(annotation: Any) -> bool:
     return msgspec.UnsetType in (annotation, *parts_of(annotation))
 
@@ -302,57 +289,3 @@ def _is_default(value: Any, field: FieldInfo) -> bool:
         return value is field.default
     factory = field.default_factory
     return factory in (list, dict, set) and type(value) is factory and not value
-
-
-def _is_fresh(default_factory: Any) -> bool:
-    """Whether a default is made anew each time, by a function of the user's."""
-    return default_factory not in (msgspec.NODEFAULT, dataclasses.MISSING, list, dict, set)
-
-
-def _has_fresh_inside(annotation: Any) -> bool:
-    """Whether a class inside of the annotation has a default that is made anew each time."""
-    if hasattr(bare(annotation), "__bson_decoder__"):
-        return False  # an id is stored there
-    return any(_is_fresh(each) for part in _reachable(annotation) for each in _factories(part))
-
-
-def _factories(annotation: Any) -> Iterable[Any]:
-    """The default factories of a Struct's or a dataclass's fields."""
-    cls = get_origin(annotation) or annotation
-    if not isinstance(cls, type) or hasattr(cls, "__bson_decoder__"):
-        return ()
-    if issubclass(cls, msgspec.Struct):
-        return [each.default_factory for each in fields_of(annotation)]
-    return [each.default_factory for each in getattr(cls, "__dataclass_fields__", {}).values()]
-
-
-def _holds_decimals(annotation: Any) -> bool:
-    return is_open(annotation) or annotation in (Decimal, Decimal128, dict, list)
-
-
-def _reachable(tp: Any) -> Iterable[Any]:
-    """Every annotation in a class and in the classes inside of it, once."""
-    seen: set[Any] = set()
-    todo: list[Any] = [tp]
-    while todo:
-        annotation = bare(todo.pop())
-        try:
-            if annotation in seen:
-                continue
-            seen.add(annotation)
-        except TypeError:  # a Literal of something unhashable
-            continue
-        yield annotation
-        todo.extend(parts_of(annotation))
-        cls = get_origin(annotation) or annotation
-        if isinstance(cls, type) and (annotation is tp or not hasattr(cls, "__bson_decoder__")):
-            todo.extend(_inside(annotation, cls))
-
-
-def _inside(tp: Any, cls: type) -> Iterable[Any]:
-    """The annotations of the fields of a Struct, a dataclass or a NamedTuple."""
-    if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
-        return [each.type for each in _fields(tp)]
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return get_type_hints(cls, include_extras=True).values()
-    return ()
