@@ -314,6 +314,19 @@ async def test_an_unordered_bulk_goes_on_after_a_failure(bind: Bind) -> None:
     assert {each.email for each in await Account.find_all()} == {"taken", "a"}
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_document_listed_twice_is_inserted_once_and_keeps_its_id(
+    bind: Bind, ordered: bool
+) -> None:
+    await bind(Thing)
+    one = Thing(code=1)
+    with pytest.raises(BulkWriteError) as caught:
+        await Thing.bulk_write([InsertOne(one), InsertOne(one)], ordered=ordered)
+    assert [(each.index, each.code) for each in caught.value.failures] == [(1, 11000)]
+    assert await Thing.find_all() == [one]
+    assert changes(one) == {}
+
+
 async def test_all_is_checked_before_anything_is_sent(bind: Bind, mongo_proxy: FaultProxy) -> None:
     await bind(Thing, Numbered)
     wrong: Any = "x"

@@ -145,6 +145,19 @@ async def test_a_refused_insert_leaves_it_new(bind: Bind) -> None:
     assert [form(each) for each in batch] == ["known", "new", "new"]
 
 
+async def test_two_inserts_of_one_document_at_once_leave_it_stored_once(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    """The first one's id is the second one's too; the one that loses must not take it back."""
+    await bind(Person)
+    one = Person(name="a")
+    with mongo_proxy.delay("insert", 0.2, times=1):
+        ended = await asyncio.gather(one.insert(), one.insert(), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in ended) == ["DuplicateKeyError", "Person"]
+    assert form(one) == "known"
+    assert await Person.find_all() == [one]
+
+
 async def test_an_insert_with_an_unknown_outcome_makes_it_stored(
     bind: Bind, mongo_proxy: FaultProxy
 ) -> None:

@@ -7,7 +7,13 @@ import mongojet
 from bson import ObjectId
 from msgspec.structs import force_setattr
 
-from mongospec_core.document.stored import STORED, remember_written, set_stored_form, stored_form
+from mongospec_core.document.stored import (
+    STORED,
+    is_new,
+    remember_written,
+    set_stored_form,
+    stored_form,
+)
 from mongospec_core.errors import (
     BulkInsertError,
     MongospecError,
@@ -43,9 +49,13 @@ class Ids:
             self.take_back()
 
     def take_back(self, document: Any = None) -> None:
-        """Take the id back from *document* (default: from all) where it was handed out here."""
+        """Take the id back from *document* (default: from all) where it was handed out here.
+
+        A document that was written all the same (by another task, or because it was listed twice)
+        keeps it.
+        """
         for each in self.documents if document is None else (document,):
-            if id(each) in self._fresh:
+            if id(each) in self._fresh and is_new(each):
                 force_setattr(each, "_id", None)
 
 
