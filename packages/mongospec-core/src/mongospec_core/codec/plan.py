@@ -25,7 +25,7 @@ from mongospec_core.codec.contents import (
 )
 from mongospec_core.codec.misfit import BUILTIN_TYPES
 from mongospec_core.codec.scalars import Decoder
-from mongospec_core.codec.shape import Shape, parts_of, shape_of
+from mongospec_core.codec.shape import Shape, decoded_fields, parts_of, shape_of
 from mongospec_core.codec.trimming import Trim
 from mongospec_core.codec.values import Encoder
 from mongospec_core.errors import DefinitionError
