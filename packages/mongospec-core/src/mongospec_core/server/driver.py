@@ -24,6 +24,7 @@ __all__ = (
     "command_method",
     "encode_options",
     "method",
+    "release",
     "write_concern_of",
 )
 
@@ -82,6 +83,14 @@ def _bound(core: Any, verb: str, session: ClientSession | None) -> Verb:
 def encode_options(options: Mapping[str, Any]) -> bytes | None:
     """Options as the Rust side takes them: BSON, or None for none."""
     return encode(options) if options else None
+
+
+def release(session: ClientSession) -> None:
+    """Give a session back to its client now; what it is in the middle of is aborted.
+
+    The driver does that when its last holder lets go, and the frames of a traceback hold on.
+    """
+    del session._core_session
 
 
 def write_concern_of(collection: mongojet.Collection) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ from mongospec_core.errors import (
 from mongospec_core.server.cancellation import PATIENCE, Cancelled, Waiting
 from mongospec_core.server.clients import state_of
 from mongospec_core.server.deadline import block_end, now
-from mongospec_core.server.driver import ClientSession
+from mongospec_core.server.driver import ClientSession, release
 from mongospec_core.server.observing import observed, watching
 from mongospec_core.server.sending import carry
 from mongospec_core.server.target import Target
@@ -120,7 +120,7 @@ class Transaction:
         await self._take_turn(call.operation, until)
         try:
             self._refuse(call, verb)  # what was before it in the queue may have changed all
-            session = self._session or await self._start(call.target.client)
+            session = self._session or await self._start(call)
             try:
                 return await send(session)
             except OperationError as error:
@@ -150,10 +150,7 @@ class Transaction:
     def _refuse(self, call: Operation, verb: str) -> None:
         name = call.operation
         if not self._open:
-            raise TransactionClosedError(
-                f"{name}: its transaction has ended, nothing was sent; await the tasks that you "
-                f"start in a transaction() block before its end"
-            )
+            raise self._closed(name)
         if self._first_error is not None:
             raise TransactionError(
                 f"{name}: the transaction will be aborted because of an earlier error, nothing was "
@@ -179,10 +176,20 @@ class Transaction:
                 f"a transaction is of one client: name it in transaction(client)"
             )
 
-    async def _start(self, client: mongojet.Client) -> ClientSession:
+    def _closed(self, operation: str) -> TransactionClosedError:
+        return TransactionClosedError(
+            f"{operation}: its transaction has ended, nothing was sent; await the tasks that you "
+            f"start in a transaction() block before its end"
+        )
+
+    async def _start(self, call: Operation) -> ClientSession:
+        client = call.target.client
         options: Any = {"read_preference": {"mode": "primary"}, **self._options}
         session = await Waiting(client.start_session())
         await Waiting(session.start_transaction(**options))
+        if not self._open:  # it was aborted meanwhile
+            release(session)
+            raise self._closed(call.operation)
         self._client, self._session = client, session
         return session
 
@@ -206,9 +213,12 @@ class Transaction:
             raise TransactionError(
                 f"the transaction was aborted, nothing of it is stored: {self._first_error}"
             ) from self._first_error
-        if self._session is not None:
-            await self._commit(self._session, repeat_until)
-        self._settle("applied")
+        try:
+            if self._session is not None:
+                await self._commit(self._session, repeat_until)
+            self._settle("applied")
+        finally:
+            self._release()
 
     async def _commit(self, session: ClientSession, repeat_until: float) -> None:
         for attempt in itertools.count():
@@ -243,26 +253,34 @@ class Transaction:
     async def abort(self) -> None:
         """Close it, give the documents back what they were, abort. Raises a cancellation only."""
         self._open = False
-        session, self._session = self._session, None
         self._settle("not_applied")
-        if session is not None:
+        if self._session is None:
+            return
+        abort = self._session.abort_transaction
+        try:
             # An operation that still runs keeps the session, and the driver aborts after it. What
             # does not arrive is made up for by the server: it drops what is not committed.
             with suppress(MongospecError):
-                await self._send("abortTransaction", session.abort_transaction, now() + PATIENCE)
+                await self._send("abortTransaction", abort, now() + PATIENCE)
+        finally:
+            self._release()
 
     def drop(self) -> None:
         """Close it without a word to the server: where nothing can be awaited any more."""
         self._open = False
-        self._session = None  # the driver aborts what its last holder lets go
         self._settle("not_applied")
+        self._release()
 
     def _settle(self, fate: Outcome) -> None:
         self._fate = fate
-        self._session = None
         settlements, self._settlements = self._settlements, []
         for undo, unsure in reversed(settlements):
             _settle(fate, undo, unsure)
+
+    def _release(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            release(session)
 
     async def _send(
         self, command: str, call: Callable[[], Coroutine[Any, Any, None]], until: float
