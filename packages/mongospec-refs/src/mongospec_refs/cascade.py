@@ -20,9 +20,8 @@ from mongospec_core.extension import (
 )
 from mongospec_refs.errors import CascadeSaveError
 from mongospec_refs.hollow import class_of
+from mongospec_refs.options import WRITES, along
 from mongospec_refs.walking import loaded
-
-_PASSED_ON = ("write_concern", "bypass_document_validation", "comment")
 
 
 class Cascade:
@@ -80,9 +79,7 @@ class Cascade:
 
         :raises CascadeSaveError: one was not saved.
         """
-        options = {
-            each: self._call.options[each] for each in _PASSED_ON if each in self._call.options
-        }
+        options = along(WRITES, self._call)
         for number, (cls, documents, raws) in enumerate(self._batches):
             try:
                 await self._send(cls, documents, raws, options)

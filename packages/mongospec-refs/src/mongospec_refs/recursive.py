@@ -19,6 +19,7 @@ from mongospec_core.extension import (
 )
 from mongospec_refs.errors import RecursiveInsertError
 from mongospec_refs.hollow import class_of
+from mongospec_refs.options import WRITES, along
 from mongospec_refs.result import RecursiveInsertResult
 from mongospec_refs.undoing import Created, delete
 from mongospec_refs.uninterrupted import uninterrupted
@@ -90,9 +91,6 @@ def _batch(cls: type[Any], documents: list[Any], validate_on_write: bool | None)
     return _Batch(binding, documents, raws, [to_bson(binding.plan, raw) for raw in raws])
 
 
-_PASSED_ON = ("write_concern", "bypass_document_validation", "comment")
-
-
 class _Insertion:
     """The batches on their way, and what is undone where one fails."""
 
@@ -108,7 +106,7 @@ class _Insertion:
         self._ids = ids
         self._fresh = fresh
         self._result = result
-        self._sent = {name: call.options[name] for name in _PASSED_ON if name in call.options}
+        self._sent = along(WRITES, call)
         self._kept = {name: options[name] for name in ("session", "timeout") if name in options}
 
     async def run(self, batches: Sequence[_Batch]) -> None:
@@ -156,16 +154,9 @@ class _Insertion:
         unknown = [each.document for each in result._left]
         if not isinstance(error, Exception):
             raise error
-        count = len(result.created_documents)
-        end = (
-            f"{len(unknown)} documents may be in the database, see .unknown"
-            if unknown
-            else (
-                f"nothing was kept of the {count} documents inserted before"
-                if count
-                else "nothing was kept"
-            )
-        )
+        end = "nothing was kept"
+        if unknown:
+            end = f"{len(unknown)} documents may be in the database, see .unknown"
         raise RecursiveInsertError(
             f"{self._call.operation}: {error}; {end}",
             result=result,

@@ -24,9 +24,9 @@ from mongospec_core.extension import (
 )
 from mongospec_refs.hollow import class_of, is_resolved, real_class, turn
 from mongospec_refs.identity import References, Wanted, key_of
+from mongospec_refs.options import READS, along
 from mongospec_refs.shapes import links_of
 
-_PASSED_ON = ("read_preference", "read_concern", "comment")
 _PRIMARY = {"mode": "primary"}
 _MOST_BYTES = 8 * 1024 * 1024
 """A query with more ids than that is cut in two; the server takes 16 MB."""
@@ -111,10 +111,11 @@ async def _fill(
         if documents
         for query, count in _queries([to_raw(each._id) for each in documents.values()])
     ]
-    passed_on = {name: call.options[name] for name in _PASSED_ON if name in call.options}
     batches = await _gathered(
         [
-            partial(_ask, call, cls, query, {**passed_on, **options, "batch_size": count + 1})
+            partial(
+                _ask, call, cls, query, {**along(READS, call), **options, "batch_size": count + 1}
+            )
             for cls, query, count in queries
         ],
         one_by_one=call.session is not None or call.transaction is not None,
