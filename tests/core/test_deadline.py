@@ -289,7 +289,7 @@ async def test_ten_calls_on_a_hung_server_do_not_block_the_eleventh_on_another(
 @pytest.mark.parametrize("seconds", [-1, float("nan"), "5"])
 async def test_what_is_no_timeout_is_refused(bind: Bind, seconds: Any) -> None:
     await bind(Person)
-    with pytest.raises(OptionError, match="0 or more"), timeout(seconds):
+    with pytest.raises(OptionError, match="number of seconds"), timeout(seconds):
         pass
-    with pytest.raises(OptionError, match="0 or more"):
+    with pytest.raises(OptionError, match="number of seconds"):
         await Person.find_one(timeout=seconds)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mongospec_core import DuplicateKeyError, instrument, transaction
+from mongospec_core import DuplicateKeyError, OperationTimeoutError, instrument, transaction
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Account, Person
@@ -99,6 +99,19 @@ async def test_find_all_gives_the_same_while_it_is_observed(bind: Bind) -> None:
         assert await Person.find_all(sort="age") == plain
         assert await Person.find_all({"name": "none"}) == []
         assert len(await Person.find_all(limit=120)) == 120
+
+
+async def test_find_all_has_one_deadline_while_it_is_observed(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    await Person.insert_many([Person(name=f"{n}") for n in range(150)])
+    with (
+        instrument(Recorder()),
+        mongo_proxy.delay(("find", "getMore"), 0.25),
+        pytest.raises(OperationTimeoutError),
+    ):
+        await Person.find_all(timeout=0.4)
 
 
 async def test_the_batch_size_is_told(bind: Bind) -> None:

@@ -172,11 +172,13 @@ class Call:
         ``timeout=`` is for each fetch anew. A fetch that was cancelled or timed out goes on when
         the cursor is read on: no batch is lost.
         """
+        self._end = None
+        return await self._fetch(cursor)
 
+    async def _fetch(self, cursor: BatchCursor) -> bytes:
         def start(_: driver.ClientSession | None) -> Start:
             return lambda _: cursor.fetch()
 
-        self._end = None
         sending = _Sending("getMore", start, torn=True)
         batch: bytes = await self._carry(sending, seen=watching() and cursor.asks_server())
         cursor.arrived(batch)
@@ -285,7 +287,7 @@ class Call:
         batches: list[bytes] = []
         before = False
         while True:
-            batch = await self.fetch(cursor)
+            batch = await self._fetch(cursor)
             empty = len(batch) <= _EMPTY
             if empty and before:  # one may be empty in between, see Batches
                 return joined(batches)
