@@ -215,6 +215,17 @@ def _watch(operation: Any) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+async def test_no_sort_may_be_said_by_none_and_by_empty_forms(bind: Bind) -> None:
+    await bind(Item)
+    await fill(3)
+    forms: list[Any] = [None, [], {}, ()]
+    for sort in forms:
+        assert len(await Item.find_all(sort=sort)) == 3
+        assert len(await Item.find(sort=sort).to_list()) == 3
+        assert await Item.find_one({"_id": 1}, sort=sort) == Item(_id=1, value=1)
+        assert await Item.find_one_and_update({"_id": 1}, {"$set": {"value": 1}}, sort=sort)
+
+
 # -- what is not offered
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any, Self
+from typing import Annotated, Any, NewType, Self
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from mongospec_core import (
     DefinitionError,
     DocumentValidationError,
     EncodingError,
+    InvalidIdError,
     MongoDocument,
     changes,
     register_encoder,
@@ -323,3 +324,26 @@ async def test_a_type_that_nobody_can_read_is_told_at_the_latest_when_it_is_read
     with pytest.raises((DocumentValidationError, DefinitionError), match="NoHook"):
         await NoHook.find_all()
     assert await NoHook.find_all(on_invalid="skip") == []
+
+
+async def test_an_id_that_is_refused_is_told_by_the_name_of_its_type(bind: Bind) -> None:
+    Sku = NewType("Sku", int)
+
+    class Short(MongoDocument):
+        _id: Annotated[str, msgspec.Meta(max_length=3)] | None = None
+
+    class Numbered(MongoDocument):
+        _id: Sku | None = None
+
+    class Optional(MongoDocument):
+        _id: Annotated[int | None, msgspec.Meta(title="number")] = None
+
+    await bind(Short, Numbered, Optional)
+    cases: list[tuple[Any, Any, str]] = [
+        (Short, "long", "str"),
+        (Numbered, "x", "int"),
+        (Optional, "x", "int"),
+    ]
+    for cls, wrong, name in cases:
+        with pytest.raises(InvalidIdError, match=f"{cls.__name__}: .* which is {name}$"):
+            await cls.find_by_id(wrong)

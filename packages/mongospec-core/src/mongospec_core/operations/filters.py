@@ -46,8 +46,9 @@ def as_id(plan: Plan[Any], value: Any) -> Any:
     try:
         return msgspec.convert(value, annotation, strict=False, dec_hook=_id_hook(plan))
     except (msgspec.ValidationError, InvalidId, TypeError, ValueError) as error:
-        arms = get_args(bare(annotation)) or (annotation,)
-        names = " or ".join(each.__name__ for each in arms if each is not type(None))
+        tp = bare(annotation)
+        arms = [bare(each) for each in get_args(tp) or (tp,) if each is not type(None)]
+        names = " or ".join(getattr(each, "__name__", str(each)) for each in arms)
         raise InvalidIdError(
             f"{plan.cls.__name__}: {value!r} is not an id of this class, which is {names}"
         ) from error

@@ -41,7 +41,7 @@ class ReadOptions(Options, total=False):
 class FindOneOptions(ReadOptions, total=False):
     """The driver's options of ``find_one``."""
 
-    sort: Sort
+    sort: Sort | None
     skip: int
     allow_partial_results: bool
     max: Document
@@ -132,7 +132,7 @@ class DeleteOptions(Options, total=False):
 class FindOneAndDeleteOptions(Options, total=False):
     """The driver's options of ``find_one_and_delete``."""
 
-    sort: Sort
+    sort: Sort | None
     hint: Hint
     collation: Mapping[str, Any]
     max_time_ms: int
@@ -198,7 +198,7 @@ def begin(
         if timeout is not None and not isinstance(timeout, int | float):
             raise OptionError(f"{name}: timeout={timeout!r} is no number of seconds")
         _refuse_unknown(cls, operation, verb, sent)
-        if "sort" in sent:
+        if sent.get("sort") is not None:
             sent["sort"] = sort_document(sent["sort"])
         if sent.get("batch_size") == 0:
             raise OptionError(f"{name}: batch_size=0 reads nothing; leave it out for 1,000")
