@@ -1,305 +1,29 @@
-"""Transactions: every operation in the block takes part, one at a time, all of them or none."""
+"""transaction(): every operation in the block takes part, all of them are stored or none."""
 
 import asyncio
 import itertools
 import math
-import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol, TypedDict, Unpack
+from typing import Unpack
 
 import mongojet
 
-from mongospec_core.errors import (
-    MongospecError,
-    OperationError,
-    OperationTimeoutError,
-    OptionError,
-    Outcome,
-    TransactionClosedError,
-    TransactionError,
+from mongospec_core.errors import OperationError, TransactionError
+from mongospec_core.server.deadline import now
+from mongospec_core.server.participation import Transaction, TransactionOptions, pause_before
+
+__all__ = (
+    "Transaction",
+    "current",
+    "outside_transaction",
+    "refuse_in_transaction",
+    "run_in_transaction",
+    "transaction",
 )
-from mongospec_core.server.cancellation import PATIENCE, Cancelled, Waiting
-from mongospec_core.server.clients import state_of
-from mongospec_core.server.deadline import block_end, now
-from mongospec_core.server.driver import ClientSession, release
-from mongospec_core.server.observing import observed, watching
-from mongospec_core.server.sending import carry
-from mongospec_core.server.target import Target
 
-_CONCERNS = frozenset({"read_concern", "write_concern", "read_preference"})
-_REFUSED = frozenset({"estimated_document_count", "count", "explain", "listIndexes"})
 _TRANSIENT = "TransientTransactionError"
-_UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
-_TIME_UP = 50  # the commit's own max_commit_time_ms
-
-
-class TransactionOptions(TypedDict, total=False):
-    """What a transaction may be told; it always reads from the primary."""
-
-    read_concern: mongojet.ReadConcern
-    write_concern: mongojet.WriteConcern
-    max_commit_time_ms: int
-
-
-class Operation(Protocol):
-    """What a transaction wants to know of an operation that takes part."""
-
-    @property
-    def operation(self) -> str: ...
-    @property
-    def target(self) -> Target: ...
-    @property
-    def options(self) -> Mapping[str, Any]: ...
-    @property
-    def session(self) -> ClientSession | None: ...
-
-
-class Transaction:
-    """A transaction that is open; :func:`transaction` gives it.
-
-    It is the ambient one: operations find it by themselves, there is nothing to pass on.
-    """
-
-    def __init__(self, client: mongojet.Client | None, options: TransactionOptions) -> None:
-        if unknown := options.keys() - TransactionOptions.__annotations__.keys():
-            raise OptionError(
-                f"transaction() does not take {', '.join(sorted(unknown))}=; it takes "
-                f"{', '.join(sorted(TransactionOptions.__annotations__))}"
-            )
-        self._client = client
-        self._options = options
-        self._session: ClientSession | None = None
-        self._turn = asyncio.Lock()  # operations queue here, in the order in which they came
-        self._open = True
-        self._first_error: BaseException | None = None
-        self._settlements: list[tuple[Callable[[], None], Callable[[], None]]] = []
-        self._fate: Outcome | None = None
-
-    @property
-    def client(self) -> mongojet.Client | None:
-        """The client that it is of; None before the first operation, where none was named."""
-        return self._client
-
-    @property
-    def first_error(self) -> BaseException | None:
-        """The error that doomed it: it will be aborted, and further operations are refused."""
-        return self._first_error
-
-    def doom(self, error: BaseException) -> None:
-        """Let it end in an abort, because of *error*; the first one counts."""
-        if self._first_error is None:
-            self._first_error = error
-
-    def on_abort(self, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
-        """Register what is to be done should the transaction not be committed.
-
-        :param undo: called when it was aborted; of several, the last registered first.
-        :param unsure: called instead when nobody knows whether it was committed.
-        """
-        if self._fate is None:
-            self._settlements.append((undo, unsure))
-        else:
-            _settle(self._fate, undo, unsure)  # the operation ended after its transaction
-
-    # -- operations
-
-    async def run[T](
-        self,
-        call: Operation,
-        verb: str,
-        until: float,
-        send: Callable[[ClientSession], Awaitable[T]],
-    ) -> T:
-        """Send an operation when its turn has come.
-
-        :raises TransactionError: it cannot take part; nothing was sent.
-        """
-        self._refuse(call, verb)
-        await self._take_turn(call.operation, until)
-        try:
-            self._refuse(call, verb)  # what was before it in the queue may have changed all
-            session = self._session or await self._start(call)
-            try:
-                return await send(session)
-            except OperationError as error:
-                self.doom(error)
-                raise
-            except Cancelled as error:
-                if not error.ended or error.__cause__ is not None:
-                    self.doom(error.__cause__ or error)
-                raise
-        finally:
-            self._turn.release()
-
-    async def _take_turn(self, operation: str, until: float) -> None:
-        try:
-            async with asyncio.timeout(None if until == math.inf else max(0, until - now())):
-                await self._turn.acquire()
-        except TimeoutError as error:
-            raise OperationTimeoutError(
-                f"{operation}: no time left, waiting for other operations of the transaction",
-                outcome="not_applied",
-            ) from error
-        except asyncio.CancelledError as error:
-            cancelled = Cancelled(*error.args)
-            cancelled.outcome, cancelled.ended = "not_applied", True
-            raise cancelled from None
-
-    def _refuse(self, call: Operation, verb: str) -> None:
-        name = call.operation
-        if not self._open:
-            raise self._closed(name)
-        if self._first_error is not None:
-            raise TransactionError(
-                f"{name}: the transaction will be aborted because of an earlier error, nothing was "
-                f"sent: {self._first_error}"
-            ) from self._first_error
-        if call.session is not None:
-            raise TransactionError(
-                f"{name}: session= names another session than the transaction's; leave it out, or "
-                f"step out by outside_transaction()"
-            )
-        if verb in _REFUSED:
-            raise TransactionError(
-                f"{name}: MongoDB has no {verb} in transactions; step out by outside_transaction()"
-            )
-        if concerns := _CONCERNS & call.options.keys():
-            raise TransactionError(
-                f"{name}: {', '.join(sorted(concerns))} is the whole transaction's affair: "
-                f"transaction(read_concern=..., write_concern=...); it reads from the primary"
-            )
-        if self._client is not None and call.target.client is not self._client:
-            raise TransactionError(
-                f"{name}: {call.target.owner} is bound to another client than the transaction's; "
-                f"a transaction is of one client: name it in transaction(client)"
-            )
-
-    def _closed(self, operation: str) -> TransactionClosedError:
-        return TransactionClosedError(
-            f"{operation}: its transaction has ended, nothing was sent; await the tasks that you "
-            f"start in a transaction() block before its end"
-        )
-
-    async def _start(self, call: Operation) -> ClientSession:
-        client = call.target.client
-        options: Any = {"read_preference": {"mode": "primary"}, **self._options}
-        session = await Waiting(client.start_session())
-        await Waiting(session.start_transaction(**options))
-        if not self._open:  # it was aborted meanwhile
-            release(session)
-            raise self._closed(call.operation)
-        self._client, self._session = client, session
-        return session
-
-    # -- its end
-
-    async def commit(self, repeat_until: float = -math.inf) -> None:
-        """Close it, wait for the operation that is running, commit; abort where it is doomed.
-
-        :param repeat_until: how long to send the commit again where its result is unknown.
-        :raises TransactionError: it was doomed; nothing is stored.
-        :raises OperationError: the commit failed; ``outcome`` tells.
-        """
-        self._open = False
-        try:
-            await self._turn.acquire()
-        except BaseException:
-            await self.abort()
-            raise
-        if self._first_error is not None:
-            await self.abort()
-            raise TransactionError(
-                f"the transaction was aborted, nothing of it is stored: {self._first_error}"
-            ) from self._first_error
-        try:
-            if self._session is not None:
-                await self._commit(self._session, repeat_until)
-            self._settle("applied")
-        finally:
-            self._release()
-
-    async def _commit(self, session: ClientSession, repeat_until: float) -> None:
-        for attempt in itertools.count():
-            pause = _pause(attempt)
-            try:
-                await self._send("commitTransaction", session.commit_transaction, block_end())
-            except OperationError as error:
-                again = _UNKNOWN_COMMIT in error.labels and error.code != _TIME_UP
-                if again and now() + pause < repeat_until:
-                    await self._rest(pause)
-                    continue
-                await self._not_committed(error.outcome)
-                raise
-            except Cancelled as error:
-                await self._not_committed(error.outcome)
-                raise
-            return
-
-    async def _not_committed(self, outcome: Outcome) -> None:
-        if outcome == "not_applied":
-            await self.abort()
-        else:
-            self._settle(outcome)
-
-    async def _rest(self, seconds: float) -> None:
-        try:
-            await asyncio.sleep(seconds)
-        except asyncio.CancelledError:
-            self._settle("unknown")
-            raise
-
-    async def abort(self) -> None:
-        """Close it, give the documents back what they were, abort. Raises a cancellation only."""
-        self._open = False
-        self._settle("not_applied")
-        if self._session is None:
-            return
-        abort = self._session.abort_transaction
-        try:
-            # An operation that still runs keeps the session, and the driver aborts after it. What
-            # does not arrive is made up for by the server: it drops what is not committed.
-            with suppress(MongospecError):
-                await self._send("abortTransaction", abort, now() + PATIENCE)
-        finally:
-            self._release()
-
-    def drop(self) -> None:
-        """Close it without a word to the server: where nothing can be awaited any more."""
-        self._open = False
-        self._settle("not_applied")
-        self._release()
-
-    def _settle(self, fate: Outcome) -> None:
-        self._fate = fate
-        settlements, self._settlements = self._settlements, []
-        for undo, unsure in reversed(settlements):
-            _settle(fate, undo, unsure)
-
-    def _release(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            release(session)
-
-    async def _send(
-        self, command: str, call: Callable[[], Coroutine[Any, Any, None]], until: float
-    ) -> None:
-        assert self._client is not None
-        sent = carry(lambda _: call(), state_of(self._client), command, until=until, write=True)
-        if watching():
-            with observed("admin", None, command, "transaction"):
-                await sent
-        else:
-            await sent
-
-
-def _settle(fate: Outcome | None, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
-    if fate == "not_applied":
-        undo()
-    elif fate == "unknown":
-        unsure()
-
 
 _current: ContextVar[Transaction | None] = ContextVar("mongospec_transaction", default=None)
 
@@ -456,7 +180,7 @@ async def run_in_transaction[T](
             async with _entered(own, end):
                 return await fn()
         except Exception as error:
-            pause = _pause(attempt)
+            pause = pause_before(attempt)
             if not _is_transient(own.first_error or error) or now() + pause > end:
                 raise
         await asyncio.sleep(pause)
@@ -465,7 +189,3 @@ async def run_in_transaction[T](
 
 def _is_transient(error: BaseException) -> bool:
     return isinstance(error, OperationError) and _TRANSIENT in error.labels
-
-
-def _pause(attempt: int) -> float:
-    return random.random() * min(0.005 * 1.5**attempt, 0.5)  # noqa: S311 - jitter
