@@ -1,8 +1,10 @@
 """Reads resolve references: how many queries, which objects, how deep."""
 
 import copy
+import gc
 import itertools
 import pickle
+import weakref
 from typing import Any
 
 import mongojet
@@ -175,6 +177,24 @@ async def test_a_cycle_is_read_saved_compared_printed_and_copied(bind: Bind) -> 
         await twin.save()  # it knows that nothing changed
     deep = copy.deepcopy(read)
     assert deep.friend is not None and deep.friend.friend is deep
+
+
+class Ring(MongoDocument, frozen=True, weakref=True):
+    """Nothing in it but strings, which msgspec keeps out of the garbage collector."""
+
+    _id: str
+    next: "Ring | None" = None
+
+
+async def test_documents_in_a_cycle_are_freed(bind: Bind) -> None:
+    await bind(Ring)
+    await Ring.get_collection().insert_many([{"_id": "a", "next": "b"}, {"_id": "b", "next": "a"}])
+    ring = await Ring.find_one({"_id": "a"})
+    assert ring is not None and ring.next is not None and ring.next.next is ring
+    one, other = weakref.ref(ring), weakref.ref(ring.next)
+    del ring
+    gc.collect()
+    assert one() is None and other() is None
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2, None])
