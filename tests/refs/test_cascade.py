@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo import InsertOne, ReplaceOne
 
 import mongospec_core
 from mongospec_core import (
@@ -13,6 +14,7 @@ from mongospec_core import (
     DocumentValidationError,
     EncodingError,
     MissingIdError,
+    MongospecError,
     changes,
     run_in_transaction,
     transaction,
@@ -245,6 +247,8 @@ async def test_an_unsaved_reference_is_refused_before_anything_is_sent(
             Post.insert_if_not_exists(new, {"title": "new"}),
             Post.find_one_and_replace({"title": "Hello"}, new),
             Post.save_many([post]),
+            Post.bulk_write([InsertOne(new)]),  # type: ignore[type-var]
+            Post.bulk_write([ReplaceOne({"title": "Hello"}, new)]),  # type: ignore[type-var]
             post.save(save_refs=False),
         ):
             with pytest.raises(UnsavedReferenceError):
@@ -320,6 +324,21 @@ async def test_what_bson_cannot_hold_is_refused_before_anything_is_sent(
     with mongo_proxy.recording() as seen, pytest.raises(EncodingError, match=r"User\.age"):
         await post.save()
     assert seen == []
+
+
+async def test_another_id_is_refused_before_anything_is_sent(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    post = await blog(bind)
+    assert post.author.employer is not None
+    post.author.employer.name = "d"
+    id_, post.author._id = post.author._id, ObjectId()
+    with mongo_proxy.recording() as seen, pytest.raises(MongospecError, match=r"User.*another _id"):
+        await post.save()
+    post.author._id, post._id = id_, ObjectId()
+    with mongo_proxy.recording() as more, pytest.raises(MongospecError, match=r"Post.*another _id"):
+        await post.save()
+    assert seen == [] and more == []
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,14 @@ from typing import Any
 
 from mongospec_core import BulkWriteError, MongospecError, WriteFailure
 from mongospec_core.extension import (
-    CHECKING,
     Call,
     binding_of,
-    difference,
     is_new,
-    plan_of,
     run_pre_save,
     save_changes,
-    stored_form,
     to_bson,
     to_stored,
+    update_for,
     validates,
 )
 from mongospec_refs.errors import CascadeSaveError
@@ -68,10 +65,12 @@ class Cascade:
         return [each for each in loaded(self._roots) if id(each) not in roots and _changed(each)]
 
     def _checked(self, cls: type[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
-        plan, validate = plan_of(cls), validates(cls, self._validate_on_write)
-        raws = to_stored(plan, documents, validate=validate)
-        for raw in raws:
-            to_bson(plan, raw)  # what BSON cannot hold is refused before anything is sent
+        """Raw documents that nothing is left to object to once the first is sent."""
+        binding, validate = binding_of(cls), validates(cls, self._validate_on_write)
+        raws = to_stored(binding.plan, documents, validate=validate)
+        for document, raw in zip(documents, raws, strict=True):
+            update_for(binding, document, raw)
+            to_bson(binding.plan, raw)
         return raws
 
     async def send(self) -> None:
@@ -142,11 +141,7 @@ def _changed(document: Any) -> bool:
     """Whether a document would be sent: a new one is not ours to write."""
     if is_new(document):
         return False
-    form = stored_form(document)
-    if not isinstance(form, bytes):
-        return True  # it is there, its content is not known: sent as its own save() would
-    cls = class_of(document)
-    cls._before_write([document])
-    plan = plan_of(cls)
-    plan.trim(document)
-    return bool(difference(plan, form, plan.encode(document), CHECKING))
+    binding = binding_of(class_of(document))
+    binding.plan.cls._before_write([document])
+    (raw,) = to_stored(binding.plan, [document], validate=False)
+    return update_for(binding, document, raw) is not None
