@@ -577,3 +577,35 @@ async def test_distinct_gives_values_as_the_field_reads_them(
     (home,) = await Big.distinct("home")
     assert home == ROME
     assert all(isinstance(each, ObjectId) for each in await Big.distinct("_id"))
+
+
+async def test_distinct_gives_the_elements_of_an_array_as_its_field_reads_them(bind: Bind) -> None:
+    class Arrays(MongoDocument):
+        hues: list[Hue] = []
+        days: set[dt.date] = set()
+        spans: tuple[dt.timedelta, ...] = ()
+        geos: list[Geo] = []
+        maybe: list[Hue | None] = []
+        pair: tuple[int, str] | None = None
+        anything: list[Any] = []
+
+    day, span = dt.date(2026, 1, 1), dt.timedelta(seconds=1)
+    await bind(Arrays)
+    await Arrays(
+        hues=[Hue.RED, Hue.BLUE],
+        days={day},
+        spans=(span, span),
+        geos=[Geo(1.0, 2.0)],
+        maybe=[None, Hue.RED],
+        pair=(5, "x"),
+        anything=[{"a": 1}, Decimal("1.5")],
+    ).insert()
+    assert set(await Arrays.distinct("hues")) == {Hue.RED, Hue.BLUE}
+    assert await Arrays.distinct("days") == [day]
+    assert await Arrays.distinct("spans") == [span]
+    assert await Arrays.distinct("geos") == [Geo(1.0, 2.0)]
+    assert set(await Arrays.distinct("maybe")) == {None, Hue.RED}
+    assert set(await Arrays.distinct("pair")) == {5, "x"}
+    anything = await Arrays.distinct("anything")
+    assert {"a": 1} in anything
+    assert Decimal("1.5") in anything

@@ -5,6 +5,7 @@ from typing import Any, Unpack, cast, overload
 
 import msgspec
 
+from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.scalars import CHECKING, plain
 from mongospec_core.codec.values import decode, encode
 from mongospec_core.document.base import DocumentBase
@@ -93,7 +94,7 @@ class AggregateOperations(DocumentBase, abstract=True):
         :param filter: a query; None: all documents. ``__pre_find__`` scopes it.
         :param skip_hooks: leave the hook out.
         :returns: the values, by the codec: for a field of the class as that field reads them (an
-            Enum field gives members), otherwise as ``Any`` does.
+            Enum field gives members, an array field its elements), otherwise as ``Any`` does.
 
         .. code-block:: python
 
@@ -106,15 +107,23 @@ class AggregateOperations(DocumentBase, abstract=True):
 
 
 def _typed(binding: Binding, field: str, values: list[Any]) -> list[Any]:
-    """Distinct values as their field reads them; plain where the field is not a simple one.
-
-    For an array field the server gives its elements, so the field's own type may not fit them.
-    """
+    """Distinct values as their field reads them; plain where the field is not one of the class."""
     plan = binding.plan
     if field in plan.encode_names:
         place = plan.encode_names.index(field)
-        try:
-            return [plan.convert_field(place, value, CHECKING) for value in values]
-        except (msgspec.ValidationError, TypeError, ValueError):
-            pass
+        for read in (_value, _element):
+            try:
+                return [read(plan, place, value) for value in values]
+            except (msgspec.ValidationError, TypeError, ValueError):
+                continue
     return [plain(value) for value in values]
+
+
+def _value(plan: Plan[Any], place: int, value: Any) -> Any:
+    return plan.convert_field(place, value, CHECKING)
+
+
+def _element(plan: Plan[Any], place: int, value: Any) -> Any:
+    """Of an array field the server gives the elements: each is read as an array of its own."""
+    (element,) = plan.convert_field(place, [value], CHECKING)
+    return element

@@ -1,6 +1,7 @@
 """What a read asks for: whole documents, a smaller Struct, or plain dicts."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, cast, get_args, get_origin
 
 import msgspec
@@ -51,7 +52,7 @@ class Reading:
                 f"projection={cls.__name__} is a document class, and there are no half-filled "
                 f"documents; make a msgspec.Struct of the fields that you want"
             )
-        return projection_of(self.projection)
+        return dict(projection_of(self.projection))
 
     def reader(self, binding: Binding, call: Call) -> BatchReader[Any]:
         """The reader of one batch."""
@@ -70,7 +71,8 @@ class Reading:
         return Reader(plan, codec, on_invalid=self.on_invalid)
 
 
-def projection_of(tp: type[msgspec.Struct]) -> dict[str, Any]:
+@cache
+def projection_of(tp: type[msgspec.Struct]) -> Mapping[str, Any]:
     """The projection document that reads just the fields of a Struct, nested ones by their path."""
     fields: dict[str, Any] = dict.fromkeys(_paths(tp, ()), 1)
     # The server gives the _id unless told not to; where nothing else is asked for, it must stay.
