@@ -1,13 +1,15 @@
 """What type checkers know of mongospec-core. Read by them, never run."""
 
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from typing import Any, ClassVar, assert_type
 
 import mongojet
 import msgspec
 from bson import ObjectId
 from mongojet import IndexModel
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 
 import mongospec_core as core
 from mongospec_core import (
@@ -239,8 +241,44 @@ async def safety(user: User) -> None:
         return await User.count()
 
     assert_type(await core.run_in_transaction(twice), int)
+    assert_type(await core.run_in_transaction(twice, timeout=10), int)
     with core.timeout(2):
         await user.save()
+    await core.run_in_transaction(twice())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await core.run_in_transaction(lambda: 5)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]
+    async with core.transaction(nope=1):  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        pass
+    with core.timeout("2"):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        pass
+
+
+async def many_writes(user: User) -> None:
+    operations = [
+        InsertOne({"name": "a"}),
+        UpdateOne({"name": "a"}, {"$set": {"name": "b"}}, upsert=True),
+        UpdateMany({}, [{"$set": {"name": "b"}}]),
+        ReplaceOne({"name": "a"}, {"name": "c"}),
+        DeleteOne({"name": "a"}),
+        DeleteMany({}),
+    ]
+    assert_type(await User.bulk_write(operations, ordered=False, comment="why"), BulkResult)
+    assert_type(await User.save_many(iter([user]), timeout=5), BulkResult)
+    await User.bulk_write(operations, nope=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await User.save_many([Counter()])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+@contextmanager
+def spans(attributes: dict[str, Any]) -> Generator[None]:
+    yield
+
+
+def observing() -> None:
+    with core.instrument(spans, slow=0.5):
+        pass
+    installed = core.instrument(slow=1)
+    installed.remove()
+    core.instrument(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    core.instrument(spans, slow="1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 def errors(
