@@ -1,5 +1,7 @@
 """What all tests share. The servers and databases come from mongospec-testing's pytest plugin."""
 
+import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -7,6 +9,10 @@ import mongojet
 import pytest
 
 from mongospec_core import MongoDocument, close, init
+
+# A naive datetime is warned of where local time is not UTC: the tests say themselves where it is not.
+os.environ["TZ"] = "UTC"
+time.tzset()
 
 type Bind = Callable[..., Awaitable[mongojet.Database]]
 

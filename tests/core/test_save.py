@@ -248,8 +248,6 @@ async def test_save_of_a_document_without_an_id_says_to_insert_it(bind: Bind) ->
     with pytest.raises(MissingIdError, match=r"Person.*insert\(\)") as caught:
         await Person(name="a").save()
     assert isinstance(caught.value, ValueError)
-    with pytest.raises(MissingIdError):
-        await Person(name="a").save(upsert=True)
     assert await Person.count() == 0
 
 

@@ -1,14 +1,17 @@
 """Bind document classes to a database, and let them go again."""
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, get_origin
 
 import mongojet
+from bson import Regex
 
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
+from mongospec_core.codec.shape import bare, parts_of
 from mongospec_core.codec.values import DECIMAL, PLAIN
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
@@ -89,7 +92,7 @@ async def init(
         raise OptionError(f'init(indexes={indexes!r}): say "create", "check" or "skip"')
     if index_conflicts not in ("error", "warn"):
         raise OptionError(f'init(index_conflicts={index_conflicts!r}): say "error" or "warn"')
-    bindings = {cls: _compiled(cls, db, timeout) for cls in document_types}
+    bindings = {cls: _compiled(cls, db, timeout) for cls in _listed(document_types)}
     others = {
         cls: binding_of(cls)
         for cls in _bound.classes
@@ -203,6 +206,7 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
     _refuse_other_types(cls)
     forget_plan(cls)
     plan = plan_of(cls)
+    _refuse_bad_id_type(cls, plan)
     _refuse_foreign_documents(cls, plan)
     target = Target(
         cls.__name__,
@@ -214,6 +218,14 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
     return Binding(plan, target, overridden(cls, DocumentBase))
 
 
+def _listed(document_types: Any) -> list[Any]:
+    if isinstance(document_types, type):
+        raise OptionError(f"document_types is a list of classes: [{document_types.__name__}]")
+    if isinstance(document_types, Mapping):
+        raise OptionError("document_types is a list of classes; of a map, give its values()")
+    return list(document_types)
+
+
 def _refuse_other_types(cls: Any) -> None:
     if not (isinstance(cls, type) and issubclass(cls, DocumentBase)):
         raise DefinitionError(f"document_types: {cls!r} is not a document class")
@@ -221,6 +233,20 @@ def _refuse_other_types(cls: Any) -> None:
         raise DefinitionError(
             f"{cls.__name__} is abstract: name its concrete subclasses in document_types"
         )
+
+
+_NO_IDS = (list, tuple, set, frozenset, re.Pattern, Regex)
+
+
+def _refuse_bad_id_type(cls: type[DocumentBase], plan: Plan[Any]) -> None:
+    """MongoDB takes no array and no regular expression for an ``_id``."""
+    annotation = next(each.type for each in plan.fields if each.name == "_id")
+    for each in (bare(annotation), *parts_of(annotation)):
+        if (get_origin(each) or each) in _NO_IDS:
+            raise DefinitionError(
+                f"{cls.__name__}._id: MongoDB takes no array and no regular expression for an _id; "
+                f"annotate a scalar or a Struct"
+            )
 
 
 def _refuse_foreign_documents(cls: type[DocumentBase], plan: Plan[Any]) -> None:

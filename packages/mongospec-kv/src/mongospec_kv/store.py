@@ -237,7 +237,7 @@ class KVStore(MongoDocument, mixin=True):
     @classmethod
     async def set_many(cls, items: Mapping[str, Any], **options: Unpack[Options]) -> None:
         """Store many values by their keys. Sends one unordered ``update`` (for each 100,000 keys or
-        40 MB).
+        16 MB).
 
         All values are checked before the first is sent. Not atomic: where one fails, the others
         are stored; ``transaction()`` makes it all or nothing.

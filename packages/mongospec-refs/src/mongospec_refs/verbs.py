@@ -78,7 +78,8 @@ class ReferenceOperations(core.MongoDocument, abstract=True):
             return self
         cls = type(self)
         binding, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
-        refuse_without_id(self)
+        if not upsert:
+            refuse_without_id(self)
         cascade = Cascade(call, [self], validate_on_write)
         await cascade.prepare()
         await cascade.send()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mongospec_core.codec.plan import Plan
+from mongospec_core.document.meta import is_abstract
 from mongospec_core.errors import NotBoundError
 from mongospec_core.server.target import Target
 
@@ -29,6 +30,8 @@ def binding_of(cls: type) -> Binding:
     :raises NotBoundError: ``init()`` was not called for this class, or ``close()`` was.
     """
     binding: Binding | None = cls.__dict__.get("__binding__")
+    if binding is None and is_abstract(cls):
+        raise NotBoundError(f"{cls.__name__} is abstract: call this of a concrete subclass")
     if binding is None:
         raise NotBoundError(
             f"{cls.__name__} is not bound to a collection: "

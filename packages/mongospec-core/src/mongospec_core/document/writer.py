@@ -43,6 +43,19 @@ def refuse_others(cls: type, documents: Sequence[Any]) -> None:
         raise OptionError(f"{cls.__name__}: this is a {given}, not a {cls.__name__}; {hint}")
 
 
+def listed(cls: type, documents: Any) -> list[Any]:
+    """Documents of *cls* as a list.
+
+    :raises OptionError: it is no list of them.
+    """
+    one = isinstance(documents, DocumentBase | Mapping)
+    if one or not hasattr(documents, "__iter__"):
+        raise OptionError(f"{cls.__name__}: {documents!r} is no list of documents")
+    found: list[Any] = list(documents)
+    refuse_others(cls, found)
+    return found
+
+
 async def make_ready(binding: Binding, documents: Sequence[Any]) -> None:
     """What comes before a whole document is looked at: its hook, then its class's objections."""
     if "__pre_save__" in binding.hooks:

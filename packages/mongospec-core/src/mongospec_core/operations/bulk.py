@@ -10,6 +10,7 @@ from mongospec_core.document.binding import Binding
 from mongospec_core.document.reader import Reader
 from mongospec_core.document.stored import set_stored_form
 from mongospec_core.document.writer import (
+    listed,
     make_ready,
     refuse_others,
     to_bson,
@@ -50,7 +51,7 @@ class BulkOperations(DocumentBase, abstract=True):
         ``ReplaceOne``, ``DeleteOne``, ``DeleteMany``.
 
         Hooks run as for the single operations. Sends one command for each run of operations of one
-        kind (insert, update, delete), of at most 100,000 operations or 40 MB.
+        kind (insert, update, delete), of at most 100,000 operations or 16 MB.
 
         :param operations: ``InsertOne`` and ``ReplaceOne`` take documents of this class, or (as
             pymongo's types want it) dicts, which are read as stored documents of it.
@@ -69,7 +70,7 @@ class BulkOperations(DocumentBase, abstract=True):
                 ]
             )
         """
-        binding, call = begin(cls, "bulk_write", "update_many", options, "write")
+        binding, call = begin(cls, "bulk_write", "bulk", options, "write")
         asked = list(operations)
         whole = {
             place: _document_of(cls, each)
@@ -124,9 +125,8 @@ class BulkOperations(DocumentBase, abstract=True):
                 user.visits += 1
             await User.save_many(users)
         """
-        given = list(documents)
-        refuse_others(cls, given)
-        binding, call = begin(cls, "save_many", "update_many", options, "write")
+        given = listed(cls, documents)
+        binding, call = begin(cls, "save_many", "bulk", options, "write")
         for document in given:
             refuse_without_id(document)
         await make_ready(binding, given)

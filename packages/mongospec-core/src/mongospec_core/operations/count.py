@@ -5,7 +5,7 @@ from typing import Any, Unpack
 
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.errors import OptionError
-from mongospec_core.operations.filters import Filter, scoped
+from mongospec_core.operations.filters import Filter, or_all, scoped
 from mongospec_core.operations.options import (
     CountOptions,
     EstimatedCountOptions,
@@ -98,5 +98,5 @@ async def _count(
     options: Mapping[str, Any],
 ) -> int:
     binding, call = begin(cls, operation, "count_documents", options, "read")
-    query = await scoped(binding, filter, skip_hooks=skip_hooks)
+    query = await scoped(binding, or_all(filter), skip_hooks=skip_hooks)
     return int(await call.send("count_documents", query))

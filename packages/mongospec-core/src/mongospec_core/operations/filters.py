@@ -18,16 +18,23 @@ type Filter = Mapping[str, Any]
 """A query as MongoDB takes it; values as everywhere: dates, enums, decimals, documents."""
 
 
-async def scoped(binding: Binding, filter: Filter | None, *, skip_hooks: bool) -> bytes:
-    """The caller's filter after the class's ``__pre_find__``, ready to be sent."""
-    query: Filter = {} if filter is None else filter
-    if not isinstance(query, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise OptionError(
-            f"a filter is a dict, not {query!r}; to look a document up by its id use find_by_id"
-        )
+def or_all(filter: Filter | None) -> Filter:
+    """For reads: no filter means all documents. A write must say ``{}`` for that."""
+    return {} if filter is None else filter
+
+
+async def scoped(binding: Binding, filter: Filter, *, skip_hooks: bool) -> bytes:
+    """The caller's filter after the class's ``__pre_find__``, ready to be sent.
+
+    :raises OptionError: it is no filter.
+    """
+    given: Any = filter  # a user without a type checker may give anything
+    if not isinstance(given, Mapping):
+        hint = "{} means all" if given is None else "to look a document up by its id use find_by_id"
+        raise OptionError(f"{binding.plan.cls.__name__}: a filter is a dict, not {given!r}; {hint}")
     if not skip_hooks and "__pre_find__" in binding.hooks:
-        query = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(query))
-    return encode(query)
+        filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))  # noqa: A001
+    return encode(filter)
 
 
 def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:

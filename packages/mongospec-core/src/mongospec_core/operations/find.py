@@ -10,7 +10,7 @@ from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.hooks import deep_copy
 from mongospec_core.document.reader import OnInvalid
 from mongospec_core.operations.cursor import BatchReader, Cursor
-from mongospec_core.operations.filters import Filter, by_id, scoped
+from mongospec_core.operations.filters import Filter, by_id, or_all, scoped
 from mongospec_core.operations.options import FindOneOptions, FindOptions, begin
 from mongospec_core.operations.reading import Projection, Reading
 from mongospec_core.operations.sources import FindSource
@@ -271,7 +271,7 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, operation, "find_one", options, "read", projection=reading.fields()
         )
-        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        query = await scoped(binding, or_all(filter), skip_hooks=skip_hooks)
         found = await call.send("find_one", query)
         return await first(reading.reader(binding, call), found)
 
@@ -282,7 +282,7 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, "find_all", "find_many", options, "read", projection=reading.fields()
         )
-        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        query = await scoped(binding, or_all(filter), skip_hooks=skip_hooks)
         batch = await call.send("find_many", query)
         return await reading.reader(binding, call).read(batch)
 

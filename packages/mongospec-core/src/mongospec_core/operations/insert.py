@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack, cast
 
+from mongospec_core.codec.trimming import trim
 from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.stored import same
 from mongospec_core.document.writer import (
+    listed,
     make_ready,
     refuse_others,
     to_bson,
@@ -102,8 +104,7 @@ class InsertOperations(DocumentBase, abstract=True):
 
             ids = await User.insert_many([User(name="A", email="a@x"), User(name="B", email="b@x")])
         """
-        given = list(documents)
-        refuse_others(cls, given)
+        given = listed(cls, documents)
         binding, call = begin(cls, "insert_many", "insert_many", options, "write", ordered=ordered)
         if not given:
             return []
@@ -153,7 +154,9 @@ class InsertOperations(DocumentBase, abstract=True):
         with Ids([document]) as ids:
             (raw,) = to_stored(binding.plan, [document], validate=validates(cls, validate_on_write))
             data = to_bson(binding.plan, raw)  # what will be stored; it is sent as $setOnInsert
-            wanted = {"_id": raw["_id"]} if filter is None else to_raw(dict(filter))
+            wanted = (
+                {"_id": raw["_id"]} if filter is None else trim(to_raw(dict(filter)), cls.__name__)
+            )
             _refuse_contradiction(cls, _equalities(wanted), raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
@@ -166,8 +169,11 @@ class InsertOperations(DocumentBase, abstract=True):
                 reply = await call.reply("update_one", query, update)
             except DuplicateKeyError:
                 ids.take_back()
-                if await _exists(cls, query, options):
-                    return None
+                if call.transaction is None:  # otherwise it has doomed the transaction
+                    look = call.sibling("find_one", projection={"_id": 1})
+                    # A lost race means "exists" where the winner matches the filter.
+                    if await look.send("find_one", query) is not None:
+                        return None
                 raise
             except BaseException as error:
                 settle_insert(call, ids, document, data, outcome_of(error))
@@ -177,13 +183,6 @@ class InsertOperations(DocumentBase, abstract=True):
             return None
         settle_insert(call, ids, document, data, "applied")
         return document
-
-
-async def _exists(cls: type[DocumentBase], query: bytes, options: Mapping[str, Any]) -> bool:
-    """Whether a lost race means "exists": the winner may match the filter, or not."""
-    kept = {name: options[name] for name in ("session", "timeout") if name in options}
-    _, call = begin(cls, "insert_if_not_exists", "find_one", kept, "read", projection={"_id": 1})
-    return await call.send("find_one", query) is not None
 
 
 def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str, Any]) -> None:

@@ -198,6 +198,7 @@ def begin(
         if timeout is not None and not isinstance(timeout, int | float):
             raise OptionError(f"{name}: timeout={timeout!r} is no number of seconds")
         _refuse_unknown(cls, operation, verb, sent)
+        _refuse_bad_counts(name, sent)
         if sent.get("sort") is not None:
             sent["sort"] = sort_document(sent["sort"])
         if sent.get("batch_size") == 0:
@@ -221,10 +222,22 @@ def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, 
             raise OptionError(f"{name} does not take {option}=; it takes {offered}")
 
 
+_COUNTS = ("skip", "limit", "batch_size", "max_time_ms", "max_await_time_ms")
+
+
+def _refuse_bad_counts(name: str, options: Mapping[str, Any]) -> None:
+    """The driver's own error does not say which of the options it means."""
+    for option in _COUNTS:
+        value = options.get(option)
+        if value is not None and (type(value) is not int or (value < 0 and option != "limit")):
+            raise OptionError(f"{name}: {option}={value!r} is no whole number of at least 0")
+
+
 def _named_parameters(cls: type, operation: str) -> set[str]:
     """The keyword parameters that the method itself has, a subclass's own ones included."""
-    method = next(base.__dict__[operation] for base in cls.__mro__ if operation in base.__dict__)
-    parameters = inspect.signature(getattr(method, "__func__", method)).parameters.values()
+    owned = (base.__dict__[operation] for base in cls.__mro__ if operation in base.__dict__)
+    method = next(each for raw in owned if callable(each := getattr(raw, "__func__", raw)))
+    parameters = inspect.signature(method).parameters.values()
     return {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
 
 

@@ -19,6 +19,7 @@ from mongospec_core.document.stored import (
 )
 from mongospec_core.document.writer import make_ready, to_bson, to_stored, validates
 from mongospec_core.errors import DocumentNotFoundError, InvalidIdError, MissingIdError, Outcome
+from mongospec_core.operations.inserting import Ids
 from mongospec_core.operations.options import SaveOptions, begin
 from mongospec_core.server.door import Call, outcome_of
 
@@ -41,7 +42,7 @@ class SaveOperations(DocumentBase, abstract=True):
         the class does not declare stay as they are. Inside of one top-level field (a nested Struct,
         a list, a dict) the last writer wins: where that matters use update operators.
 
-        :param upsert: insert the document where it is not there.
+        :param upsert: insert the document where it is not there; a new one gets an ``_id``.
         :param validate_on_write: check the document first; default: what the class says (True).
         :returns: the document itself.
         :raises MissingIdError: the document has no ``_id``: insert it.
@@ -55,7 +56,8 @@ class SaveOperations(DocumentBase, abstract=True):
         """
         cls = type(self)
         binding, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
-        refuse_without_id(self)
+        if not upsert:
+            refuse_without_id(self)
         await make_ready(binding, [self])
         validate = validates(cls, validate_on_write)
         await save_document(binding, call, self, upsert=upsert, validate=validate)
@@ -66,16 +68,20 @@ async def save_document(
     binding: Binding, call: Call, document: DocumentBase, *, upsert: bool, validate: bool
 ) -> None:
     """What is left of a save once the hooks have run: take the difference, send it, settle."""
-    (raw,) = to_stored(binding.plan, [document], validate=validate)
-    update = update_for(binding, document, raw, upsert=upsert)
-    if update is None:
-        return
-    data = to_bson(binding.plan, raw)
-    try:
-        reply = await call.reply("update_one", encode({"_id": raw["_id"]}), encode(update))
-    except BaseException as error:
-        settle_save(call, document, data, outcome_of(error))
-        raise
+    with Ids([document]) as ids:  # one is handed out only where an upsert inserts a new document
+        (raw,) = to_stored(binding.plan, [document], validate=validate)
+        update = update_for(binding, document, raw, upsert=upsert)
+        if update is None:
+            return
+        data = to_bson(binding.plan, raw)
+        ids.sent = True
+        try:
+            reply = await call.reply("update_one", encode({"_id": raw["_id"]}), encode(update))
+        except BaseException as error:
+            if outcome_of(error) == "not_applied":
+                ids.take_back()
+            settle_save(call, document, data, outcome_of(error))
+            raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
         raise DocumentNotFoundError(
             f"{binding.plan.cls.__name__} with _id={document._id!r} is not in the collection "
@@ -113,7 +119,8 @@ def refuse_without_id(document: DocumentBase) -> None:
     """
     if document._id is None:
         raise MissingIdError(
-            f"{type(document).__name__} has no _id, so it was never stored: insert() it"
+            f"{type(document).__name__} has no _id, so it was never stored: insert() it, "
+            f"or save(upsert=True)"
         )
 
 
@@ -122,7 +129,7 @@ def update_for(
 ) -> dict[str, Any] | None:
     """The update that brings the stored document to *raw*; None where it is there already."""
     form = stored_form(document)
-    if isinstance(form, bytes) and not upsert:
+    if isinstance(form, bytes):
         changed = difference(binding.plan, form, raw, CHECKING)
         if "_id" in changed:
             raise InvalidIdError(
@@ -140,9 +147,12 @@ def update_for(
         update["$set"] = values
     if removed:
         update["$unset"] = removed
-    if not update and not isinstance(form, bytes):
+    if upsert:  # what did not change is only for a document that is gone
+        rest = {name: value for name, value in raw.items() if name not in changed}
+        update["$setOnInsert"] = {name: value for name, value in rest.items() if name != "_id"}
+    if not any(update.values()) and (upsert or not isinstance(form, bytes)):
         return {"$setOnInsert": {"_id": raw["_id"]}}  # an _id alone: is it there?
-    return update or None
+    return {operator: fields for operator, fields in update.items() if fields} or None
 
 
 def settle_save(call: Call, document: Any, data: bytes, outcome: Outcome) -> None:

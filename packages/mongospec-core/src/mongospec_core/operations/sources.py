@@ -6,7 +6,7 @@ from mongospec_core.codec.values import decode
 from mongospec_core.document.binding import Binding
 from mongospec_core.document.reader import PlainReader
 from mongospec_core.operations.cursor import BatchReader
-from mongospec_core.operations.filters import Filter, scoped
+from mongospec_core.operations.filters import Filter, or_all, scoped
 from mongospec_core.operations.options import WIRE_NAMES
 from mongospec_core.operations.reading import Reading
 from mongospec_core.server.door import BatchCursor, Call
@@ -30,7 +30,7 @@ class FindSource:
         self._skip_hooks = skip_hooks
 
     async def _query(self) -> bytes:
-        return await scoped(self.binding, self._filter, skip_hooks=self._skip_hooks)
+        return await scoped(self.binding, or_all(self._filter), skip_hooks=self._skip_hooks)
 
     async def open(self, batch_size: int | None) -> BatchCursor:
         if batch_size is not None:

@@ -15,6 +15,7 @@ from mongospec_core.codec.values import decode, encode
 from mongospec_core.errors import (
     OperationError,
     OperationTimeoutError,
+    OptionError,
     Outcome,
     ServerUnavailableError,
     TransactionError,
@@ -279,6 +280,11 @@ class Call:
             concern = driver.write_concern_of(self.target.collection)
             if concern:
                 options["writeConcern"] = concern
+        if options.get("writeConcern", {}).get("w") == 0:
+            raise OptionError(
+                f"{self.operation}: with the write concern w=0 nobody would know what was written; "
+                f"use w=1 or more"
+            )
         return options
 
     async def _find_many(self, *arguments: Any) -> bytes:

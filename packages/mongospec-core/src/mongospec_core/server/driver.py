@@ -54,8 +54,9 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "estimated_document_count": _known(_types.EstimatedCountOptions),
     "distinct": _known(_types.DistinctOptions),
     "run_command": _known(_types.RunCommandOptions),
+    "bulk": frozenset({"bypass_document_validation", "write_concern", "let", "comment"}),
 }
-"""The options that each of the driver's calls takes."""
+"""The options that each of the driver's calls takes; "bulk": what a write command takes."""
 
 
 def client_of(database: mongojet.Database) -> mongojet.Client:

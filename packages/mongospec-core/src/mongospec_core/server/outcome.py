@@ -124,7 +124,10 @@ def _typed(
 ) -> OperationError:
     if code in _DUPLICATE:
         index, pattern, value = duplicate_key(message, common["details"], document)
-        return DuplicateKeyError(text, index=index, key_pattern=pattern, key_value=value, **common)
+        who = f" (the document with _id={document['_id']!r})" if document is not None else ""
+        return DuplicateKeyError(
+            f"{text}{who}", index=index, key_pattern=pattern, key_value=value, **common
+        )
     if code == _TIME_UP:
         return OperationTimeoutError(text, **common)
     return OperationError(text, **common)

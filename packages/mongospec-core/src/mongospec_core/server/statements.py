@@ -17,7 +17,8 @@ type Kind = Literal["insert", "update", "delete"]
 
 _FIELD: dict[Kind, str] = {"insert": "documents", "update": "updates", "delete": "deletes"}
 _MOST = 100_000  # statements that the server takes in one command
-_MOST_BYTES = 40_000_000  # it takes 48,000,000 in one message, the command's frame included
+_MOST_BYTES = 16_000_000  # it takes 16 MB and 16 KB in a command's body
+_FRAME = 9  # bytes around a statement in the command's array: its type, its number
 
 
 class Statement(NamedTuple):
@@ -164,11 +165,12 @@ def _commands(
     size = 0
     for place in places:
         statement = statements[place]
-        full = len(batch) == _MOST or size + len(statement.data) > _MOST_BYTES
+        needed = len(statement.data) + _FRAME
+        full = len(batch) == _MOST or size + needed > _MOST_BYTES
         if batch and (full or statements[batch[0]].kind != statement.kind):
             yield statements[batch[0]].kind, batch
             batch, size = [], 0
         batch.append(place)
-        size += len(statement.data)
+        size += needed
     if batch:
         yield statements[batch[0]].kind, batch

@@ -1,0 +1,242 @@
+"""Promises of the documentation that no other test holds: its examples run, and some small ones."""
+
+import datetime as dt
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+import textwrap
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mongojet
+import msgspec
+import pytest
+from bson import ObjectId
+from mongojet import IndexModel
+from pymongo import DeleteOne, InsertOne, UpdateMany
+
+import mongospec_core
+from mongospec_core import MongoDocument, NotBoundError, close, init, register_encoder, transaction
+from mongospec_core.codec import values
+from mongospec_core.document.binding import binding_of
+from mongospec_testing import FaultProxy, MongoServer
+from tests.conftest import Bind
+from tests.readme_blocks import Block
+from tests.zoo.people import Numbered, Person
+
+# -- the examples of docstrings
+
+_BLOCK = re.compile(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)")
+
+
+def documented() -> Iterator[tuple[str, str]]:
+    """Every public class, function and method of core, with its docstring."""
+    for name in mongospec_core.__all__:
+        value = getattr(mongospec_core, name)
+        yield name, inspect.getdoc(value) or ""
+        if isinstance(value, type) and not issubclass(value, Exception):
+            for member in dir(value):
+                if not member.startswith("_") and inspect.isroutine(getattr(value, member)):
+                    yield f"{name}.{member}", inspect.getdoc(getattr(value, member)) or ""
+
+
+EXAMPLES = {
+    name: textwrap.dedent(found[1])
+    for name, text in documented()
+    for found in _BLOCK.finditer(f"{text}\n")
+}
+
+
+class Address(msgspec.Struct):
+    city: str = ""
+
+
+class User(MongoDocument):
+    __indexes__: ClassVar = [IndexModel("email", unique=True)]
+
+    name: str
+    email: str = ""
+    age: int = 0
+    visits: int = 0
+    active: bool = True
+    city: str = "Oslo"
+    address: Address | None = None
+
+
+class Job(MongoDocument):
+    state: str = "waiting"
+    created_at: dt.datetime | None = None
+    finished_at: dt.datetime | None = None
+
+
+class Account(MongoDocument):
+    _id: int | None = None
+    balance: int = 0
+
+
+class Order(MongoDocument):
+    sku: str
+
+
+class Stock(Order):
+    __collection_name__ = "stock"
+
+
+class LogEntry(MongoDocument):
+    text: str
+
+
+class Tracer:
+    """What the example of instrument() calls, of OpenTelemetry's tracer."""
+
+    def __init__(self) -> None:
+        self.spans: list[dict[str, Any]] = []
+
+    @contextmanager
+    def start_as_current_span(self, name: str) -> Iterator[Any]:
+        self.spans.append({"name": name})
+        yield self
+
+    def set_attributes(self, attributes: dict[str, Any]) -> None:
+        self.spans[-1].update(attributes)
+
+
+@pytest.fixture
+async def names(bind: Bind) -> AsyncIterator[dict[str, Any]]:
+    """What the examples take for granted."""
+    await bind(User, Job, Account, Order, Stock, LogEntry)
+    alice = await User(name="Alice", email="alice@example.com").insert()
+    yield {
+        **{name: getattr(mongospec_core, name) for name in mongospec_core.__all__},
+        **{cls.__name__: cls for cls in (User, Job, Account, Order, Stock, LogEntry)},
+        **{cls.__name__: cls for cls in (ObjectId, IndexModel, InsertOne, UpdateMany, DeleteOne)},
+        "__name__": __name__,
+        "alice": alice,
+        "contextmanager": contextmanager,
+        "mongojet": mongojet,
+        "msgspec": msgspec,
+        "new": User(name="New", email="new@x"),
+        "order": Order(sku="tea"),
+        "tracer": Tracer(),
+        "users": [alice],
+    }
+
+
+def test_nearly_all_of_the_public_surface_has_an_example() -> None:
+    assert len(EXAMPLES) >= 42
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+async def test_the_example_of_a_docstring_runs(
+    names: dict[str, Any], mongo_server: MongoServer, mongo_db: mongojet.Database, name: str
+) -> None:
+    code = EXAMPLES[name].replace(
+        "mongodb://localhost:27017/app", f"{mongo_server.uri}{mongo_db.name}"
+    )
+    code = code.replace("mongodb://localhost:27017", mongo_server.uri)
+    code = code.replace("example_db", mongo_db.name)
+    if 'email="alice@example.com").insert()' in code:
+        await User.delete_many({})  # it inserts her itself
+    await Block(Path(f"docstring of {name}"), 1, code).run(names)
+    if name == "instrument":
+        assert [each["name"] for each in names["tracer"].spans] == ["find"]
+
+
+def test_what_docstrings_show_is_what_happens() -> None:
+    shown = {name: getattr(mongospec_core, name) for name in mongospec_core.__all__}
+    registered = dict(values._registered)
+    attempted = 0
+    for module in pkgutil.walk_packages(mongospec_core.__path__, "mongospec_core."):
+        found = importlib.import_module(module.name)
+        result = doctest.testmod(
+            found, extraglobs=shown | {"msgspec": msgspec, "ObjectId": ObjectId}
+        )
+        assert result.failed == 0, module.name
+        attempted += result.attempted
+    values._registered.clear()
+    values._registered.update(registered)
+    values._encoders.clear()
+    assert attempted >= 7
+
+
+# -- small ones
+
+
+async def test_an_aggregate_of_an_unbound_class_names_it() -> None:
+    with pytest.raises(NotBoundError, match="Numbered"):
+        Numbered.aggregate([])
+
+
+async def test_a_transaction_reads_from_the_primary_whatever_the_client_prefers(
+    mongo_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    client = await mongojet.create_client(
+        f"{mongo_proxy.uri}&readPreference=secondaryPreferred"
+        if "?" in mongo_proxy.uri
+        else f"{mongo_proxy.uri}?readPreference=secondaryPreferred"
+    )
+    await init(client[mongo_db.name], [Person])
+    with mongo_proxy.recording() as outside:
+        await Person.find_one()
+    with mongo_proxy.recording() as inside:
+        async with transaction():
+            await Person.find_one()
+            await Person.find_all()
+            await Person.count()
+    await close()
+    assert outside[0].body.get("$readPreference", {}).get("mode") == "secondaryPreferred"
+    modes = {each.body.get("$readPreference", {"mode": "primary"})["mode"] for each in inside}
+    assert modes == {"primary"}
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (int, values.PLAIN),
+        (list[dict[str, str]], values.PLAIN),
+        (Address, values.PLAIN),
+        (Decimal, values.DECIMAL),
+        (list[Decimal | None], values.DECIMAL),
+        (dict[str, Any], values.DECIMAL),
+        (Any, values.DECIMAL),
+    ],
+)
+async def test_only_a_class_that_can_hold_decimals_pays_for_them(
+    bind: Bind, annotation: Any, expected: Any
+) -> None:
+    cls: Any = type(MongoDocument)(
+        "Flat", (MongoDocument,), {"__annotations__": {"value": annotation}, "__module__": __name__}
+    )
+    await bind(cls)
+    assert binding_of(cls).target.codec is expected
+
+
+async def test_a_projection_takes_the_values_of_the_codec(bind: Bind) -> None:
+    class Day:
+        def __init__(self, date: dt.date) -> None:
+            self.date = date
+
+    registered = dict(values._registered)
+    register_encoder(Day, lambda day: day.date)
+    try:
+
+        class Diary(MongoDocument):
+            pages: list[dict[str, Any]] = []
+
+        await bind(Diary)
+        first, second = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
+        await Diary(pages=[{"day": first, "text": "a"}, {"day": second, "text": "b"}]).insert()
+        for wanted in (second, Day(second)):
+            (found,) = await Diary.find_all(
+                projection={"pages": {"$elemMatch": {"day": wanted}}, "_id": 0}
+            )
+            assert [each["text"] for each in found["pages"]] == ["b"]
+    finally:
+        values._registered.clear()
+        values._registered.update(registered)
+        values._encoders.clear()
