@@ -7,6 +7,7 @@ import pickle
 import re
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -744,6 +745,35 @@ async def test_numbers_of_another_type_than_the_field_are_no_changes(bind: Bind)
     assert changes(one) == {}
     one.reals.append(4.0)
     assert changes(one) == {"reals": [1.0, 2.5, 4.0]}
+
+
+async def test_a_value_that_is_stored_as_a_simpler_one_is_no_change_afterwards(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    class Mood(StrEnum):
+        GOOD = "good"
+
+    class Loose(MongoDocument):
+        text: str = ""
+        data: bytes = b""
+        price: Decimal = Decimal(0)
+        at: dt.datetime | None = None
+
+    await bind(Loose)
+    given: dict[str, Any] = {
+        "text": Mood.GOOD,
+        "data": bytearray(b"x"),
+        "price": Decimal128("1.50"),
+        "at": dt.date(2026, 1, 1),
+    }
+    one = await Loose(**given).insert()
+    assert changes(one) == {}
+    with mongo_proxy.recording() as seen:
+        await one.save()
+    assert seen == []
+    (found,) = await Loose.find_all()
+    midnight = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    assert found == Loose(_id=one.id, text="good", data=b"x", price=Decimal("1.50"), at=midnight)
 
 
 async def test_unknown_fields_inside_of_a_nested_struct_are_no_change(bind: Bind) -> None:

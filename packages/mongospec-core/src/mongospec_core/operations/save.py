@@ -7,7 +7,7 @@ import msgspec
 
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.scalars import CHECKING
-from mongospec_core.codec.values import encode
+from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
 from mongospec_core.document.stored import (
@@ -105,7 +105,8 @@ def changes(document: DocumentBase) -> dict[str, Any]:
     type(document)._before_write([document])
     plan = plan_of(type(document))
     plan.trim(document)
-    raw = plan.encode(document)
+    # As a write would simplify it: a str field may hold a StrEnum, a bytes field a bytearray.
+    raw = {name: to_raw(value) for name, value in plan.encode(document).items()}
     form = stored_form(document)
     if isinstance(form, bytes):
         return difference(plan, form, raw, CHECKING)
