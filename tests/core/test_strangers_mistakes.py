@@ -1,10 +1,11 @@
 """What somebody would try who knows MongoDB, but not us: refused with the way out, or it works."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from mongojet import IndexModel
 from pymongo import InsertOne
 
 from mongospec_core import (
@@ -14,6 +15,7 @@ from mongospec_core import (
     NotBoundError,
     OptionError,
     changes,
+    connect,
     init,
 )
 from mongospec_testing import FaultProxy
@@ -200,3 +202,55 @@ async def test_a_duplicate_names_the_document(bind: Bind) -> None:
     second = Account(email="a")
     with pytest.raises(DuplicateKeyError, match=r"email.*_id=ObjectId"):
         await second.insert()
+
+
+async def test_one_index_name_for_two_indexes_of_a_class_is_refused(bind: Bind) -> None:
+    class Twice(MongoDocument):
+        __indexes__: ClassVar = [
+            IndexModel("a", name="n", unique=True),
+            IndexModel("b", name="n"),
+        ]
+        a: int
+        b: int
+
+    with pytest.raises(DefinitionError, match=r"Twice.*'n' twice"):
+        await bind(Twice)
+
+
+@pytest.mark.parametrize("declared", [IndexModel("a"), "a"])
+async def test_indexes_that_are_no_list_name_the_class(bind: Bind, declared: Any) -> None:
+    cls = type(MongoDocument)("Bare", (MongoDocument,), {"__indexes__": declared})
+    with pytest.raises(DefinitionError, match=r"Bare\.__indexes__ is a list"):
+        await bind(cls)
+
+
+@pytest.mark.parametrize("name", [5, "a$b"])
+async def test_a_collection_name_that_is_none_names_the_class(bind: Bind, name: Any) -> None:
+    cls = type(MongoDocument)("Named", (MongoDocument,), {"__collection_name__": name})
+    with pytest.raises(DefinitionError, match=r"Named\.__collection_name__"):
+        await bind(cls)
+
+
+def test_two_bases_with_fields_are_told_about_mixins() -> None:
+    class One(MongoDocument):
+        a: int
+
+    class Two(MongoDocument):
+        b: int
+
+    with pytest.raises(DefinitionError, match="mixin=True"):
+
+        class Both(One, Two):
+            pass
+
+
+@pytest.mark.parametrize("hook", ["__pre_update__", "__pre_find__", "__upgrade__"])
+def test_a_class_hook_without_classmethod_is_refused(hook: str) -> None:
+    with pytest.raises(DefinitionError, match=f"{hook}.*@classmethod"):
+        type(MongoDocument)("Hooked", (MongoDocument,), {hook: lambda cls, given: given})
+
+
+async def test_a_uri_that_cannot_be_used_is_told_by_connect() -> None:
+    with pytest.raises(OptionError, match="URI"):
+        async with connect("localhost:27017", document_types=[Person]):
+            pass

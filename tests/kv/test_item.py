@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from mongospec_core import DocumentValidationError, OptionError
+from mongospec_core import DocumentValidationError, MongoDocument, OptionError
 from mongospec_kv import KVStore, KVStoreItem, StoredValueError
 from mongospec_testing import FaultProxy
 
@@ -181,3 +181,9 @@ async def test_items_take_the_options_of_the_store(mongo_proxy: FaultProxy, plai
 def test_an_item_shows_itself() -> None:
     assert repr(Item[int]("k", default=3)) == "KVStoreItem[int](PlainStore, 'k', default=3)"
     assert repr(Item[list[int]]("k")) == "KVStoreItem[list[int]](PlainStore, 'k')"
+
+
+def test_items_are_of_a_store() -> None:
+    for given in (KVStore, MongoDocument, 5):
+        with pytest.raises(OptionError, match="is no store"):
+            KVStoreItem.of(given)  # type: ignore[arg-type]

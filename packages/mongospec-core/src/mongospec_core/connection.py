@@ -146,7 +146,7 @@ async def connect(
 
     :param uri: ``"mongodb://host:27017/example_db"``.
     :param database: the database's name; None: the one in the URI.
-    :raises OptionError: neither the URI nor *database* names a database.
+    :raises OptionError: the URI cannot be used, or neither it nor *database* names a database.
 
     The other parameters are :func:`init`'s.
 
@@ -156,7 +156,10 @@ async def connect(
             await User(name="Alice", email="alice@example.com").insert()
     """
     refuse_after_fork("connect()")
-    client = await mongojet.create_client(uri)
+    try:
+        client = await mongojet.create_client(uri)
+    except (ValueError, mongojet.PyMongoError) as error:
+        raise OptionError(f"connect(): the URI cannot be used: {error}") from error
     try:
         db = _database(client, database)
         types = list(document_types)
@@ -206,6 +209,7 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
     _refuse_other_types(cls)
     forget_plan(cls)
     plan = plan_of(cls)
+    _refuse_bad_name(cls)
     _refuse_bad_id_type(cls, plan)
     _refuse_foreign_documents(cls, plan)
     target = Target(
@@ -232,6 +236,14 @@ def _refuse_other_types(cls: Any) -> None:
     if is_abstract(cls):
         raise DefinitionError(
             f"{cls.__name__} is abstract: name its concrete subclasses in document_types"
+        )
+
+
+def _refuse_bad_name(cls: type[DocumentBase]) -> None:
+    name: Any = cls.__collection_name__ or cls.__name__
+    if not isinstance(name, str) or "$" in name or "\0" in name:
+        raise DefinitionError(
+            f"{cls.__name__}.__collection_name__ = {name!r} is no name of a collection"
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 import msgspec
 
 from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
-from mongospec_core.extension import Options, begin, encode, plan_of, to_stored
+from mongospec_core.extension import Options, begin, encode, is_abstract, plan_of, to_stored
 from mongospec_kv.entries import entry_reader, entry_type
 from mongospec_kv.errors import KeyNotFoundError
 from mongospec_kv.store import KVStore
@@ -43,11 +43,15 @@ class KVStoreItem[T, D = None]:
         ``of(AppStorage).typed(int | None)("max_retries")``.
 
         :param store: the store; it need not be bound yet.
+        :raises OptionError: it is no key-value store, or :class:`KVStore` itself.
 
         .. code-block:: python
 
             AppStorageItem = KVStoreItem.of(AppStorage)
         """
+        given: Any = store  # a user without a type checker may give anything
+        if not isinstance(given, type) or not issubclass(given, KVStore) or is_abstract(given):
+            raise OptionError(f"{given!r} is no store: class AppStorage(KVStore, Document): ...")
         return KVStoreItems(store)
 
     async def get(self, **options: Unpack[Options]) -> T | D:
@@ -89,7 +93,7 @@ class KVStoreItem[T, D = None]:
             retries = await max_retries.set_default()
         """
         if self._default is msgspec.UNSET:
-            raise OptionError(f"{self!r} has no default: AppItem[...]({self._key!r}, default=...)")
+            raise OptionError(f"{self!r} has no default; make the item with default=...")
         self._check(self._default)
         value = await _method(self._store, "set_default")(self._key, self._default, **options)
         return await self._read(value, options)

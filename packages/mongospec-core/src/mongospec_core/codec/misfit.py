@@ -45,7 +45,8 @@ def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     if missing:
         field = missing["field"]
         return (f"{path}.{field}" if path else field), "missing, and it has no default"
-    return path, reason
+    # msgspec's word for a Struct; in the database, and for a reference, it is a document.
+    return path, reason.replace("Expected `object", "Expected `document")
 
 
 def misfit(reason: str) -> object:

@@ -43,6 +43,7 @@ class DocumentMeta(msgspec.StructMeta):
                 f"leave array_like out (nested Structs may have it)"
             )
         _refuse_dunders(name, namespace)
+        _refuse_plain_hooks(name, namespace)
         fields = _own_fields(namespace)
         if mixin:
             _take_out(namespace, fields)
@@ -56,6 +57,13 @@ class DocumentMeta(msgspec.StructMeta):
             namespace["__validate_on_write__"] = validate_on_write
         try:
             cls = super().__new__(mcls, name, bases, namespace, **config)
+        except TypeError as error:
+            if "lay-out conflict" not in str(error):
+                raise
+            raise DefinitionError(
+                f"{name}: two of its bases have fields of their own, which Python cannot combine; "
+                f"declare one of them with mixin=True"
+            ) from error
         except ValueError as error:  # a stored name with NUL, a tag that is a field's name, ...
             raise DefinitionError(f"{name}: {error}") from error
         _refuse_stored_names(cls)
@@ -83,6 +91,14 @@ def _refuse_dunders(name: str, namespace: Namespace) -> None:
             raise DefinitionError(
                 f"{name}.{field} is annotated like a field of the document; "
                 f"write {field}: ClassVar[{tp if isinstance(tp, str) else '...'}] = ..."
+            )
+
+
+def _refuse_plain_hooks(name: str, namespace: Namespace) -> None:
+    for hook in ("__pre_update__", "__pre_find__", "__upgrade__"):
+        if hook in namespace and not isinstance(namespace[hook], classmethod | staticmethod):
+            raise DefinitionError(
+                f"{name}.{hook} is called on the class; put @classmethod above it"
             )
 
 

@@ -42,10 +42,23 @@ def declared_indexes(cls: type) -> list[Declared]:
     """
     found: dict[str, Declared] = {}
     for base in reversed(cls.__mro__):
-        for declaration in base.__dict__.get("__indexes__", ()):
+        own: dict[str, Any] = {}
+        for declaration in _declarations(base):
             index = _index_document(cls, declaration)
+            if own.setdefault(index["name"], index) != index:
+                raise DefinitionError(
+                    f"{base.__name__}.__indexes__ declares the index {index['name']!r} twice, and "
+                    f"differently; give one of them another name"
+                )
             found[index["name"]] = Declared(cls.__name__, index)
     return list(found.values())
+
+
+def _declarations(cls: type) -> Sequence[Any]:
+    declared: Any = cls.__dict__.get("__indexes__", ())
+    if isinstance(declared, str) or not isinstance(declared, Sequence):
+        raise DefinitionError(f"{cls.__name__}.__indexes__ is a list of indexes, not {declared!r}")
+    return list(declared)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def merged(declared: Iterable[Declared]) -> list[Declared]:

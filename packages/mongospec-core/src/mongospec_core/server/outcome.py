@@ -42,6 +42,8 @@ _CONCERN = re.compile(
 )
 _LABELS = re.compile(r"labels: \{([^}]*)\}, source: ")
 _REPLY = re.compile(r'RawDocumentBuf \{ data: "([0-9a-f]+)" \}')
+_AUTHENTICATION = re.compile(r"((?:SCRAM|\w*[Aa]uthentication) fail\w*[^,]*)")
+_AUTHENTICATION_FAILED = 18
 _ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))")
 _INDEX = re.compile(r"index: (\S+)(?: collation: .*?)? dup key: (\{.*\})", re.DOTALL)
 _NOT_SENT = re.compile(
@@ -72,6 +74,12 @@ def translate(
     :param many: whether one statement of it can change many documents.
     """
     text = str(error)
+    if (refused := _AUTHENTICATION.search(text)) is not None:
+        return OperationError(
+            f"{operation}: the server does not let this user in: {refused[1]}",
+            outcome="not_applied",
+            code=_AUTHENTICATION_FAILED,
+        )
     if isinstance(error, ValueError | mongojet.ConfigurationError):
         kind = EncodingError if _TOO_BIG.search(text) else OptionError
         return kind(f"{operation}: {text}")
