@@ -24,17 +24,21 @@ from mongospec_core.extension import (
 from mongospec_refs.decoding import IdDecoder
 from mongospec_refs.equality import equal
 from mongospec_refs.fetching import fetch
+from mongospec_refs.find import FindOperations
+from mongospec_refs.find_and_modify import FindAndModifyOperations
 from mongospec_refs.hollow import blank, hollow, is_resolved
 from mongospec_refs.judging import id_of, judge
 from mongospec_refs.reading import RefReading, RootReader
 from mongospec_refs.recursive import insert_recursive
 from mongospec_refs.result import RecursiveInsertResult
+from mongospec_refs.save import SaveOperations
 from mongospec_refs.shapes import ambiguous_in, has_references, targets_of
-from mongospec_refs.verbs import ReferenceOperations
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
-class MongoDocument(ReferenceOperations, abstract=True):
+class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see mongospec_refs.find
+    FindOperations, FindAndModifyOperations, SaveOperations, abstract=True
+):
     """A document whose fields may be typed as document classes: these are references.
 
     A reference is stored as the plain ``_id`` of its document and read back as the document, whatever

@@ -1,138 +1,29 @@
 # pyright: reportIncompatibleMethodOverride=false
 # pyright takes any new keyword beside **options for an incompatible override; these have defaults,
 # so whoever calls by core's signatures gets what core promises. mypy checks the overrides.
-"""Core's verbs whose signature grows: reads that resolve references, saves that cascade."""
+"""Reads that resolve references."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Self, Unpack, cast, overload, override
+from collections.abc import Mapping
+from typing import Any, Self, Unpack, overload, override
 
 import msgspec
 
 import mongospec_core as core
-from mongospec_core import BulkResult, Cursor
+from mongospec_core import Cursor
 from mongospec_core.extension import (
-    BulkOptions,
     Filter,
-    FindOneAndDeleteOptions,
-    FindOneAndReplaceOptions,
-    FindOneAndUpdateOptions,
     FindOneOptions,
     FindOptions,
     OnInvalid,
     Projection,
-    SaveOptions,
-    Update,
-    begin,
     by_id,
     plan_of,
-    refuse_others,
-    refuse_without_id,
-    save_changes,
-    save_document,
-    to_stored,
-    validates,
 )
-from mongospec_refs.cascade import Cascade
 from mongospec_refs.reading import RefReading
 
 
-class ReferenceOperations(core.MongoDocument, abstract=True):
-    """``find*``, ``find_one_and_*``, ``save`` and ``save_many``, with references."""
-
-    @override
-    async def save(
-        self,
-        *,
-        upsert: bool = False,
-        save_refs: bool = True,
-        validate_on_write: bool | None = None,
-        **options: Unpack[SaveOptions],
-    ) -> Self:
-        """Store what changed in this document, and in the documents that it leads to.
-
-        Of each loaded document that changed, its ``__pre_save__`` runs and the changed top-level
-        fields are sent: one ``update`` command for each collection, referenced documents first, this
-        one last and only if they were saved. A document that nobody changed costs no write, and other
-        writers' changes to other fields survive. Unresolved references, and documents built by hand
-        with an ``_id``, are never written. All is checked before the first command; it is not atomic
-        across collections, ``transaction()`` is.
-
-        :param upsert: insert this document where it is not there.
-        :param save_refs: with False, only this document is saved.
-        :param validate_on_write: check the documents first; default: what their classes say (True).
-        :returns: the document itself.
-        :raises UnsavedReferenceError: a reference has no ``_id``; nothing was sent.
-        :raises CascadeSaveError: a referenced document was not saved; it says what was.
-        :raises DocumentNotFoundError: no stored document has this ``_id`` any more.
-        :raises UnresolvedReferenceError: this is an unresolved reference itself.
-
-        .. code-block:: python
-
-            post.author.name = "Updated"
-            await post.save()  # saves post and author
-        """
-        if not save_refs:
-            await core.MongoDocument.save(
-                self, upsert=upsert, validate_on_write=validate_on_write, **options
-            )
-            return self
-        cls = type(self)
-        binding, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
-        if not upsert:
-            refuse_without_id(self)
-        cascade = Cascade(call, [self], validate_on_write)
-        await cascade.prepare()
-        await cascade.send()
-        validate = validates(cls, validate_on_write)
-        try:
-            await save_document(binding, call, self, upsert=upsert, validate=validate)
-        except BaseException as error:
-            cascade.note_on(error)
-            raise
-        return self
-
-    @override
-    @classmethod
-    async def save_many(
-        cls,
-        documents: Iterable[Self],
-        *,
-        save_refs: bool = True,
-        validate_on_write: bool | None = None,
-        **options: Unpack[BulkOptions],
-    ) -> BulkResult:
-        """:meth:`save` for many documents: one ``update`` command for each collection.
-
-        :param documents: documents of this class, all with an ``_id``.
-        :param save_refs: with False, only these documents are saved.
-        :returns: the counts of these documents, without the references.
-        :raises CascadeSaveError: a referenced document was not saved; none of these was sent.
-        :raises BulkWriteError: some of these were not saved, for example because they are gone.
-
-        .. code-block:: python
-
-            for post in posts:
-                post.author.posts += 1
-            await Post.save_many(posts)
-        """
-        given = list(documents)
-        if not save_refs:
-            return await super().save_many(given, validate_on_write=validate_on_write, **options)
-        refuse_others(cls, given)
-        binding, call = begin(cls, "save_many", "update_many", options, "write")
-        for document in given:
-            refuse_without_id(document)
-        cascade = Cascade(call, given, validate_on_write)
-        await cascade.prepare()
-        await cascade.send()
-        raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
-        try:
-            return await save_changes(binding, call, given, raws)
-        except BaseException as error:
-            cascade.note_on(error)
-            raise
-
-    # -- reads
+class FindOperations(core.MongoDocument, abstract=True):
+    """``find``, ``find_one``, ``find_by_id`` and ``find_all``, with ``resolve_refs`` and ``ref_depth``."""
 
     @overload
     @classmethod
@@ -409,100 +300,3 @@ class ReferenceOperations(core.MongoDocument, abstract=True):
         """
         reading = RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
         return await cls._find_all(filter, reading, skip_hooks, options)
-
-    @override
-    @classmethod
-    async def find_one_and_update(
-        cls,
-        filter: Filter,
-        update: Update,
-        *,
-        return_updated: bool = True,
-        resolve_refs: bool = True,
-        ref_depth: int | None = None,
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneAndUpdateOptions],
-    ) -> Self | None:
-        """Change one document and give it. Sends one ``findAndModify``, and a
-        ``find`` for each referenced class and level.
-
-        :param return_updated: the document as it is afterwards; with False, as it was before.
-        :returns: the document; None where none matched (or, before an upsert, there was none).
-
-        .. code-block:: python
-
-            job = await Job.find_one_and_update(
-                {"state": "waiting"}, {"$set": {"state": "running"}}, sort="created_at"
-            )
-        """
-        reading = RefReading(resolve_refs=resolve_refs, ref_depth=ref_depth)
-        return cast(
-            "Self | None",
-            await cls._find_one_and_update(
-                filter, update, return_updated, reading, skip_hooks, options
-            ),
-        )
-
-    @override
-    @classmethod
-    async def find_one_and_replace(
-        cls,
-        filter: Filter,
-        replacement: Self,
-        *,
-        return_updated: bool = True,
-        resolve_refs: bool = True,
-        ref_depth: int | None = None,
-        skip_hooks: bool = False,
-        validate_on_write: bool | None = None,
-        **options: Unpack[FindOneAndReplaceOptions],
-    ) -> Self | None:
-        """Put a document in the place of one that matches. Sends one ``findAndModify``, and a
-        ``find`` for each referenced class and level.
-
-        Fields that the class does not declare are gone afterwards; ``save()`` keeps them.
-
-        :param replacement: a document of this class; its ``_id`` must be None or the old one. Its
-            ``__pre_save__`` runs.
-        :param return_updated: the new document; with False, the one that was replaced.
-
-        .. code-block:: python
-
-            old = await User.find_one_and_replace({"email": "a@x"}, new, return_updated=False)
-        """
-        reading = RefReading(resolve_refs=resolve_refs, ref_depth=ref_depth)
-        return cast(
-            "Self | None",
-            await cls._find_one_and_replace(
-                filter,
-                replacement,
-                return_updated,
-                reading,
-                skip_hooks,
-                validate_on_write,
-                options,
-            ),
-        )
-
-    @override
-    @classmethod
-    async def find_one_and_delete(
-        cls,
-        filter: Filter,
-        *,
-        resolve_refs: bool = True,
-        ref_depth: int | None = None,
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneAndDeleteOptions],
-    ) -> Self | None:
-        """Delete one document and give it. Sends one ``findAndModify``, and a
-        ``find`` for each referenced class and level.
-
-        .. code-block:: python
-
-            job = await Job.find_one_and_delete({"state": "done"}, sort="finished_at")
-        """
-        reading = RefReading(resolve_refs=resolve_refs, ref_depth=ref_depth)
-        return cast(
-            "Self | None", await cls._find_one_and_delete(filter, reading, skip_hooks, options)
-        )
