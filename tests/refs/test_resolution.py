@@ -16,6 +16,7 @@ from mongospec_core import (
     InvalidDocument,
     OperationError,
     OptionError,
+    changes,
     close,
     init,
     transaction,
@@ -556,3 +557,25 @@ async def test_old_referenced_documents_are_upgraded(bind: Bind) -> None:
     await Old.get_collection().update_one({"_id": old.id}, {"$rename": {"full_name": "name"}})
     (holder,) = await Holder.find_all()
     assert holder.old.full_name == "x"
+
+
+async def test_references_that_an_aborted_transaction_read_are_not_taken_for_stored(
+    bind: Bind,
+) -> None:
+    class UnsureUser(MongoDocument):
+        name: str
+
+    class UnsurePost(MongoDocument):
+        author: UnsureUser
+
+    await bind(UnsureUser, UnsurePost)
+    author = await UnsureUser(name="a").insert()
+    await UnsurePost(author=author).insert()
+    with pytest.raises(ZeroDivisionError):
+        async with transaction():
+            await UnsureUser.update_by_id(author.id, {"$set": {"name": "b"}})
+            post = await UnsurePost.find_one()
+            raise ZeroDivisionError
+    assert post is not None
+    assert post.author.name == "b"
+    assert changes(post.author) == {"name": "b"}

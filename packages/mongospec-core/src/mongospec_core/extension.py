@@ -20,7 +20,7 @@ from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, binding_of, is_bound
 from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.document.meta import DocumentMeta, is_abstract
-from mongospec_core.document.reader import OnInvalid, Reader
+from mongospec_core.document.reader import OnInvalid, Reader, settle_read
 from mongospec_core.document.stored import (
     STORED,
     difference,
@@ -132,6 +132,7 @@ __all__ = (
     "send_statements",
     "set_stored_form",
     "settle_insert",
+    "settle_read",
     "settle_save",
     "stored_form",
     "to_bson",

@@ -77,6 +77,11 @@ class References:
                 documents[place] = known
                 self.open.get(cls, {}).pop(key, None)
 
+    def documents(self) -> Iterable[Any]:
+        """All of them, whatever became of them."""
+        for known in self._known.values():
+            yield from known.values()
+
     def take_open(self) -> Wanted:
         """The open references, which are open no longer."""
         wanted = {cls: documents for cls, documents in self.open.items() if documents}

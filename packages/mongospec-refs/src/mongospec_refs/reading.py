@@ -5,7 +5,15 @@ from typing import Any
 from bson.codec_options import CodecOptions
 
 from mongospec_core import OptionError
-from mongospec_core.extension import Call, OnInvalid, Plan, Projection, Reader, Reading
+from mongospec_core.extension import (
+    Call,
+    OnInvalid,
+    Plan,
+    Projection,
+    Reader,
+    Reading,
+    settle_read,
+)
 from mongospec_refs.identity import References
 from mongospec_refs.resolving import ReferenceReader, resolve
 
@@ -33,7 +41,7 @@ class RefReading(Reading):
     def struct_reader(self, plan: Plan[Any], codec: Any, call: Call) -> Reader[Any]:
         """The reader of a document class, or of a smaller Struct with references in it."""
         if not plan.decoders:
-            return Reader(plan, codec, on_invalid=self.on_invalid)
+            return Reader(plan, codec, on_invalid=self.on_invalid, call=call)
         return RootReader(
             plan,
             codec,
@@ -81,4 +89,6 @@ class RootReader[T](ReferenceReader[T]):
                 references.enter(documents)
             await resolve(self, documents, self._call, self._depth)
         references.close()
+        if self._call is not None:
+            settle_read(self._call, [*documents, *references.documents()])
         return documents

@@ -3,7 +3,8 @@
 # What is read from BSON is of any type; this module tells the types apart.
 """From raw documents to what a read gives: a whole batch at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import bson
@@ -16,9 +17,17 @@ from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.scalars import plain
 from mongospec_core.codec.values import DECIMAL, decode, encode
 from mongospec_core.document.hooks import UpgradeFailedError, run_upgrade
-from mongospec_core.document.stored import Host, remember_read, upgraded
-from mongospec_core.errors import DocumentValidationError, InvalidDocument
+from mongospec_core.document.stored import (
+    STORED,
+    Host,
+    is_new,
+    remember_read,
+    set_stored_form,
+    upgraded,
+)
+from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument
 from mongospec_core.server.batches import elements
+from mongospec_core.server.door import Call
 
 type OnInvalid = Literal["raise", "skip"] | Callable[[InvalidDocument, Mapping[str, Any]], Any]
 """What a read does with a stored document that does not fit its class.
@@ -40,7 +49,7 @@ class Reader[T]:
     in the same session if it needs them.
     """
 
-    __slots__ = ("_keeps_form", "codec", "on_invalid", "plan", "upgrade")
+    __slots__ = ("_keeps_form", "call", "codec", "on_invalid", "plan", "upgrade")
 
     def __init__(
         self,
@@ -48,7 +57,9 @@ class Reader[T]:
         codec: CodecOptions[dict[str, Any]],
         *,
         on_invalid: OnInvalid = "raise",
+        call: Call | None = None,
     ) -> None:
+        self.call: Call | None = call
         self.plan: Plan[T] = plan
         self.codec: CodecOptions[dict[str, Any]] = codec
         self.on_invalid: OnInvalid = on_invalid
@@ -59,7 +70,10 @@ class Reader[T]:
 
     async def load(self, parts: list[bytes]) -> list[T]:
         """Instances for a batch of BSON documents, in their order."""
-        return self.decode(parts)
+        documents = self.decode(parts)
+        if self.call is not None:
+            settle_read(self.call, documents)
+        return documents
 
     async def read(self, batch: bytes) -> list[T]:
         """Instances for one reply of the driver: a document with a document for each number."""
@@ -143,6 +157,9 @@ class Reader[T]:
             failures.append(failure)
         elif not isinstance(self.on_invalid, str):
             replaced = self.on_invalid(failure, raw)
+            if inspect.iscoroutine(replaced):
+                replaced.close()
+                raise HookError("on_invalid= takes a plain function, not an async one")
             return _LEFT_OUT if replaced is None else replaced
         return _LEFT_OUT
 
@@ -167,6 +184,27 @@ def _unreadable(salvaged: Mapping[str, Any]) -> str:
         if "\N{REPLACEMENT CHARACTER}" in repr(value):
             return name
     return ""
+
+
+def settle_read(call: Call, documents: Iterable[Any]) -> None:
+    """Make documents agree with what may become of what they were read from.
+
+    What an aborted transaction read may never have been stored, nor what a write in somebody
+    else's session gave: of such documents the content is not known.
+    """
+    if call.transaction is not None:
+        kept = [each for each in documents if isinstance(each, Host)]
+
+        def forget() -> None:
+            for each in kept:
+                if not is_new(each):
+                    set_stored_form(each, STORED)
+
+        call.on_abort(forget, unsure=forget)
+    elif call.write and not call.certain:
+        for each in documents:
+            if isinstance(each, Host):
+                set_stored_form(each, STORED)
 
 
 class PlainReader:

@@ -177,7 +177,12 @@ async def _note_gone(binding: Binding, call: Call, sent: Sent, ids: Sequence[Any
         return
     query = encode({"_id": {"$in": [ids[place] for place in applied]}})
     look = call.sibling("find_many", projection={"_id": 1})
-    found = decode(await look.send("find_many", query)).values()
+    try:
+        found = decode(await look.send("find_many", query)).values()
+    except OperationError as error:  # some are gone, and nobody can say which
+        sent.unknown.update(applied)
+        sent.error = sent.error or error
+        return
     there = {encode(each) for each in found}
     for place in applied:
         if encode({"_id": ids[place]}) not in there:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from mongospec_core.errors import CursorClosedError, OperationError
 from mongospec_core.server.door import BatchCursor, Call
 
+_FEW = 101  # what the server itself gives first
 BATCH = 1_000
 """Documents asked for at a time; the server's own default gives 101, then 16 MB at once."""
 
@@ -115,7 +116,8 @@ class Cursor[T]:
             raise ValueError(f"to_list({length}): a length is 0 or more, or None for all")
         self._refuse_closed()
         # All of them: the server's own batches, which are as large as a reply can be.
-        batch_size = None if length is None else min(length, BATCH) or None
+        # Few of them: the driver keeps the size for every later batch, so not too few.
+        batch_size = None if length is None else max(_FEW, min(length, BATCH))
         while not self._done and (length is None or len(self._buffer) < length):
             self._buffer.extend(await self._next_batch(batch_size))
         count = len(self._buffer) if length is None else min(length, len(self._buffer))

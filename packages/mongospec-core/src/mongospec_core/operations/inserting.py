@@ -153,6 +153,8 @@ class InsertMany:
         outcome = outcome_of(error)
         if outcome == "unknown":
             self.unknown.update(range(start, end))
+        elif outcome == "applied":
+            return True  # only the write concern failed
         elif outcome == "not_applied":
             code = error.code if isinstance(error, OperationError) else None
             self._fail(range(start, end), code, str(error))

@@ -68,7 +68,7 @@ class Reading:
 
         :param call: the read that it serves; further queries go out by ``call.on(...)``.
         """
-        return Reader(plan, codec, on_invalid=self.on_invalid)
+        return Reader(plan, codec, on_invalid=self.on_invalid, call=call)
 
 
 @cache
