@@ -427,11 +427,38 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
+FORKING_LATER = """
+import asyncio, gc, os, signal, sys
+from mongospec_core import MongoDocument, ServerUnavailableError, connect
+
+class Run(MongoDocument):
+    number: int
+
+async def use():
+    async with connect(sys.argv[1], database=sys.argv[2], document_types=[Run]):
+        await Run.count()
+
+asyncio.run(use())  # a migration before the workers are forked: its client is closed and gone
+gc.collect()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    try:
+        asyncio.run(use())
+    except ServerUnavailableError as error:
+        os._exit(0 if "connect()" in str(error) and "os.fork()" in str(error) else 1)
+    os._exit(2)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.parametrize("text", [FORKING, FORKING_LATER], ids=["bound", "closed"])
 async def test_after_a_fork_a_use_raises_instead_of_hanging(
-    mongo_server: MongoServer, mongo_db: mongojet.Database, tmp_path: Path
+    mongo_server: MongoServer, mongo_db: mongojet.Database, tmp_path: Path, text: str
 ) -> None:
     script = tmp_path / "forking.py"
-    script.write_text(FORKING)
+    script.write_text(text)
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-W", "ignore", str(script), mongo_server.uri, mongo_db.name],

@@ -27,12 +27,14 @@ class ClientState:
         self.unusable: str | None = unusable
 
 
+_used = False  # whether the driver was used in this process: its threads live as long
 _forked: str | None = None  # why no client can be used in this process
 _states: MutableMapping[mongojet.Client, ClientState] = WeakKeyDictionary()
 
 
 def state_of(client: mongojet.Client) -> ClientState:
     """The state that all targets of *client* share."""
+    _note_use()
     return _states.setdefault(client, ClientState(_forked))
 
 
@@ -47,15 +49,23 @@ async def drain(client: mongojet.Client, seconds: float) -> None:
 def refuse_after_fork(what: str) -> None:
     """Refuse what would hang in the child of a process that had used the driver.
 
+    It is a use of the driver as well: made just before a client is.
+
     :raises ServerUnavailableError: this is such a child.
     """
     if _forked is not None:
         raise ServerUnavailableError(f"{what}: {_forked}", outcome="not_applied")
+    _note_use()
+
+
+def _note_use() -> None:
+    global _used  # noqa: PLW0603 - the process is what it is about
+    _used = True
 
 
 def _after_fork() -> None:
-    global _forked  # noqa: PLW0603 - the process is what it is about
-    if _states:
+    global _forked  # noqa: PLW0603
+    if _used:
         _forked = _FORKED
         for state in _states.values():
             state.unusable = _FORKED
