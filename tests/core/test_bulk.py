@@ -417,6 +417,22 @@ async def test_a_write_concern_that_failed_means_applied(
     assert [each["code"] for each in await stored(Thing)] == [1]
 
 
+async def test_an_unordered_bulk_goes_on_after_a_write_concern_error(
+    bind: Bind, mongo_proxy: FaultProxy, few_statements: None
+) -> None:
+    await bind(Account)
+    fresh = [Account(email=str(n)) for n in range(25)]
+    failing = mongo_proxy.write_concern_error("insert", code=64, times=1)
+    with failing, mongo_proxy.fail("insert", 13, skip=2), pytest.raises(BulkWriteError) as caught:
+        await Account.bulk_write([InsertOne(each) for each in fresh], ordered=False)
+    assert caught.value.outcome == "partial"
+    assert caught.value.code == 64  # the first error, not the refusal of the last command
+    assert caught.value.results.inserted_count == 20
+    assert [each.index for each in caught.value.failures] == list(range(20, 25))
+    assert await Account.count() == 20
+    assert [each._id is None for each in fresh] == [False] * 20 + [True] * 5
+
+
 async def test_a_bulk_is_cut_at_the_servers_limits(
     bind: Bind, mongo_proxy: FaultProxy, few_statements: None
 ) -> None:

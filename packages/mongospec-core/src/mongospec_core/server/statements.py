@@ -42,7 +42,7 @@ class Sent:
         self.indexes: Sequence[int] = range(len(statements)) if indexes is None else indexes
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
-        self.error: Exception | None = None
+        self.error: Exception | None = None  # the first that a whole command ended in
         self.inserted: int = 0
         self.matched: int = 0
         self.modified: int = 0
@@ -110,7 +110,7 @@ async def send_statements(
     What became of each is noted in *sent*, also where this raises: only a cancellation does.
 
     :param ordered: keep their order and stop at the first that fails; otherwise statements of one
-        kind go out together, and the rest goes on after a failure.
+        kind go out together, and the rest goes on after a failure and after a write concern error.
     :param repeatable: carrying them out twice does no harm, so a command whose reply was lost may
         be sent once more.
     """
@@ -125,12 +125,16 @@ async def send_statements(
             reply = await call.write_command(command, repeatable=repeatable)
         except BaseException as error:
             sent.note_error(places, error)
-            if (carried_out := _reply_with(error)) is not None:
+            carried_out = _reply_with(error)
+            if carried_out is not None:
                 sent.note_reply(kind, places, carried_out, ordered=ordered)
+            if isinstance(error, OperationError):
+                sent.error = sent.error or error
+                if carried_out is not None and not ordered:
+                    continue
             _skip(sent, commands[number + 1 :])
             if not isinstance(error, OperationError):
                 raise
-            sent.error = error
             return
         sent.note_reply(kind, places, reply, ordered=ordered)
         if ordered and reply.get("writeErrors"):
