@@ -254,7 +254,7 @@ def test_the_tests_in_the_readme_pass(suite: pytest.Pytester, mongo_server: Mong
     tests = [block for block in blocks if "def test_" in block]
     suite.makepyfile(**{f"test_block_{n}": block for n, block in enumerate(tests)})
     result = suite.runpytest_inprocess("--mongo-server", mongo_server.uri, *ASYNC)
-    result.assert_outcomes(passed=3)
+    result.assert_outcomes(passed=4)
 
 
 def test_workers_have_a_server_each_and_leave_nothing(

@@ -12,11 +12,12 @@ if typing.TYPE_CHECKING:
     from mongospec_testing.proxy import FaultProxy
     from mongospec_testing.rules import Rule
     from mongospec_testing.server import MongoServer
-    from mongospec_testing.traffic import Command, QueryLimit
+    from mongospec_testing.traffic import Command, MaxQueries, QueryLimit
 
 __all__ = [
     "Command",
     "FaultProxy",
+    "MaxQueries",
     "MongoServer",
     "ProxyError",
     "QueryLimit",
@@ -27,6 +28,7 @@ __all__ = [
 _HOMES = {
     "Command": "traffic",
     "FaultProxy": "proxy",
+    "MaxQueries": "traffic",
     "MongoServer": "server",
     "ProxyError": "errors",
     "QueryLimit": "traffic",

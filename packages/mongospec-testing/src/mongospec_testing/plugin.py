@@ -14,14 +14,14 @@ from uuid import uuid4
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import mongojet
 
     from mongospec_testing.clients import ClientFactory
     from mongospec_testing.proxy import FaultProxy
     from mongospec_testing.server import MongoServer
-    from mongospec_testing.traffic import QueryLimit
+    from mongospec_testing.traffic import MaxQueries
 
 # Whether a test's client goes straight to the server.
 _DIRECT = pytest.StashKey[bool]()
@@ -74,7 +74,7 @@ def mongo_proxy(mongo_server: MongoServer, request: pytest.FixtureRequest) -> It
 
 
 @pytest.fixture
-def max_queries(mongo_proxy: FaultProxy) -> Callable[[int], QueryLimit]:
+def max_queries(mongo_proxy: FaultProxy) -> MaxQueries:
     """The limit on queries as a context manager, made with their number; see FaultProxy."""
     return mongo_proxy.max_queries
 

@@ -1,6 +1,6 @@
 """What the proxy saw: commands, and the queries among them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -114,3 +114,7 @@ class QueryLimit:
         trace: TracebackType | None,
     ) -> None:
         self.__exit__(kind, error, trace)
+
+
+type MaxQueries = Callable[[int], QueryLimit]
+"""What the fixture ``max_queries`` is, for the annotations of tests."""
