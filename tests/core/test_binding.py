@@ -72,6 +72,7 @@ def each_use(cls: Any, document: Any) -> dict[str, Any]:
         "delete_many": lambda: cls.delete_many({}),
         "delete_by_id": lambda: cls.delete_by_id(_id),
         "distinct": lambda: cls.distinct("text"),
+        "aggregate": lambda: cls.aggregate([]).to_list(),
         "save_many": lambda: cls.save_many([document]),
         "bulk_write": lambda: cls.bulk_write([]),
     }

@@ -282,7 +282,9 @@ async def test_insert_many_whose_reply_is_lost_lists_what_is_unknown(
     assert all(each.id is not None for each in people)
 
 
-async def test_without_a_server_the_ids_are_taken_back(mongo_proxy: FaultProxy, bind: Bind) -> None:
+async def test_the_id_of_an_insert_that_the_server_refused_is_taken_back(
+    mongo_proxy: FaultProxy, bind: Bind
+) -> None:
     await bind(Person)
     one = Person(name="a")
     with (

@@ -8,6 +8,7 @@ from typing import Any
 import mongojet
 import pytest
 from mongojet import ReadConcern, ReadPreference, WriteConcern
+from pymongo import InsertOne
 
 from mongospec_core import MongospecError, OptionError
 from mongospec_testing import FaultProxy
@@ -42,6 +43,8 @@ ACTS: dict[str, Act] = {
     "distinct": lambda **o: Numbered.distinct("text", **o),
     "aggregate": aggregate,
     "save": lambda **o: Numbered(_id=1, text="b").save(**o),
+    "save_many": lambda **o: Numbered.save_many([Numbered(_id=1, text="b")], **o),
+    "bulk_write": lambda **o: Numbered.bulk_write([InsertOne(Numbered(_id=2))], **o),
     "update_one": lambda **o: Numbered.update_one({}, {"$set": {"text": "b"}}, **o),
     "update_many": lambda **o: Numbered.update_many({}, {"$set": {"text": "b"}}, **o),
     "update_by_id": lambda **o: Numbered.update_by_id(1, {"$set": {"text": "b"}}, **o),

@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Any
 
-import msgspec
 import pytest
 from bson import ObjectId
 
@@ -154,7 +153,7 @@ async def test_an_update_that_a_unique_index_refuses_says_so(bind: Bind) -> None
         with pytest.raises(DuplicateKeyError) as caught:
             await call
         assert caught.value.key_pattern == {"email": 1}
-        assert caught.value.key_value in ({"email": "a"}, None)
+        assert caught.value.key_value == {"email": "a"}
         assert caught.value.outcome == "not_applied"
 
 
@@ -238,13 +237,6 @@ async def test_a_document_that_does_not_fit_after_the_update_is_named(bind: Bind
     with pytest.raises(DocumentValidationError) as caught:
         await Person.find_one_and_update({"name": "Ann"}, {"$set": {"age": "old"}})
     assert caught.value.path == "age"
-
-
-async def test_an_update_result_is_written_as_its_int() -> None:
-    result = UpdateResult(2, 1, "id")
-    assert msgspec.json.encode(int(result)) == b"1"
-    assert result + 1 == 2
-    assert bool(UpdateResult(1, 0)) is False
 
 
 async def test_an_upsert_by_a_filter_of_the_codec(bind: Bind) -> None:
