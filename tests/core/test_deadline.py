@@ -7,6 +7,7 @@ from typing import Any
 
 import mongojet
 import pytest
+from bson import ObjectId
 from pymongo import InsertOne
 
 from mongospec_core import (
@@ -32,6 +33,7 @@ READS: dict[str, Callable[..., Awaitable[Any]]] = {
     "find_by_id": lambda **options: Person.find_by_id("65f0c0ffee65f0c0ffee0001", **options),
     "find_all": lambda **options: Person.find_all({}, **options),
     "count": lambda **options: Person.count({}, **options),
+    "count_documents": lambda **options: Person.count_documents({}, **options),
     "estimated": lambda **options: Person.estimated_document_count(**options),
     "exists": lambda **options: Person.exists({}, **options),
     "distinct": lambda **options: Person.distinct("name", **options),
@@ -40,12 +42,16 @@ READS: dict[str, Callable[..., Awaitable[Any]]] = {
 }
 WRITES: dict[str, Callable[..., Awaitable[Any]]] = {
     "insert": lambda **options: Person(name="x").insert(**options),
+    "insert_one": lambda **options: Person.insert_one(Person(name="x"), **options),
     "insert_many": lambda **options: Person.insert_many([Person(name="x")], **options),
     "insert_if_not_exists": lambda **options: Person.insert_if_not_exists(
         Person(name="x"), {"name": "x"}, **options
     ),
     "update_one": lambda **options: Person.update_one({}, {"$set": {"age": 1}}, **options),
     "update_many": lambda **options: Person.update_many({}, {"$set": {"age": 1}}, **options),
+    "update_by_id": lambda **options: Person.update_by_id(
+        "65f0c0ffee65f0c0ffee0001", {"$set": {"age": 1}}, **options
+    ),
     "find_one_and_update": lambda **options: Person.find_one_and_update(
         {}, {"$set": {"age": 1}}, **options
     ),
@@ -53,7 +59,9 @@ WRITES: dict[str, Callable[..., Awaitable[Any]]] = {
         {}, Person(name="x"), **options
     ),
     "find_one_and_delete": lambda **options: Person.find_one_and_delete({}, **options),
+    "delete": lambda **options: Person(_id=ObjectId(), name="x").delete(**options),
     "delete_one": lambda **options: Person.delete_one({}, **options),
+    "delete_by_id": lambda **options: Person.delete_by_id("65f0c0ffee65f0c0ffee0001", **options),
     "delete_many": lambda **options: Person.delete_many({"age": 0}, **options),
 }
 
@@ -246,6 +254,24 @@ async def test_a_transaction_ends_within_the_blocks_time(
             await person.insert()
     assert time.monotonic() - started < 2
     assert person._id is None
+    mongo_proxy.disconnect()
+
+
+async def test_a_commit_ends_within_the_blocks_time_with_an_unknown_outcome(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    person = Person(name="x")
+
+    async def work() -> None:
+        with timeout(0.3):
+            async with transaction():
+                await person.insert()
+
+    mongo_proxy.stall("commitTransaction")
+    await ends(work(), "unknown", 0.3)
+    assert person._id is not None
+    assert stored_form(person) is STORED
     mongo_proxy.disconnect()
 
 
