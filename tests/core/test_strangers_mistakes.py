@@ -1,23 +1,30 @@
 """What somebody would try who knows MongoDB, but not us: refused with the way out, or it works."""
 
+import asyncio
+import pickle
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import msgspec
 import pytest
+from bson import ObjectId
 from mongojet import IndexModel
-from pymongo import InsertOne
+from pymongo import InsertOne, UpdateOne
 
 from mongospec_core import (
     DefinitionError,
     DuplicateKeyError,
+    EncodingError,
     MongoDocument,
     NotBoundError,
+    OperationError,
     OptionError,
     changes,
     connect,
     init,
+    transaction,
 )
+from mongospec_core.extension import is_new
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Account, Person
@@ -254,3 +261,101 @@ async def test_a_uri_that_cannot_be_used_is_told_by_connect() -> None:
     with pytest.raises(OptionError, match="URI"):
         async with connect("localhost:27017", document_types=[Person]):
             pass
+
+
+async def test_an_operator_on_the_id_does_not_let_the_server_make_another(bind: Bind) -> None:
+    await bind(Person)
+    person = Person(name="a")
+    await Person.insert_if_not_exists(person, {"_id": {"$ne": ObjectId()}, "name": "a"})
+    assert await Person.find_all() == [person]
+
+
+async def test_an_insert_if_not_exists_that_is_cancelled_while_one_exists_stores_nothing(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Account)
+    await Account(email="a").insert()
+    second = Account(email="a")
+    with mongo_proxy.delay("update", 0.3, at="reply") as rule:
+        task = asyncio.create_task(Account.insert_if_not_exists(second, {"email": "a"}))
+        await rule.reached()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert second.id is None
+    assert is_new(second)
+
+
+async def test_a_stored_default_is_no_change_where_defaults_are_left_out(bind: Bind) -> None:
+    class Sparse(MongoDocument, omit_defaults=True):
+        a: int = 0
+        b: list[int] = []
+
+    await bind(Sparse)
+    await Sparse.get_collection().insert_one({"_id": ObjectId(), "a": 0, "b": []})
+    sparse = await Sparse.find_one()
+    assert sparse is not None
+    assert changes(sparse) == {}
+    sparse.a = 5
+    await sparse.save()
+    sparse.a = 0
+    assert changes(sparse) == {"a": msgspec.UNSET}
+
+
+async def test_a_document_that_contains_itself_is_named(bind: Bind) -> None:
+    class Loose(MongoDocument):
+        anything: Any
+
+    await bind(Loose)
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(EncodingError, match=r"Loose.*contains itself"):
+        await Loose(anything=endless).insert()
+
+
+async def test_a_replacement_that_is_a_dict_is_told_what_it_should_be(bind: Bind) -> None:
+    await bind(Person)
+    with pytest.raises(OptionError, match=r"Person\(\.\.\.\)"):
+        await Person.find_one_and_replace({}, {"name": "a"})  # type: ignore[arg-type]
+
+
+async def test_an_operation_over_16_megabytes_is_refused_before_anything_is_sent(
+    bind: Bind,
+) -> None:
+    await bind(Person)
+    with pytest.raises(EncodingError, match="nothing was written"):
+        await Person.bulk_write(
+            [InsertOne({"name": "a"}), UpdateOne({}, {"$set": {"name": "x" * 17_000_000}})]
+        )
+    assert await Person.count() == 0
+
+
+async def test_an_aborted_upsert_takes_its_id_back(bind: Bind) -> None:
+    await bind(Person)
+    person = Person(name="a")
+    with pytest.raises(ZeroDivisionError):
+        async with transaction():
+            await person.save(upsert=True)
+            raise ZeroDivisionError
+    assert person.id is None
+    assert await Person.count() == 0
+
+
+async def test_errors_of_operations_survive_a_pickle(bind: Bind) -> None:
+    await bind(Account)
+    await Account(email="a").insert()
+    caught: list[OperationError] = []
+    for act in (
+        lambda: Account(email="a").insert(),
+        lambda: Account.insert_many([Account(email="a"), Account(email="b")], ordered=False),
+        lambda: Account.bulk_write([InsertOne({"email": "a"})]),
+        lambda: Account.find_one({"$nope": 1}),
+    ):
+        with pytest.raises(OperationError) as error:
+            await act()
+        caught.append(error.value)
+    for each in caught:
+        twin = pickle.loads(pickle.dumps(each))
+        assert type(twin) is type(each)
+        assert str(twin) == str(each)
+        assert (twin.outcome, twin.code, twin.labels) == (each.outcome, each.code, each.labels)

@@ -275,7 +275,7 @@ async def test_values_of_an_annotated_store_are_read_as_that_type(
     await settings.set("a", dark)
     await settings.set_many({"b": dark})
     assert await settings.get("a") == dark
-    assert await settings.get_all() == await settings.get_many("ab") == {"a": dark, "b": dark}
+    assert await settings.get_all() == await settings.get_many(["a", "b"]) == {"a": dark, "b": dark}
     assert await settings.set_default("c", dark) == dark
 
 

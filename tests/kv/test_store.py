@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from bson import ObjectId
 
-from mongospec_core import DuplicateKeyError, EncodingError, NotBoundError
+from mongospec_core import DuplicateKeyError, EncodingError, NotBoundError, OptionError
 from mongospec_kv import KeyNotFoundError, StoredValueError
 from mongospec_testing import FaultProxy, MongoServer
 
@@ -243,7 +243,7 @@ async def test_an_upsert_that_loses_the_race_for_a_key_is_repeated(
     assert len(rule.hits) == 2
     with mongo_proxy.reply("update", reply, times=1):
         await plain.set_many({"c": 3, "d": 4})
-    assert await plain.get_many("abc") == {"a": 1, "b": 2, "c": 3}
+    assert await plain.get_many(["a", "b", "c"]) == {"a": 1, "b": 2, "c": 3}
 
 
 async def test_a_duplicate_key_that_stays_is_raised(mongo_proxy: FaultProxy, plain: Plain) -> None:
@@ -299,3 +299,11 @@ async def test_a_store_that_is_not_bound_says_so() -> None:
         await Unbound.set("k", 1)
     with pytest.raises(NotBoundError, match="Unbound"):
         await Unbound.get("k")
+
+
+async def test_one_text_is_not_taken_for_the_keys_of_its_letters(store: Store) -> None:
+    await store.set_many({"a": 1, "b": 2})
+    for act in (store.delete_keys, store.get_many):
+        with pytest.raises(OptionError, match="one key"):
+            await act("ab")
+    assert await store.keys() == ["a", "b"]

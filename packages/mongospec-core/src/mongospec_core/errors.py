@@ -177,12 +177,24 @@ class OperationError(MongospecError, mongojet.PyMongoError):
         self.labels = labels
         self.details = details
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
     def has_error_label(self, label: str) -> bool:
         """Whether the server or the driver put *label* on this error.
 
         :param label: for example ``"TransientTransactionError"``.
         """
         return label in self.labels
+
+
+def _rebuilt(
+    cls: type[OperationError], args: tuple[Any, ...], state: dict[str, Any]
+) -> OperationError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ServerUnavailableError(OperationError, ConnectionError):

@@ -32,7 +32,8 @@ from mongospec_core.document.stored import (
 )
 from mongospec_core.document.writer import refuse_others, to_bson, to_stored, validates
 from mongospec_core.errors import Outcome
-from mongospec_core.operations.bulk import raise_for, result_of, save_changes
+from mongospec_core.operations.beginning import begin
+from mongospec_core.operations.bulk_outcome import raise_for, result_of
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
 from mongospec_core.operations.inserting import Ids, InsertMany, settle_insert
@@ -49,7 +50,6 @@ from mongospec_core.operations.options import (
     Options,
     SaveOptions,
     UpdateOptions,
-    begin,
 )
 from mongospec_core.operations.reading import Projection, Reading
 from mongospec_core.operations.save import (
@@ -58,6 +58,7 @@ from mongospec_core.operations.save import (
     settle_save,
     update_for,
 )
+from mongospec_core.operations.save_many import save_changes
 from mongospec_core.server.batches import elements
 from mongospec_core.server.deadline import untimed
 from mongospec_core.server.door import Call, outcome_of

@@ -14,6 +14,7 @@ from mongospec_core import (
     EncodingError,
     InvalidDocument,
     MongoDocument,
+    OptionError,
 )
 from mongospec_core.extension import (
     BatchReader,
@@ -131,7 +132,12 @@ def upsert(change: dict[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key_filters(keys: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Filters that find the entries of *keys*, each within the size of one command."""
+    """Filters that find the entries of *keys*, each within the size of one command.
+
+    :raises OptionError: *keys* is one text: its letters are hardly meant.
+    """
+    if isinstance(keys, str):
+        raise OptionError(f"keys={keys!r} is one key, where several are expected: [{keys!r}]")
     part: list[str] = []
     size = 0
     for key in dict.fromkeys(keys):

@@ -210,12 +210,11 @@ class KVStore(MongoDocument, mixin=True):
 
             found = await AppStorage.get_many(["theme", "language"])
         """
-        wanted = list(dict.fromkeys(keys))
         found: dict[str, Any] = {}
-        for query in key_filters(wanted):
+        for query in key_filters(keys):
             entries = await entries_of(cls, "get_many", query, options)
             found.update((entry.key, entry.value) for entry in entries)
-        return {key: found[key] for key in wanted if key in found}
+        return {key: found[key] for key in dict.fromkeys(keys) if key in found}
 
     @classmethod
     async def keys(cls, **options: Unpack[Options]) -> list[str]:

@@ -32,10 +32,14 @@ _MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`$")
 
 
 def explain(error: msgspec.ValidationError) -> tuple[str, str]:
-    """The field path (``"address.zip"``) and the reason of one of msgspec's errors."""
+    """The field path (``"address.zip"``) and the reason of one of msgspec's errors.
+
+    :param error: from the conversion of one document, in a list or alone.
+    """
     text = str(error)
     at = _AT.match(text)
-    path, reason = (at["path"].removeprefix("."), at["reason"]) if at else ("", text)
+    path, reason = (at["path"], at["reason"]) if at else ("", text)
+    path = path.removeprefix("[0]").removeprefix(".")
     if at and at["key"]:
         reason = f"a key: {reason}"
     told = _TOLD.match(reason)

@@ -112,7 +112,12 @@ def _set(value: Any) -> list[Any]:
 
 
 def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
-    return {key_to_raw(key): to_raw(each) for key, each in value.items()}
+    raw = {key_to_raw(key): to_raw(each) for key, each in value.items()}
+    if len(raw) != len(value):
+        raise EncodingError(
+            f"two keys of {list(value)} would be one, because keys are stored as strings"
+        )
+    return raw
 
 
 def _dataclass(value: Any) -> dict[str, Any]:

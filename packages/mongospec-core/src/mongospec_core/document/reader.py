@@ -144,7 +144,6 @@ class Reader[T]:
             (document,) = plan.convert(plan.prepare([raw], self))
         except msgspec.ValidationError as error:
             path, reason = explain(error)
-            path = path.removeprefix("[0]").removeprefix(".")
             return self._unfit(InvalidDocument(raw.get("_id"), path, reason), raw, failures)
         if self._keeps_form:
             remember_read(plan, [document], [part], [raw])

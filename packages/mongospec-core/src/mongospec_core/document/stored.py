@@ -145,7 +145,11 @@ def difference(
         before = gaps[name] if name in gaps else stored.get(name, msgspec.UNSET)
         if before is msgspec.UNSET:
             before = plan.default_of(place)
-        if same(before, now) or (now is msgspec.UNSET and name not in stored):
+        if now is msgspec.UNSET:  # left out: a default is as good as nothing
+            if name in stored and not same(before, plan.default_of(place)):
+                changed[name] = now
+            continue
+        if same(before, now):
             continue
         if not _reads_the_same(plan, place, before, now, reader):
             changed[name] = now

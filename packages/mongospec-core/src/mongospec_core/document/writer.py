@@ -73,12 +73,17 @@ def to_stored(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> l
     :raises DocumentValidationError: some do not fit; it names all of them.
     :raises EncodingError: a dict's key cannot be a field's name.
     """
-    for document in documents:
-        plan.trim(document)
     try:
+        for document in documents:
+            plan.trim(document)
         raws = [plan.encode(document) for document in documents]
     except EncodingError as error:
         raise _named(plan, documents, error) from error
+    except RecursionError as error:
+        raise EncodingError(
+            f"{plan.cls.__name__}: a document is nested too deeply, or contains itself "
+            f"(nothing was written)"
+        ) from error
     if validate:
         try:
             plan.convert(plan.prepare(raws, CHECKING))
@@ -111,7 +116,6 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
             plan.convert(plan.prepare([simple], CHECKING))
         except msgspec.ValidationError as error:
             path, reason = explain(error)
-            path = path.removeprefix("[0]").removeprefix(".")
             failures.append(InvalidDocument(raw.get("_id"), path, reason))
         else:
             checked.append(simple)
@@ -121,10 +125,12 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
 
 
 def to_bson(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
-    """One raw document as BSON.
+    """One raw document as BSON; an ``_id`` that is None is left out, or MongoDB would store it.
 
     :raises EncodingError: BSON cannot hold it; class, field and ``_id`` are named.
     """
+    if raw.get("_id", 0) is None:
+        raw = {name: value for name, value in raw.items() if name != "_id"}
     try:
         data = encode(raw)
     except EncodingError as error:

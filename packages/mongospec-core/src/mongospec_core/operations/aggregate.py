@@ -11,13 +11,10 @@ from mongospec_core.codec.values import decode, encode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
 from mongospec_core.errors import OptionError
+from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import Filter, or_all, scoped
-from mongospec_core.operations.options import (
-    AggregateOptions,
-    DistinctOptions,
-    begin,
-)
+from mongospec_core.operations.options import AggregateOptions, DistinctOptions
 from mongospec_core.operations.reading import Reading
 from mongospec_core.operations.sources import AggregateSource
 
@@ -51,7 +48,8 @@ class AggregateOperations(DocumentBase, abstract=True):
         Sends nothing yet; reading sends one ``aggregate``, and a ``getMore`` for each further batch.
 
         :param pipeline: stages, as MongoDB takes them.
-        :param into: a Struct (or a document class) that the results are read as; None: plain dicts.
+        :param into: a Struct that the results are read as; None: plain dicts. A document class is
+            for pipelines that leave its documents whole: what one leaves out would read as default.
         :raises DocumentValidationError: while reading: a result does not fit *into*.
 
         .. code-block:: python

@@ -1,7 +1,7 @@
-"""Many writes at once: ``bulk_write`` with pymongo's operation classes, ``save_many``."""
+"""Many writes at once, by pymongo's operation classes."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, Unpack, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack, cast
 
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.values import DECIMAL, decode, encode, to_raw
@@ -10,7 +10,7 @@ from mongospec_core.document.binding import Binding
 from mongospec_core.document.reader import Reader
 from mongospec_core.document.stored import set_stored_form
 from mongospec_core.document.writer import (
-    listed,
+    MAX_DOCUMENT,
     make_ready,
     refuse_others,
     to_bson,
@@ -18,24 +18,21 @@ from mongospec_core.document.writer import (
     validates,
 )
 from mongospec_core.errors import (
-    BulkWriteError,
-    OperationError,
-    OperationTimeoutError,
+    EncodingError,
     OptionError,
-    Outcome,
 )
+from mongospec_core.operations.beginning import begin
+from mongospec_core.operations.bulk_outcome import raise_for, result_of
 from mongospec_core.operations.filters import scoped
 from mongospec_core.operations.inserting import Ids, settle_insert
 from mongospec_core.operations.operators import final_update
-from mongospec_core.operations.options import BulkOptions, begin
+from mongospec_core.operations.options import BulkOptions
 from mongospec_core.operations.results import BulkResult
-from mongospec_core.operations.save import refuse_without_id, settle_save, update_for
-from mongospec_core.server.door import Call
 from mongospec_core.server.statements import Sent, Statement, send_statements
 
 
 class BulkOperations(DocumentBase, abstract=True):
-    """``bulk_write``, ``save_many``."""
+    """``bulk_write``."""
 
     @classmethod
     async def bulk_write(
@@ -102,96 +99,6 @@ class BulkOperations(DocumentBase, abstract=True):
         raise_for(call, sent)
         return result_of(sent)
 
-    @classmethod
-    async def save_many(
-        cls,
-        documents: Iterable[Self],
-        *,
-        validate_on_write: bool | None = None,
-        **options: Unpack[BulkOptions],
-    ) -> BulkResult:
-        """:meth:`save` for many documents: one ``update`` command for the changes of all.
-
-        Runs every ``__pre_save__``, checks all, then sends the changed fields of each changed
-        document; documents without changes cost nothing.
-
-        :param documents: documents of this class, all with an ``_id``.
-        :returns: counts; ``matched_count`` is the number of documents that were sent.
-        :raises BulkWriteError: some were not saved, for example because they are gone.
-
-        .. code-block:: python
-
-            for user in users:
-                user.visits += 1
-            await User.save_many(users)
-        """
-        given = listed(cls, documents)
-        binding, call = begin(cls, "save_many", "bulk", options, "write")
-        for document in given:
-            refuse_without_id(document)
-        await make_ready(binding, given)
-        raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
-        return await save_changes(binding, call, given, raws)
-
-
-async def save_changes(
-    binding: Binding,
-    call: Call,
-    documents: Sequence[Any],
-    raws: Sequence[Mapping[str, Any]],
-    *,
-    ordered: bool = False,
-) -> BulkResult:
-    """Send the changes of documents of one class, and settle each by what became of it.
-
-    :param raws: their raw documents, from :func:`to_stored`.
-    :raises BulkWriteError: some were not saved.
-    """
-    changed = [
-        (index, document, raw, update)
-        for index, (document, raw) in enumerate(zip(documents, raws, strict=True))
-        if (update := update_for(binding, document, raw)) is not None
-    ]
-    statements = [
-        Statement("update", encode({"q": {"_id": raw["_id"]}, "u": update}), document)
-        for _, document, raw, update in changed
-    ]
-    sent = Sent(statements, [index for index, *_ in changed])
-    if not statements:
-        return result_of(sent)
-    encoded = [to_bson(binding.plan, raw) for _, _, raw, _ in changed]
-    try:
-        await send_statements(call, sent, ordered=ordered, repeatable=True)
-        await _note_gone(binding, call, sent, [raw["_id"] for _, _, raw, _ in changed])
-    finally:
-        for place, (_, document, _, _) in enumerate(changed):
-            settle_save(call, document, encoded[place], sent.outcome(place))
-    raise_for(call, sent)
-    return result_of(sent)
-
-
-async def _note_gone(binding: Binding, call: Call, sent: Sent, ids: Sequence[Any]) -> None:
-    """Where fewer documents matched than were sent, ask which are there."""
-    applied = [place for place in range(len(ids)) if sent.outcome(place) == "applied"]
-    if sent.matched >= len(applied):
-        return
-    query = encode({"_id": {"$in": [ids[place] for place in applied]}})
-    look = call.sibling("find_many", projection={"_id": 1})
-    try:
-        found = decode(await look.send("find_many", query)).values()
-    except OperationError as error:  # some are gone, and nobody can say which
-        sent.unknown.update(applied)
-        sent.error = sent.error or error
-        return
-    there = {encode(each) for each in found}
-    for place in applied:
-        if encode({"_id": ids[place]}) not in there:
-            sent.fail(
-                [place],
-                None,
-                f"{binding.plan.cls.__name__} with _id={ids[place]!r} is not in the collection",
-            )
-
 
 async def _statement(
     binding: Binding, operation: Any, replacement: Any, skip_hooks: bool, validate: bool
@@ -206,11 +113,9 @@ async def _statement(
     }
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
-        return Statement("delete", encode(statement | _said(more)), operation)
+        return Statement("delete", _sized(binding, statement | _said(more)), operation)
     if kind == "ReplaceOne":
         (raw,) = to_stored(binding.plan, [replacement], validate=validate)
-        if raw.get("_id", 0) is None:
-            del raw["_id"]
         change: Any = decode(to_bson(binding.plan, raw))
     else:
         final = await final_update(binding, operation._doc, skip_hooks=skip_hooks)
@@ -218,7 +123,17 @@ async def _statement(
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
     more["upsert"] = operation._upsert or None
-    return Statement("update", encode(statement | _said(more)), operation)
+    return Statement("update", _sized(binding, statement | _said(more)), operation)
+
+
+def _sized(binding: Binding, statement: Mapping[str, Any]) -> bytes:
+    data = encode(statement)
+    if len(data) > MAX_DOCUMENT:
+        raise EncodingError(
+            f"{binding.plan.cls.__name__}.bulk_write: an operation takes {len(data):,} bytes, more "
+            f"than the {MAX_DOCUMENT:,} that MongoDB takes (nothing was written)"
+        )
+    return data
 
 
 def _said(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -250,47 +165,3 @@ def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
         return document
     refuse_others(cls, [document])
     return document
-
-
-def result_of(sent: Sent) -> BulkResult:
-    """The counts of what was done."""
-    return BulkResult(
-        inserted_count=sent.inserted,
-        matched_count=sent.matched,
-        modified_count=sent.modified,
-        deleted_count=sent.deleted,
-        upserted_ids=sent.upserted,
-    )
-
-
-def raise_for(call: Call, sent: Sent) -> None:
-    """Raise what went wrong, if anything did.
-
-    :raises BulkWriteError: some statements failed, or their fate is not known.
-    """
-    if not sent.failures and not sent.unknown and sent.error is None:
-        return
-    done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
-    outcome: Outcome = "applied"
-    if sent.unknown:
-        outcome = "unknown"
-    elif sent.failures:
-        outcome = "partial" if done else "not_applied"
-    failures = [sent.failures[place] for place in sorted(sent.failures)]
-    shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
-    first = sent.error if isinstance(sent.error, OperationError) else None
-    kind = _TimedOutBulkError if isinstance(first, OperationTimeoutError) else BulkWriteError
-    raise kind(
-        f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
-        f"{': ' + shown if shown else ''}",
-        results=result_of(sent),
-        failures=failures,
-        unknown=[sent.statements[place].about for place in sorted(sent.unknown)],
-        outcome=outcome,
-        code=first.code if first else next((each.code for each in failures), None),
-        labels=first.labels if first else frozenset(),
-    ) from sent.error
-
-
-class _TimedOutBulkError(BulkWriteError, OperationTimeoutError):
-    """Both: what is known of every operation, and that time was up."""

@@ -5,13 +5,9 @@ from typing import Any, Unpack
 
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.errors import OptionError
+from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.filters import Filter, or_all, scoped
-from mongospec_core.operations.options import (
-    CountOptions,
-    EstimatedCountOptions,
-    FindOneOptions,
-    begin,
-)
+from mongospec_core.operations.options import CountOptions, EstimatedCountOptions, FindOneOptions
 
 
 class CountOperations(DocumentBase, abstract=True):

@@ -8,8 +8,9 @@ from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.stored import STORED, set_stored_form, stored_form
 from mongospec_core.errors import Outcome
+from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.filters import Filter, by_id, scoped
-from mongospec_core.operations.options import DeleteOptions, begin
+from mongospec_core.operations.options import DeleteOptions
 from mongospec_core.operations.save import refuse_without_id
 from mongospec_core.server.door import Call, outcome_of
 

@@ -11,6 +11,7 @@ from mongospec_core.operations.delete import DeleteOperations
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.insert import InsertOperations
 from mongospec_core.operations.save import SaveOperations
+from mongospec_core.operations.save_many import SaveManyOperations
 from mongospec_core.operations.update import UpdateOperations
 
 
@@ -19,6 +20,7 @@ class MongoDocument(
     InsertOperations,
     FindOperations,
     SaveOperations,
+    SaveManyOperations,
     UpdateOperations,
     DeleteOperations,
     CountOperations,

@@ -9,9 +9,10 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.hooks import deep_copy
 from mongospec_core.document.reader import OnInvalid
+from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.cursor import BatchReader, Cursor
 from mongospec_core.operations.filters import Filter, by_id, or_all, scoped
-from mongospec_core.operations.options import FindOneOptions, FindOptions, begin
+from mongospec_core.operations.options import FindOneOptions, FindOptions
 from mongospec_core.operations.reading import Projection, Reading
 from mongospec_core.operations.sources import FindSource
 

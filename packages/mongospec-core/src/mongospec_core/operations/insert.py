@@ -16,9 +16,10 @@ from mongospec_core.document.writer import (
     validates,
 )
 from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
+from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.filters import Filter
 from mongospec_core.operations.inserting import Ids, InsertMany, settle_insert
-from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
+from mongospec_core.operations.options import InsertOptions, UpdateOptions
 from mongospec_core.server.door import outcome_of
 
 
@@ -157,11 +158,12 @@ class InsertOperations(DocumentBase, abstract=True):
             wanted = (
                 {"_id": raw["_id"]} if filter is None else trim(to_raw(dict(filter)), cls.__name__)
             )
-            _refuse_contradiction(cls, _equalities(wanted), raw)
+            equal = _equalities(wanted)
+            _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
             fields = {
-                name: value for name, value in raw.items() if name != "_id" or name not in wanted
+                name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
             query, update = encode(wanted), encode({"$setOnInsert": fields})
             ids.sent = True
@@ -176,7 +178,11 @@ class InsertOperations(DocumentBase, abstract=True):
                         return None
                 raise
             except BaseException as error:
-                settle_insert(call, ids, document, data, outcome_of(error))
+                outcome = outcome_of(error)
+                carried_out: Any = getattr(error, "reply", None)  # where it was cancelled meanwhile
+                if isinstance(carried_out, Mapping) and carried_out["upserted_id"] is None:
+                    outcome = "not_applied"
+                settle_insert(call, ids, document, data, outcome)
                 raise
         if reply["upserted_id"] is None:
             ids.take_back()

@@ -22,6 +22,7 @@ from mongospec_core.errors import (
     Outcome,
     WriteFailure,
 )
+from mongospec_core.server.cancellation import Cancelled
 from mongospec_core.server.door import Call, outcome_of
 from mongospec_core.server.outcome import duplicate_key, write_errors
 
@@ -120,6 +121,8 @@ class InsertMany:
                 elif outcome_of(error) == "not_applied":
                     self._fail(range(start, end), None, "cancelled before it was sent")
                 self._settle(end)
+                if isinstance(error, Cancelled) and error.outcome == "applied" and self.failures:
+                    error.outcome = "partial"
                 raise
         self._settle(end)
         if self.first is not None:

@@ -19,8 +19,9 @@ from mongospec_core.document.stored import (
 )
 from mongospec_core.document.writer import make_ready, to_bson, to_stored, validates
 from mongospec_core.errors import DocumentNotFoundError, InvalidIdError, MissingIdError, Outcome
+from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.inserting import Ids
-from mongospec_core.operations.options import SaveOptions, begin
+from mongospec_core.operations.options import SaveOptions
 from mongospec_core.server.door import Call, outcome_of
 
 
@@ -45,7 +46,7 @@ class SaveOperations(DocumentBase, abstract=True):
         :param upsert: insert the document where it is not there; a new one gets an ``_id``.
         :param validate_on_write: check the document first; default: what the class says (True).
         :returns: the document itself.
-        :raises MissingIdError: the document has no ``_id``: insert it.
+        :raises MissingIdError: the document has no ``_id``, and is not upserted.
         :raises DocumentNotFoundError: no stored document has this ``_id`` any more.
         :raises DocumentValidationError: a field does not fit; nothing was sent.
 
@@ -87,6 +88,7 @@ async def save_document(
             f"{binding.plan.cls.__name__} with _id={document._id!r} is not in the collection "
             f"{binding.target.name!r}: nothing was saved; save(upsert=True) inserts it"
         )
+    call.on_abort(ids.take_back)  # after what settling registers: the last comes first
     settle_save(call, document, data, "applied")
 
 

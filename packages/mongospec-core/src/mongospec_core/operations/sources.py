@@ -7,9 +7,9 @@ from mongospec_core.document.binding import Binding
 from mongospec_core.document.reader import PlainReader
 from mongospec_core.operations.cursor import BatchReader
 from mongospec_core.operations.filters import Filter, or_all, scoped
-from mongospec_core.operations.options import WIRE_NAMES
 from mongospec_core.operations.reading import Reading
 from mongospec_core.server.door import BatchCursor, Call
+from mongospec_core.server.wire import WIRE_NAMES
 
 
 class FindSource:

@@ -7,8 +7,9 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.values import decode
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding
-from mongospec_core.document.writer import make_ready, to_bson, to_stored, validates
+from mongospec_core.document.writer import make_ready, refuse_others, to_bson, to_stored, validates
 from mongospec_core.errors import MongospecError
+from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.delete import settle_delete
 from mongospec_core.operations.filters import Filter, by_id, scoped
 from mongospec_core.operations.find import first
@@ -18,7 +19,6 @@ from mongospec_core.operations.options import (
     FindOneAndReplaceOptions,
     FindOneAndUpdateOptions,
     UpdateOptions,
-    begin,
 )
 from mongospec_core.operations.reading import Reading
 from mongospec_core.operations.results import UpdateResult
@@ -225,11 +225,10 @@ class UpdateOperations(DocumentBase, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
+        refuse_others(cls, [replacement])
         await make_ready(binding, [replacement])
         validate = validates(cls, validate_on_write)
         (raw,) = to_stored(binding.plan, [replacement], validate=validate)
-        if raw.get("_id", 0) is None:
-            del raw["_id"]
         data = to_bson(binding.plan, raw)
         query = await scoped(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_replace", query, data)
