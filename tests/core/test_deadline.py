@@ -16,13 +16,14 @@ from mongospec_core import (
     OperationTimeoutError,
     OptionError,
     init,
+    run_in_transaction,
     timeout,
     transaction,
 )
 from mongospec_core.extension import STORED, stored_form
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
-from tests.zoo.people import Person
+from tests.zoo.people import Account, Person
 
 ALL = None  # of the proxy: every command
 
@@ -273,6 +274,62 @@ async def test_a_commit_ends_within_the_blocks_time_with_an_unknown_outcome(
     assert person._id is not None
     assert stored_form(person) is STORED
     mongo_proxy.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("by_init", "by_operation", "by_run"),
+    [(0.2, None, 120), (None, 0.2, 120), (60, 0.2, 120), (None, None, 0.2)],
+)
+async def test_a_commit_ends_within_the_time_of_what_took_part(
+    bind: Bind,
+    mongo_proxy: FaultProxy,
+    by_init: float | None,
+    by_operation: float | None,
+    by_run: float,
+) -> None:
+    await bind(Person, timeout=by_init)
+    person = Person(name="x")
+
+    async def work() -> None:
+        await Person.find_one()
+        await person.insert(timeout=by_operation)
+
+    with mongo_proxy.stall("commitTransaction"):
+        await ends(run_in_transaction(work, timeout=by_run), "unknown", 1)
+    assert person._id is not None
+    assert stored_form(person) is STORED
+    mongo_proxy.disconnect()
+
+
+async def test_what_took_longer_than_run_in_transaction_repeats_is_committed(bind: Bind) -> None:
+    await bind(Person)
+
+    async def work() -> None:
+        await Person(name="x").insert()
+        await asyncio.sleep(0.1)
+
+    await run_in_transaction(work, timeout=0.05)
+    assert await Person.count() == 1
+
+
+async def test_what_was_not_sent_for_want_of_time_does_not_doom_a_transaction(bind: Bind) -> None:
+    await bind(Person)
+    async with transaction():
+        for name in ("Ada", "Bob"):
+            with timeout(0), pytest.raises(OperationTimeoutError, match="before it was sent"):
+                await Person(name="late").insert()
+            await Person(name=name).insert()
+    assert {person.name for person in await Person.find_all()} == {"Ada", "Bob"}
+
+
+async def test_building_indexes_is_not_bound_by_inits_timeout(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    with mongo_proxy.recording() as seen, mongo_proxy.delay("createIndexes", 0.7):
+        await bind(Account, timeout=0.5)
+    limits = {each.name: each.body.get("maxTimeMS") for each in seen}
+    assert limits["createIndexes"] is None
+    assert 400 <= limits["listIndexes"] <= 500
 
 
 async def test_without_a_deadline_asyncio_timeout_ends_a_save_with_the_outcome_unknown(

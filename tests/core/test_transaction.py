@@ -1,8 +1,8 @@
 """transaction(): all or nothing, whoever takes part and however it ends."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import mongojet
@@ -11,18 +11,21 @@ import pytest
 from mongospec_core import (
     DuplicateKeyError,
     OperationError,
+    ServerUnavailableError,
+    Transaction,
     TransactionClosedError,
     TransactionError,
     changes,
     close,
     init,
+    instrument,
     outside_transaction,
     run_in_transaction,
     timeout,
     transaction,
 )
 from mongospec_core.extension import is_new
-from mongospec_testing import FaultProxy
+from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
 from tests.zoo.people import Account, Numbered, Person
 
@@ -347,6 +350,15 @@ async def test_cursors_do_not_cross_the_border(bind: Bind, mongo_proxy: FaultPro
     assert len(await made_outside.to_list()) == 4
 
 
+async def test_users_see_the_client_and_the_first_error_of_a_transaction_and_cannot_end_it() -> (
+    None
+):
+    assert [name for name in dir(Transaction) if not name.startswith("_")] == [
+        "client",
+        "first_error",
+    ]
+
+
 async def test_options_that_do_not_exist_are_refused() -> None:
     with pytest.raises(TypeError, match="read_preference"):
         async with transaction(read_preference={"mode": "secondary"}):  # type: ignore[call-arg]
@@ -496,6 +508,39 @@ async def test_an_unknown_commit_result_repeats_the_commit_alone(
     assert runs == [1]
     assert mongo_proxy.count("commitTransaction") >= 4
     assert await Person.count() == 1
+
+
+async def test_a_commit_of_unknown_result_stays_unknown_where_the_server_is_gone_when_repeated(
+    mongo_server: MongoServer, mongo_db: mongojet.Database
+) -> None:
+    commits: list[int] = []
+
+    @contextmanager
+    def stops_at_the_second_commit(attributes: dict[str, Any]) -> Generator[None]:
+        if attributes["db.operation.name"] == "commitTransaction":
+            commits.append(1)
+            if len(commits) == 2:
+                proxy.stop()
+        yield
+
+    new = Person(name="New")
+    proxy = FaultProxy(mongo_server.uri).start()
+    client = await mongojet.create_client(f"{proxy.uri}&serverSelectionTimeoutMS=200")
+    try:
+        await init(client.get_database(mongo_db.name), [Person], close_client=False)
+        proxy.fail("commitTransaction", 91, labels=UNKNOWN)
+        with (
+            instrument(stops_at_the_second_commit),
+            pytest.raises(ServerUnavailableError) as told,
+        ):
+            await run_in_transaction(lambda: new.insert(), timeout=0.5)
+    finally:
+        await close()
+        await client.close()
+        await asyncio.sleep(0.02)
+    assert told.value.outcome == "unknown"
+    assert new._id is not None
+    assert len(commits) > 1
 
 
 async def test_run_in_transaction_stops_after_its_time(bind: Bind, mongo_proxy: FaultProxy) -> None:

@@ -37,14 +37,14 @@ from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.document import MongoDocument
 from mongospec_core.operations.results import BulkResult, UpdateResult
 from mongospec_core.operations.save import changes
-from mongospec_core.server.deadline import timeout
-from mongospec_core.server.observing import instrument
-from mongospec_core.server.transaction import (
-    Transaction,
+from mongospec_core.server.ambient import (
     outside_transaction,
     run_in_transaction,
     transaction,
 )
+from mongospec_core.server.deadline import timeout
+from mongospec_core.server.observing import instrument
+from mongospec_core.server.transaction import Transaction
 
 __all__ = (
     "BulkInsertError",

@@ -18,6 +18,7 @@ from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.document.hooks import overridden
 from mongospec_core.document.meta import is_abstract
 from mongospec_core.errors import DefinitionError, OptionError
+from mongospec_core.server.ambient import refuse_in_transaction
 from mongospec_core.server.clients import drain, refuse_after_fork
 from mongospec_core.server.door import Call
 from mongospec_core.server.indexes import (
@@ -29,7 +30,6 @@ from mongospec_core.server.indexes import (
     merged,
 )
 from mongospec_core.server.target import Target
-from mongospec_core.server.transaction import refuse_in_transaction
 
 _LAST_WORDS = 2.0
 """Seconds that operations in flight get to end before their client is closed."""
@@ -71,7 +71,8 @@ async def init(
     :param document_types: the classes; a subclass of one is bound only where it is listed too.
     :param indexes: ``"create"`` what is missing, ``"check"`` that nothing is, or ``"skip"``.
     :param index_conflicts: ``"error"``, or ``"warn"`` and go on without the index.
-    :param timeout: seconds that each operation of these classes may take; None: no limit.
+    :param timeout: seconds that each operation of these classes may take; None: no limit. Building
+        indexes is not bound by it.
     :param close_client: whether :func:`close` closes the database's client.
     :raises DefinitionError: a class cannot work; nothing is bound.
     :raises IndexConflictError: the declared indexes cannot be; nothing is bound.

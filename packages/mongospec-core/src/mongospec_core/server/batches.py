@@ -1,6 +1,6 @@
 """The driver's cursor: one batch at a time, and none is lost when its fetch is given up."""
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
 from mongospec_core.server.cancellation import PATIENCE, Waiting
@@ -84,8 +84,20 @@ def elements(batch: bytes) -> Iterator[bytes]:
         yield batch[start:place]
 
 
-def joined(batches: list[bytes]) -> bytes:
-    """Batches as one."""
+async def all_in_one(fetch: Callable[[], Awaitable[bytes]]) -> bytes:
+    """All batches that *fetch* gives, as one."""
+    batches: list[bytes] = []
+    before = False
+    while True:
+        batch = await fetch()
+        empty = len(batch) <= len(EMPTY)
+        if empty and before:  # one may be empty in between, see Batches
+            return _joined(batches)
+        batches.append(batch)
+        before = empty
+
+
+def _joined(batches: list[bytes]) -> bytes:
     body = b"".join(
         b"\x03%d\0%b" % (place, each)
         for place, each in enumerate(each for batch in batches for each in elements(batch))

@@ -6,29 +6,26 @@ transaction, 4 with an observer.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Self
-
-import mongojet
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, NamedTuple
 
 from mongospec_core.codec.values import decode, encode
 from mongospec_core.errors import (
-    OperationError,
-    OperationTimeoutError,
-    OptionError,
     Outcome,
     ServerUnavailableError,
     TransactionError,
 )
 from mongospec_core.server import driver
-from mongospec_core.server.batches import Batches, joined
+from mongospec_core.server.ambient import current
+from mongospec_core.server.batches import Batches, all_in_one
 from mongospec_core.server.cancellation import Cancelled
-from mongospec_core.server.deadline import block_end, end_of, now
+from mongospec_core.server.deadline import block_end, now
 from mongospec_core.server.observing import observed, watching
+from mongospec_core.server.operation import Operation
 from mongospec_core.server.outcome import reply_error
+from mongospec_core.server.repeating import at_most_twice
 from mongospec_core.server.sending import Start, carry
-from mongospec_core.server.target import Target
-from mongospec_core.server.transaction import Transaction, current
+from mongospec_core.server.wire import milliseconds, write_fields
 
 type BatchCursor = Batches
 """What :meth:`Call.send` gives for ``find`` and ``aggregate``; :meth:`Call.fetch` takes it."""
@@ -36,14 +33,6 @@ type BatchCursor = Batches
 _CURSORS = frozenset({"find", "aggregate"})
 _MANY = frozenset({"update_many", "delete_many"})
 _TIMED = frozenset(verb for verb, known in driver.OPTIONS.items() if "max_time_ms" in known)
-_WORTH_REPEATING = frozenset({91, 189, 262, 10107, 11600, 11602, 13435, 13436})
-_ON_COMMANDS = {
-    "write_concern": "writeConcern",
-    "bypass_document_validation": "bypassDocumentValidation",
-    "let": "let",
-    "comment": "comment",
-}
-"""The options that a write command takes as a whole, and how it spells them."""
 
 
 def outcome_of(error: BaseException) -> Outcome:
@@ -62,78 +51,10 @@ class _Sending(NamedTuple):
     torn: bool = False
 
 
-class Call:
-    """One operation of one caller: where it goes, in which session, in how much time.
+class Call(Operation):
+    """One operation of one caller, and how its commands are sent."""
 
-    An operation may send several commands; they share the session and the time. It belongs to the
-    transaction in which it was made, and can only be sent there.
-    """
-
-    __slots__ = (
-        "_end",
-        "operation",
-        "options",
-        "session",
-        "target",
-        "timeout",
-        "transaction",
-        "write",
-    )
-
-    def __init__(
-        self,
-        target: Target,
-        operation: str,
-        options: Mapping[str, Any],
-        *,
-        write: bool,
-        session: driver.ClientSession | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        self.target: Target = target
-        self.operation: str = operation
-        self.options: Mapping[str, Any] = options
-        self.write: bool = write
-        self.session: driver.ClientSession | None = session
-        self.timeout: float | None = timeout
-        self.transaction: Transaction | None = current()
-        self._end: float | None = None
-
-    def on(
-        self, target: Target, operation: str, options: Mapping[str, Any], *, write: bool
-    ) -> Self:
-        """A further call of the same operation: same session, same transaction, same time."""
-        call = type(self)(
-            target, operation, options, write=write, session=self.session, timeout=self.timeout
-        )
-        call.transaction = self.transaction
-        call._end = self._end
-        return call
-
-    def sibling(self, verb: str, **options: Any) -> Self:
-        """A further read of the same operation on the same collection, by the driver's *verb*."""
-        assert options.keys() <= driver.OPTIONS[verb]
-        return self.on(self.target, self.operation, options, write=False)
-
-    # -- what became of it
-
-    @property
-    def certain(self) -> bool:
-        """Whether an acknowledged write is there for good, or we learn it when it is not.
-
-        In a session that the caller opened, a transaction may end without our knowing.
-        """
-        return self.session is None
-
-    def on_abort(
-        self, undo: Callable[[], None], *, unsure: Callable[[], None] | None = None
-    ) -> None:
-        """Call *undo* should the transaction that this call belongs to be aborted.
-
-        :param unsure: called instead when nobody knows whether it was committed.
-        """
-        if self.transaction is not None:
-            self.transaction.on_abort(undo, unsure or _nothing)
+    __slots__ = ()
 
     # -- commands
 
@@ -146,7 +67,9 @@ class Call:
         :returns: the driver's reply; of ``find`` and ``aggregate``, what :meth:`fetch` takes.
         """
         if verb == "find_many" and watching():
-            return await self._find_many(*arguments)
+            # Batch by batch, so that observers see every command.
+            cursor = await self.send("find", *arguments)
+            return await all_in_one(lambda: self._fetch(cursor))
 
         def start(session: driver.ClientSession | None) -> Start:
             method = driver.method(self.target.collection, verb, session)
@@ -195,7 +118,7 @@ class Call:
         if error is None:
             return reply
         if self.transaction is not None:
-            self.transaction.doom(error)
+            self.transaction._doom(error)
         raise error
 
     async def write_command(
@@ -212,22 +135,23 @@ class Call:
         :raises OperationError: the command failed as a whole; or (``outcome`` "applied" or
             "partial", the reply in ``details``) only the write concern did.
         """
-        command = {**command, **self._command_options()}
+        alone = self.transaction is None and self.session is None
+        concern = driver.write_concern_of(self.target.collection) if alone else None
+        command = {**command, **write_fields(self.options, concern, self.operation)}
         size = max(len(command.get(name, ())) for name in ("documents", "updates", "deletes"))
+
+        def send() -> Coroutine[Any, Any, dict[str, Any]]:
+            return self._run(command, size)
+
         try:
-            try:
-                reply = await self._run(command, size)
-            except OperationError as error:
-                if not repeatable or not self._may_repeat(error):
-                    raise
-                reply = await self._run_again(command, size, error)
+            reply = await (at_most_twice(send) if repeatable and alone else send())
         except Cancelled as error:
             if isinstance(error.reply, bytes):
                 error.reply = decode(error.reply)
             raise
         failed = reply_error(reply, self.operation)
         if failed is not None and self.transaction is not None:
-            self.transaction.doom(failed)
+            self.transaction._doom(failed)
         if failed is not None and "writeConcernError" in reply:
             raise failed
         return reply
@@ -245,60 +169,11 @@ class Call:
             def started(left: float | None) -> Any:
                 if left is None or not timed:
                     return method(data, None)
-                return method(driver.appended(data, {"maxTimeMS": _milliseconds(left)}), None)
+                return method(driver.appended(data, {"maxTimeMS": milliseconds(left)}), None)
 
             return started
 
         return decode(await self._carry(_Sending(name, start, size=size)))
-
-    async def _run_again(
-        self, command: Mapping[str, Any], size: int, first: OperationError
-    ) -> dict[str, Any]:
-        try:
-            return await self._run(command, size)
-        except OperationError as error:
-            if error.outcome == "not_applied":
-                error.outcome = first.outcome
-            raise
-
-    def _may_repeat(self, error: OperationError) -> bool:
-        if self.transaction is not None or self.session is not None:
-            return False
-        if isinstance(error, OperationTimeoutError):
-            return False
-        if error.code is None:  # the network's; where no server was found, the driver looked long
-            return not isinstance(error.__cause__, mongojet.ServerSelectionError)
-        return error.code in _WORTH_REPEATING
-
-    def _command_options(self) -> dict[str, Any]:
-        options = {
-            spelled: self.options[name]
-            for name, spelled in _ON_COMMANDS.items()
-            if name in self.options
-        }
-        if self.transaction is None and self.session is None and "writeConcern" not in options:
-            concern = driver.write_concern_of(self.target.collection)
-            if concern:
-                options["writeConcern"] = concern
-        if options.get("writeConcern", {}).get("w") == 0:
-            raise OptionError(
-                f"{self.operation}: with the write concern w=0 nobody would know what was written; "
-                f"use w=1 or more"
-            )
-        return options
-
-    async def _find_many(self, *arguments: Any) -> bytes:
-        """``find_many`` batch by batch, so that observers see every command."""
-        cursor = await self.send("find", *arguments)
-        batches: list[bytes] = []
-        before = False
-        while True:
-            batch = await self._fetch(cursor)
-            empty = len(batch) <= _EMPTY
-            if empty and before:  # one may be empty in between, see Batches
-                return joined(batches)
-            batches.append(batch)
-            before = empty
 
     def _batches(self, core: Any) -> Batches:
         return Batches(
@@ -316,14 +191,8 @@ class Call:
                 # does; timeout= is for each batch.
                 left = block_end() - now()
             if left != math.inf:
-                options = {**options, "max_time_ms": _milliseconds(left)}
+                options = {**options, "max_time_ms": milliseconds(left)}
         return driver.encode_options(options)
-
-    def _until(self) -> float:
-        if self._end is None:
-            own = self.target.timeout if self.timeout is None else self.timeout
-            self._end = end_of(own)
-        return min(self._end, block_end())
 
     async def _carry(self, sending: _Sending, *, seen: bool | None = None) -> Any:
         transaction = current()
@@ -352,7 +221,7 @@ class Call:
         until = self._until()
         if self.transaction is None:
             return await self._carry_out(sending, self.session, until)
-        return await self.transaction.run(
+        return await self.transaction._run(
             self, sending.command, until, lambda session: self._carry_out(sending, session, until)
         )
 
@@ -369,17 +238,6 @@ class Call:
             document=sending.document,
             many=sending.command in _MANY,
         )
-
-
-_EMPTY = 5  # bytes of an empty document
-
-
-def _nothing() -> None:
-    """For calls that have nothing to do when a commit's outcome is unknown."""
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(1, int(seconds * 1000))
 
 
 def _did_something(reply: Mapping[str, Any]) -> bool:

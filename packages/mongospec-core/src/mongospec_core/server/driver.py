@@ -47,13 +47,11 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "insert_many": _known(_types.InsertManyOptions),
     "update_one": _known(_types.UpdateOptions),
     "update_many": _known(_types.UpdateOptions),
-    "replace_one": _known(_types.ReplaceOptions),
     "delete_one": _known(_types.DeleteOptions),
     "delete_many": _known(_types.DeleteOptions),
     "count_documents": _known(_types.CountOptions),
     "estimated_document_count": _known(_types.EstimatedCountOptions),
     "distinct": _known(_types.DistinctOptions),
-    "run_command": _known(_types.RunCommandOptions),
     "bulk": frozenset({"bypass_document_validation", "write_concern", "let", "comment"}),
 }
 """The options that each of the driver's calls takes; "bulk": what a write command takes."""

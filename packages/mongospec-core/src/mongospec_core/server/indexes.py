@@ -192,7 +192,8 @@ async def _create(
         "indexes": [each.document for each in missing],
     }
     try:
-        await call.command(command)
+        # On a large collection it may take hours; a server that gives up starts anew next time.
+        await call.unlimited().command(command)
     except OperationError as error:
         problem = _problem(call, error, missing, existing)
         if problem is None:

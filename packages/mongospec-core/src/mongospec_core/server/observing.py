@@ -23,7 +23,6 @@ _COMMANDS = {
     "insert_many": "insert",
     "update_one": "update",
     "update_many": "update",
-    "replace_one": "update",
     "delete_one": "delete",
     "delete_many": "delete",
     "count_documents": "aggregate",
