@@ -15,6 +15,7 @@ from mongospec_core import (
     EncodingError,
     MissingIdError,
     MongospecError,
+    OptionError,
     changes,
     run_in_transaction,
     transaction,
@@ -432,6 +433,16 @@ async def test_save_many_says_what_was_saved_before_its_own_failure(bind: Bind) 
     with pytest.raises(BulkWriteError) as raised:
         await Post.save_many([post])
     assert str(post.author.id) in raised.value.__notes__[0]
+
+
+@pytest.mark.parametrize("option", ["upsert", "collation", "array_filters", "hint"])
+async def test_save_many_refuses_options_that_it_would_drop(bind: Bind, option: str) -> None:
+    post = await blog(bind)
+    post.title = "Other"
+    given: Any = {option: True}
+    with pytest.raises(OptionError, match=option):
+        await Post.save_many([post], **given)
+    assert (await stored(Post))[0]["title"] == "Hello"
 
 
 async def test_a_lost_reply_leaves_the_content_unknown(bind: Bind, mongo_proxy: FaultProxy) -> None:

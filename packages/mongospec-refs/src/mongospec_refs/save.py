@@ -105,7 +105,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
         if not save_refs:
             return await super().save_many(given, validate_on_write=validate_on_write, **options)
         refuse_others(cls, given)
-        binding, call = begin(cls, "save_many", "update_many", options, "write")
+        binding, call = begin(cls, "save_many", "bulk", options, "write")
         for document in given:
             refuse_without_id(document)
         cascade = Cascade(call, given, validate_on_write)
