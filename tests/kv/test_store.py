@@ -146,6 +146,14 @@ async def test_set_many_of_nothing_sends_nothing(mongo_proxy: FaultProxy, plain:
     assert seen == []
 
 
+@pytest.mark.parametrize("option", ["upsert", "collation", "array_filters", "hint"])
+async def test_set_many_refuses_options_that_it_would_drop(plain: Plain, option: str) -> None:
+    given: Any = {option: True}
+    with pytest.raises(OptionError, match=option):
+        await plain.set_many({"a": 1}, **given)
+    assert await plain.keys() == []
+
+
 async def test_keys_asks_for_no_values(mongo_proxy: FaultProxy, plain: Plain) -> None:
     await plain.set_many({"a": 1, "b": 2})
     with mongo_proxy.recording() as seen:

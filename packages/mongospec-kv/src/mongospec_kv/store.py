@@ -250,7 +250,7 @@ class KVStore(MongoDocument, mixin=True):
 
             await AppStorage.set_many({"theme": "dark", "language": "en"})
         """
-        binding, call = begin(cls, "set_many", "update_many", options, "write")
+        binding, call = begin(cls, "set_many", "bulk", options, "write")
         statements: list[Statement] = []
         repeatable = True
         raws = raw_entries(binding, items, validate=cls.__validate_on_write__)
