@@ -62,6 +62,11 @@ __all__ = (
 type Outcome = Literal["not_applied", "applied", "partial", "unknown"]
 """Whether a failed write is in the database."""
 
+_SAID: Mapping[Outcome, str] = {
+    "applied": " [it was carried out]",
+    "partial": " [a part of it was carried out]",
+    "unknown": " [nobody knows whether it was carried out]",
+}
 _SHOWN = 3  # failures spelled out in a message; the attribute has them all
 
 
@@ -176,6 +181,11 @@ class OperationError(MongospecError, mongojet.PyMongoError):
         self.code = code
         self.labels = labels
         self.details = details
+
+    def __str__(self) -> str:
+        # Logs have only the text: whether something may be in the database must stand there.
+        text = super().__str__()
+        return text + _SAID[self.outcome] if self.outcome in _SAID else text
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), self.args, self.__dict__)

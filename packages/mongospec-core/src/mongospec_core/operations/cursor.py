@@ -7,13 +7,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mongospec_core.errors import CursorClosedError, OperationError
+from mongospec_core.server.batches import EMPTY
 from mongospec_core.server.door import BatchCursor, Call
 
 _FEW = 101  # what the server itself gives first
 BATCH = 1_000
 """Documents asked for at a time; the server's own default gives 101, then 16 MB at once."""
-
-_EMPTY = b"\x05\x00\x00\x00\x00"  # BSON of {}
 
 
 class BatchReader[T](Protocol):
@@ -216,7 +215,7 @@ class Cursor[T]:
         cursor = await self._open(batch_size)
         for _ in range(2):
             batch = await self._source.call.fetch(cursor)
-            if batch and batch != _EMPTY:
+            if batch and batch != EMPTY:
                 return batch
             # An empty batch need not be the last (the server gave up in between); the driver asks
             # the server only while its cursor is open, so at the end this sends nothing.

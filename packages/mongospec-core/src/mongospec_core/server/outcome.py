@@ -100,7 +100,8 @@ def translate(
         "labels": labels | _labels_in(details),
         "details": details,
     }
-    return _typed(f"{operation}: {message}", code, message, document, common)
+    who = f" (the document with _id={document['_id']!r})" if document is not None else ""
+    return _typed(f"{operation}: {message}{who}", code, message, document, common)
 
 
 def reply_error(reply: Mapping[str, Any], operation: str) -> OperationError | None:
@@ -132,10 +133,7 @@ def _typed(
 ) -> OperationError:
     if code in _DUPLICATE:
         index, pattern, value = duplicate_key(message, common["details"], document)
-        who = f" (the document with _id={document['_id']!r})" if document is not None else ""
-        return DuplicateKeyError(
-            f"{text}{who}", index=index, key_pattern=pattern, key_value=value, **common
-        )
+        return DuplicateKeyError(text, index=index, key_pattern=pattern, key_value=value, **common)
     if code == _TIME_UP:
         return OperationTimeoutError(text, **common)
     return OperationError(text, **common)

@@ -60,7 +60,7 @@ class Transaction:
         self._session: ClientSession | None = None
         self._turn = asyncio.Lock()  # operations queue here, in the order in which they came
         self._open = True
-        self._seconds = math.inf  # the shortest time that an operation was given
+        self._seconds = math.inf  # the shortest init(timeout=) of the classes that took part
         self._first_error: BaseException | None = None
         self._settlements: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._fate: Outcome | None = None
@@ -110,7 +110,9 @@ class Transaction:
             self._refuse(call, verb)  # what was before it in the queue may have changed all
             seconds_left(until, call.operation)  # here, where it does not doom: nothing was sent
             session = self._session or await self._start(call)
-            self._seconds = min(self._seconds, call.seconds)
+            # Not the operation's own timeout=: a quick look must not hurry the commit.
+            if call.target.timeout is not None:
+                self._seconds = min(self._seconds, call.target.timeout)
             try:
                 return await send(session)
             except OperationError as error:
