@@ -162,7 +162,7 @@ async def test_max_queries_fails_and_lists_the_commands_when_there_are_more(
     async with limit:
         await things.insert_one({"_id": 1})
         await things.find_one({"_id": 1})
-    with pytest.raises(AssertionError) as caught:  # noqa: PT012 - what raises is the end of the block
+    with pytest.raises(AssertionError) as caught:
         async with limit:
             await things.insert_one({"_id": 2})
             await things.find_one({"_id": 1})
@@ -176,7 +176,7 @@ async def test_max_queries_fails_and_lists_the_commands_when_there_are_more(
 async def test_max_queries_does_not_hide_what_the_block_raises(
     mongo_db: mongojet.Database, mongo_proxy: FaultProxy
 ) -> None:
-    with pytest.raises(ZeroDivisionError), mongo_proxy.max_queries(0):  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), mongo_proxy.max_queries(0):
         await mongo_db["things"].find_one({})
         raise ZeroDivisionError
 

@@ -1,10 +1,13 @@
 """Bind document classes to a database, and let them go again."""
 
 import asyncio
+import atexit
 import re
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from typing import Any, get_origin
 
 import mongojet
@@ -108,11 +111,18 @@ async def init(
         owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
         call = Call(target, f"{owners}: indexes", {}, write=True)
         await ensure_indexes(call, wanted, indexes, index_conflicts)
+    _wait_at_exit()
     for cls, binding in bindings.items():
         bind(cls, binding)
         _bound.classes[cls] = binding.target.client
     if close_client:
         _bound.clients[id(db.client)] = db.client
+
+
+@cache
+def _wait_at_exit() -> None:
+    """A script that never calls close(), or ends by an error, needs the driver's moment as well."""
+    atexit.register(time.sleep, _EXIT_GRACE)
 
 
 async def close() -> None:
