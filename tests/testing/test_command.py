@@ -19,13 +19,13 @@ COMMAND = [str(Path(sys.executable).with_name("mongospec-server"))]
 SHOW = "import json, os, sys; print(json.dumps([os.environ['MONGODB_URI'], sys.argv[1:]]))"
 # Says that it is there, and how it is ended.
 PATIENT = """
-import signal, sys, time
-def end(number, frame):
-    print("got", signal.Signals(number).name, flush=True)
+import os, signal, sys, time
+def end(number, frame):  # it may come while something is printed, so nothing buffered is used
+    os.write(1, f"got {signal.Signals(number).name}\\n".encode())
     sys.exit(5)
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, end)
-print("ready", flush=True)
+os.write(1, b"ready\\n")
 time.sleep(100)
 """
 

@@ -30,7 +30,7 @@ from mongospec_core.document.stored import (
     set_stored_form,
     stored_form,
 )
-from mongospec_core.document.writer import refuse_others, to_bson, to_stored, validates
+from mongospec_core.document.writer import listed, refuse_others, to_bson, to_stored, validates
 from mongospec_core.errors import Outcome
 from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.bulk_outcome import raise_for, result_of
@@ -114,6 +114,7 @@ __all__ = (
     "is_abstract",
     "is_bound",
     "is_new",
+    "listed",
     "misfit",
     "outcome_of",
     "parts_of",

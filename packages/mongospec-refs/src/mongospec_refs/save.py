@@ -12,7 +12,7 @@ from mongospec_core.extension import (
     BulkOptions,
     SaveOptions,
     begin,
-    refuse_others,
+    listed,
     refuse_without_id,
     save_changes,
     save_document,
@@ -101,10 +101,9 @@ class SaveOperations(core.MongoDocument, abstract=True):
                 post.author.posts += 1
             await Post.save_many(posts)
         """
-        given = list(documents)
+        given = listed(cls, documents)
         if not save_refs:
             return await super().save_many(given, validate_on_write=validate_on_write, **options)
-        refuse_others(cls, given)
         binding, call = begin(cls, "save_many", "bulk", options, "write")
         for document in given:
             refuse_without_id(document)
