@@ -13,6 +13,7 @@ from copy import copy
 from typing import Any, get_origin
 
 import msgspec
+from bson import ObjectId
 from msgspec.structs import FieldInfo, asdict, force_setattr
 
 from mongospec_core.codec import trimming, values
@@ -25,7 +26,7 @@ from mongospec_core.codec.contents import (
 )
 from mongospec_core.codec.misfit import BUILTIN_TYPES
 from mongospec_core.codec.scalars import Decoder
-from mongospec_core.codec.shape import Shape, decoded_fields, parts_of, shape_of
+from mongospec_core.codec.shape import Shape, bare, decoded_fields, parts_of, shape_of
 from mongospec_core.codec.trimming import Trim
 from mongospec_core.codec.values import Encoder
 from mongospec_core.errors import DefinitionError
@@ -47,6 +48,10 @@ class Plan[T]:
         self.documents: tuple[Any, ...] = ()  # classes whose documents stand for their ids in it
         self.fresh: tuple[int, ...] = ()  # places of fields with a default made anew each time
         self.fresh_inside: tuple[int, ...] = ()  # and of those that have such fields inside
+        self.object_ids: bool = any(  # whether an ObjectId is an id of the class
+            each.name == "_id" and ObjectId in (bare(each.type), *parts_of(each.type))
+            for each in self.fields
+        )
         self.dec_hook: DecHook | None = _own_hook(getattr(cls, "dec_hook", None))
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None

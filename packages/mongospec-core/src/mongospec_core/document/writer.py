@@ -19,6 +19,8 @@ from mongospec_core.errors import (
     OptionError,
 )
 
+_CHUNK = 500
+_NOTHING = "nothing was written"
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
 
@@ -92,6 +94,29 @@ def to_stored(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> l
     return raws
 
 
+def all_to_bson(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[bytes]:
+    """:func:`to_stored` and :func:`to_bson` for many documents.
+
+    A few hundred at a time: their raw documents are gone again while they are in the cache, and the
+    garbage collector never sees them all at once.
+
+    :raises DocumentValidationError: some do not fit; it names all of them.
+    """
+    encoded: list[bytes] = []
+    failures: list[InvalidDocument] = []
+    for start in range(0, len(documents), _CHUNK):
+        try:
+            raws = to_stored(plan, documents[start : start + _CHUNK], validate=validate)
+        except DocumentValidationError as error:
+            failures += error.failures
+        else:
+            if not failures:
+                encoded += [to_bson(plan, raw) for raw in raws]
+    if failures:
+        raise DocumentValidationError(plan.cls, failures, _NOTHING)
+    return encoded
+
+
 def _named(plan: Plan[Any], documents: Sequence[Any], error: EncodingError) -> EncodingError:
     """*error* with the document and the field that it is about."""
     for document in documents:
@@ -120,7 +145,7 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
         else:
             checked.append(simple)
     if failures:
-        raise DocumentValidationError(plan.cls, failures, "nothing was written")
+        raise DocumentValidationError(plan.cls, failures, _NOTHING)
     return checked
 
 

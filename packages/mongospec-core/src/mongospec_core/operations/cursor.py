@@ -94,7 +94,8 @@ class Cursor[T]:
         return self
 
     async def __anext__(self) -> T:
-        self._refuse_closed()
+        if self._closed:
+            self._refuse_closed()
         while not self._buffer:
             if self._done:
                 raise StopAsyncIteration

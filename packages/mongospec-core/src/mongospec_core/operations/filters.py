@@ -47,6 +47,8 @@ def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
 
 def as_id(plan: Plan[Any], value: Any) -> Any:
     """*value* as the class's id type: ``"65f0…"`` becomes an ObjectId, ``"7"`` an int."""
+    if type(value) is ObjectId and plan.object_ids:
+        return value
     annotation = next(each.type for each in plan.fields if each.name == "_id")
     if value is None:
         raise InvalidIdError(f"{plan.cls.__name__}: None is not an id")

@@ -8,6 +8,7 @@ from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.stored import same
 from mongospec_core.document.writer import (
+    all_to_bson,
     listed,
     make_ready,
     refuse_others,
@@ -111,10 +112,9 @@ class InsertOperations(DocumentBase, abstract=True):
             return []
         await make_ready(binding, given)
         with Ids(given) as ids:
-            raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
-            encoded = [to_bson(binding.plan, raw) for raw in raws]
+            encoded = all_to_bson(binding.plan, given, validate=validates(cls, validate_on_write))
             ids.sent = True
-            await InsertMany(call, ids, given, raws, encoded, ordered).run()
+            await InsertMany(call, ids, given, encoded, ordered).run()
         return [each._id for each in given]
 
     @classmethod

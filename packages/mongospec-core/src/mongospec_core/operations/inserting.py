@@ -1,12 +1,13 @@
 """An insert on its way: ids handed out, batches sent, every document's fate noted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import mongojet
 from bson import ObjectId
 from msgspec.structs import force_setattr
 
+from mongospec_core.codec.values import decode
 from mongospec_core.document.stored import (
     STORED,
     is_new,
@@ -65,7 +66,7 @@ def settle_insert(call: Call, ids: Ids, document: Any, data: bytes, outcome: Out
     if outcome == "not_applied":
         ids.take_back(document)
         return
-    before = stored_form(document)
+    before = stored_form(document) if call.transaction is not None else None
     if outcome == "applied" and call.certain:
         remember_written(document, data)
     else:
@@ -90,14 +91,12 @@ class InsertMany:
         call: Call,
         ids: Ids,
         documents: Sequence[Any],
-        raws: Sequence[Mapping[str, Any]],
         encoded: Sequence[bytes],
         ordered: bool,
     ) -> None:
         self.call = call
         self.ids = ids
         self.documents = documents
-        self.raws = raws
         self.encoded = encoded
         self.ordered = ordered
         self.failures: dict[int, WriteFailure] = {}
@@ -143,7 +142,7 @@ class InsertMany:
         named = write_errors(str(cause)) if isinstance(cause, mongojet.PyMongoError) else []
         for index, number, message in named:
             place = start + index
-            _, pattern, value = duplicate_key(message, None, self.raws[place])
+            _, pattern, value = duplicate_key(message, None, decode(self.encoded[place]))
             self.failures[place] = WriteFailure(
                 place, number, message, self.documents[place], pattern, value
             )
@@ -168,6 +167,10 @@ class InsertMany:
             self.failures[place] = WriteFailure(place, code, message, self.documents[place])
 
     def _settle(self, end: int) -> None:
+        if end == len(self.documents) and not self.failures and not self.unknown:
+            for document, data in zip(self.documents, self.encoded, strict=True):
+                settle_insert(self.call, self.ids, document, data, "applied")
+            return
         self._fail(range(end, len(self.documents)), None, "not attempted: an earlier batch failed")
         stored = {
             id(document)

@@ -6,7 +6,7 @@ transaction, 4 with an observer.
 """
 
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple
 
 from mongospec_core.codec.values import decode, encode
@@ -217,18 +217,20 @@ class Call(Operation):
                 return await self._carry_in_session(sending)
         return await self._carry_in_session(sending)
 
-    async def _carry_in_session(self, sending: _Sending) -> Any:
+    # Plain functions that hand the awaitable on: every coroutine on the way costs each operation.
+
+    def _carry_in_session(self, sending: _Sending) -> Awaitable[Any]:
         until = self._until()
         if self.transaction is None:
-            return await self._carry_out(sending, self.session, until)
-        return await self.transaction._run(
+            return self._carry_out(sending, self.session, until)
+        return self.transaction._run(
             self, sending.command, until, lambda session: self._carry_out(sending, session, until)
         )
 
-    async def _carry_out(
+    def _carry_out(
         self, sending: _Sending, session: driver.ClientSession | None, until: float
-    ) -> Any:
-        return await carry(
+    ) -> Awaitable[Any]:
+        return carry(
             sending.start(session),
             self.target.state,
             self.operation,
