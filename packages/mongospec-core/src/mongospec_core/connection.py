@@ -2,25 +2,26 @@
 
 import asyncio
 import atexit
-import re
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
-from typing import Any, get_origin
+from typing import Any
 
 import mongojet
-from bson import Regex
 
-from mongospec_core.codec.plan import Plan, forget_plan, plan_of
-from mongospec_core.codec.shape import bare, parts_of
+from mongospec_core.codec.plan import forget_plan, plan_of
 from mongospec_core.codec.values import DECIMAL, PLAIN
 from mongospec_core.document.base import DocumentBase
 from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
+from mongospec_core.document.definition import (
+    refuse_other_types,
+    refuse_shared_collections,
+    refuse_what_cannot_be_bound,
+)
 from mongospec_core.document.hooks import overridden
-from mongospec_core.document.meta import is_abstract
-from mongospec_core.errors import DefinitionError, OptionError
+from mongospec_core.errors import OptionError
 from mongospec_core.server.ambient import refuse_in_transaction
 from mongospec_core.server.clients import drain, refuse_after_fork
 from mongospec_core.server.door import Call
@@ -102,7 +103,7 @@ async def init(
         for cls in _bound.classes
         if cls not in bindings and is_bound(cls) and _same_database(binding_of(cls).target, db)
     }
-    _refuse_shared_collections(bindings | others)
+    refuse_shared_collections(bindings | others)
     for cls in bindings:
         cls._before_bind(_bound.classes.keys() | bindings.keys())
     declared = _declared_by_collection(bindings)
@@ -217,12 +218,10 @@ async def _close_client(client: mongojet.Client) -> None:
 
 
 def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | None) -> Binding:
-    _refuse_other_types(cls)
+    refuse_other_types(cls)
     forget_plan(cls)
     plan = plan_of(cls)
-    _refuse_bad_name(cls)
-    _refuse_bad_id_type(cls, plan)
-    _refuse_foreign_documents(cls, plan)
+    refuse_what_cannot_be_bound(cls, plan)
     target = Target(
         cls.__name__,
         db,
@@ -239,63 +238,6 @@ def _listed(document_types: Any) -> list[Any]:
     if isinstance(document_types, Mapping):
         raise OptionError("document_types is a list of classes; of a map, give its values()")
     return list(document_types)
-
-
-def _refuse_other_types(cls: Any) -> None:
-    if not (isinstance(cls, type) and issubclass(cls, DocumentBase)):
-        raise DefinitionError(f"document_types: {cls!r} is not a document class")
-    if is_abstract(cls):
-        raise DefinitionError(
-            f"{cls.__name__} is abstract: name its concrete subclasses in document_types"
-        )
-
-
-def _refuse_bad_name(cls: type[DocumentBase]) -> None:
-    name: Any = cls.__collection_name__ or cls.__name__
-    if not isinstance(name, str) or "$" in name or "\0" in name:
-        raise DefinitionError(
-            f"{cls.__name__}.__collection_name__ = {name!r} is no name of a collection"
-        )
-
-
-_NO_IDS = (list, tuple, set, frozenset, re.Pattern, Regex)
-
-
-def _refuse_bad_id_type(cls: type[DocumentBase], plan: Plan[Any]) -> None:
-    """MongoDB takes no array and no regular expression for an ``_id``."""
-    annotation = next(each.type for each in plan.fields if each.name == "_id")
-    for each in (bare(annotation), *parts_of(annotation)):
-        if (get_origin(each) or each) in _NO_IDS:
-            raise DefinitionError(
-                f"{cls.__name__}._id: MongoDB takes no array and no regular expression for an _id; "
-                f"annotate a scalar or a Struct"
-            )
-
-
-def _refuse_foreign_documents(cls: type[DocumentBase], plan: Plan[Any]) -> None:
-    """A class reads fields typed as documents only where it is built on the same base as they."""
-    own: Any = cls.__bson_decoder__
-    for other in plan.documents:
-        if other.__bson_decoder__.__func__ is not own.__func__:
-            raise DefinitionError(
-                f"{cls.__name__} has a field typed as {other.__name__}, a document class with "
-                f"references, but is built on a MongoDocument without: derive both from "
-                f"mongospec_refs' MongoDocument (or mongospec's)"
-            )
-
-
-def _refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) -> None:
-    """Related classes on one collection would read, and delete, each other's documents."""
-    classes = list(bindings)
-    for place, one in enumerate(classes):
-        for other in classes[place + 1 :]:
-            same = bindings[one].target.name == bindings[other].target.name
-            if same and (issubclass(one, other) or issubclass(other, one)):
-                raise DefinitionError(
-                    f"{one.__name__} and {other.__name__} are related and share the collection "
-                    f"{bindings[one].target.name!r}: each would see the other's documents; give "
-                    f"one of them another __collection_name__"
-                )
 
 
 def _same_database(target: Target, db: mongojet.Database) -> bool:
