@@ -38,7 +38,7 @@ from mongospec_core import (
     run_in_transaction,
     transaction,
 )
-from mongospec_core.document.stored import STORED, Known, stored_form
+from mongospec_core.document.stored import STORED, Known, is_new, stored_form
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -50,7 +50,7 @@ ALL = {"name": "b", "age": 0, "tags": [], "address": None}
 def form(document: Any) -> str:
     """The stored form's name."""
     known = stored_form(document)
-    if known is None:
+    if is_new(document):
         return "new"
     return "stored" if known is STORED else "known"
 

@@ -547,3 +547,21 @@ async def test_documents_stand_for_their_ids_in_filters_updates_and_pipelines(bi
 
 def test_the_class_is_cores() -> None:
     assert issubclass(MongoDocument, mongospec_core.MongoDocument)
+
+
+async def test_a_reference_that_was_deleted_through_its_object_is_told_of(bind: Bind) -> None:
+    await bind(*BLOG)
+    author = await User(name="a").insert()
+    post = await Post(title="t", author=author).insert()
+    await author.delete()
+    author.name = "b"
+    post.title = "u"
+    with pytest.raises(UnsavedReferenceError, match=r"Post\.author.*deleted.*User\.ref"):
+        await post.save()
+    with pytest.raises(UnsavedReferenceError, match="deleted"):
+        await Post(title="v", author=author).insert()
+    post.author = User.ref(author.id)
+    await post.save()
+    raw = await Post.get_collection().find_one({})
+    assert raw is not None
+    assert (raw["title"], raw["author"]) == ("u", author.id)

@@ -22,6 +22,7 @@ from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.document.meta import DocumentMeta, is_abstract
 from mongospec_core.document.reader import OnInvalid, Reader, settle_read
 from mongospec_core.document.stored import (
+    GONE,
     STORED,
     difference,
     is_new,
@@ -68,6 +69,7 @@ from mongospec_core.server.target import Target
 __all__ = (
     "CHECKING",
     "DECIMAL",
+    "GONE",
     "STORED",
     "BatchReader",
     "Binding",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mongospec_core import DocumentValidationError, InvalidDocument
-from mongospec_core.extension import DocumentBase, to_raw
+from mongospec_core.extension import GONE, DocumentBase, stored_form, to_raw
 from mongospec_refs.errors import UnsavedReferenceError
 from mongospec_refs.hollow import real_class
 from mongospec_refs.shapes import Link, has_references, links_of
@@ -15,7 +15,7 @@ def judge(cls: type[Any], documents: Iterable[Any]) -> None:
 
     A reference of a document to itself is fine: it has its id by the time it is sent.
 
-    :raises UnsavedReferenceError: a referenced document has no ``_id``.
+    :raises UnsavedReferenceError: a referenced document has no ``_id``, or was deleted.
     :raises DocumentValidationError: what stands there is no document of the annotated class.
     """
     if not has_references(cls):
@@ -23,9 +23,15 @@ def judge(cls: type[Any], documents: Iterable[Any]) -> None:
     failures: list[InvalidDocument] = []
     for document in documents:
         for link in links_of(document):
-            if type(link.document) is link.target and link.document._id is not None:
+            if (
+                type(link.document) is link.target
+                and link.document._id is not None
+                and stored_form(link.document) is not GONE
+            ):
                 continue  # as nearly always
             reason = _wrong(link)
+            if reason is None and stored_form(link.document) is GONE:
+                raise _deleted(cls, link)
             if reason is not None:
                 failures.append(InvalidDocument(document._id, link.path, reason))
             elif link.document._id is None and link.document is not document:
@@ -47,6 +53,17 @@ def _wrong(link: Link) -> str | None:
     return (
         f"Expected `{target.__name__}`, got `{real_class(given).__name__}`, whose documents are in "
         f"another collection"
+    )
+
+
+def _deleted(cls: type[Any], link: Link) -> UnsavedReferenceError:
+    name = type(link.document).__name__
+    return UnsavedReferenceError(
+        f"{cls.__name__}.{link.path}: this {name} was deleted through this object; put another "
+        f"one or None there, or {name}.ref({link.document._id!r}) to keep the id (nothing was "
+        f"written)",
+        link.document,
+        link.path,
     )
 
 

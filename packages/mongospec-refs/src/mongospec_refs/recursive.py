@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from mongospec_core.extension import (
+    GONE,
     Binding,
     Call,
     Ids,
@@ -12,6 +13,8 @@ from mongospec_core.extension import (
     binding_of,
     is_new,
     run_pre_save,
+    set_stored_form,
+    stored_form,
     to_bson,
     to_stored,
     untimed,
@@ -50,6 +53,9 @@ async def _new_after_hooks(root: Any) -> list[Any]:
         new = [each for each in loaded([root]) if each is root or is_new(each)]
         waiting = [each for each in new if id(each) not in done]
         if not waiting:
+            for each in new:
+                if stored_form(each) is GONE:
+                    set_stored_form(each, None)  # it is to be stored anew
             return new
         for document in waiting:
             done.add(id(document))

@@ -5,7 +5,8 @@
 
 Every document carries one slot that is no field of it:
 
-- *new* (None, and what an unset slot means): it was never stored, as far as we know;
+- *new* (None, and what an unset slot means): it was never stored, as far as we know; or
+  :data:`GONE`: it was, and was deleted through this object;
 - *stored* (:data:`STORED`): it is in the database, its content there is not known;
 - *known* (bytes): the BSON of the stored document, as it was read or sent.
 
@@ -31,19 +32,23 @@ class Host:
     __slots__ = ("_stored_form",)
 
 
-class _Stored:
-    """The only instance is :data:`STORED`; copies and pickles of it are it."""
+class _Mark:
+    """A form that is no content; copies and pickles of a mark are the mark itself."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def __repr__(self) -> str:
-        return "STORED"
+        return self._name
 
     def __reduce__(self) -> str:
-        return "STORED"
+        return self._name
 
 
-STORED: Final = _Stored()
+STORED: Final = _Mark("STORED")
+GONE: Final = _Mark("GONE")
 
-type StoredForm = bytes | _Stored | None
+type StoredForm = bytes | _Mark | None
 
 _slot = Host.__dict__["_stored_form"]  # by the descriptor: no field's name can stand in the way
 _write = _slot.__set__
@@ -90,8 +95,9 @@ def set_stored_form(document: Any, form: StoredForm) -> None:
 
 
 def is_new(document: Any) -> bool:
-    """Whether *document* was never stored."""
-    return stored_form(document) is None
+    """Whether *document* is not stored: never was, or was deleted through this object."""
+    form = stored_form(document)
+    return form is None or form is GONE
 
 
 def remember_read(

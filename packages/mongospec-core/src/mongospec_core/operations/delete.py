@@ -6,7 +6,7 @@ from typing import Any, Unpack
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.values import encode, to_raw
 from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.stored import STORED, set_stored_form, stored_form
+from mongospec_core.document.stored import GONE, STORED, set_stored_form, stored_form
 from mongospec_core.errors import Outcome
 from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.filters import Filter, by_id, scoped
@@ -93,7 +93,7 @@ def settle_delete(call: Call, document: DocumentBase, outcome: Outcome) -> None:
         return
     before = stored_form(document)
     gone = outcome == "applied" and call.certain
-    set_stored_form(document, None if gone else STORED)
+    set_stored_form(document, GONE if gone else STORED)
     call.on_abort(
         lambda: set_stored_form(document, before), unsure=lambda: set_stored_form(document, STORED)
     )
