@@ -196,7 +196,7 @@ class FaultProxy(Faults):
         A query is a ``find``, ``aggregate``, ``count`` or ``distinct`` command; ``getMore`` is not counted. Leaving
         the block raises an AssertionError, which lists the commands, if there were more.
         """
-        return QueryLimit(self, limit)
+        return QueryLimit(self.recording, limit)
 
     def admit(self, command: Command) -> Sequence[Rule]:
         """Record a command and give the rules that apply to it (called by the relays, in the proxy's thread)."""

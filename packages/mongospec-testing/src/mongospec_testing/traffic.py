@@ -1,14 +1,12 @@
 """What the proxy saw: commands, and the queries among them."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from mongospec_testing.wire import OP_QUERY, Body, Frame, decode, first_key
-
-if TYPE_CHECKING:
-    from mongospec_testing.proxy import FaultProxy
 
 HELLO = frozenset({"hello", "isMaster", "ismaster"})
 # What a driver sends of its own accord: not counted, and matched only where it is asked for.
@@ -73,10 +71,12 @@ class QueryLimit:
     ``with`` and ``async with`` do the same.
     """
 
-    def __init__(self, proxy: "FaultProxy", limit: int) -> None:
+    def __init__(
+        self, record: Callable[[], AbstractContextManager[list[Command]]], limit: int
+    ) -> None:
         if limit < 0:
             raise ValueError("max_queries takes a number from 0 up")
-        self._proxy = proxy
+        self._record = record
         self._limit = limit
         self.commands: Sequence[Command] = ()
 
@@ -86,7 +86,7 @@ class QueryLimit:
         return [command for command in self.commands if command.name in QUERIES]
 
     def __enter__(self) -> Self:
-        self._recording = self._proxy.recording()
+        self._recording = self._record()
         self.commands = self._recording.__enter__()
         return self
 
