@@ -379,14 +379,17 @@ async def test_anyio_sees_its_own_cancellation(bind: Bind, mongo_proxy: FaultPro
     assert await Person.count() == 2
 
 
-async def test_nothing_stays_in_flight(bind: Bind, mongo_db: mongojet.Database) -> None:
+async def test_nothing_stays_in_flight(
+    bind: Bind, mongo_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
     await bind(Person)
     in_flight = state_of(mongo_db.client).in_flight
-    running = [asyncio.create_task(Person(name="x").insert()) for _ in range(3)]
-    await asyncio.sleep(0)
-    assert len(in_flight) == 3
-    running[0].cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    with mongo_proxy.delay("insert", 0.2) as delayed:
+        running = [asyncio.create_task(Person(name="x").insert()) for _ in range(3)]
+        await delayed.reached(3)
+        assert len(in_flight) == 3
+        running[0].cancel()
+        await asyncio.gather(*running, return_exceptions=True)
     assert in_flight == set()
 
 
