@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import mongojet
 
-from mongospec_testing.looping import LoopThread
+from mongospec_testing.loop_thread import LoopThread
 
 # After close() the driver's threads finish in the background; a process that ends before they have is aborted.
 SETTLE_SECONDS = 0.03

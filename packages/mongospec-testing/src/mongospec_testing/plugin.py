@@ -50,7 +50,7 @@ def mongo_server(pytestconfig: pytest.Config) -> Iterator[MongoServer]:
 @pytest.fixture(scope="session")
 def _mongo_clients(mongo_server: MongoServer) -> Iterator[ClientFactory]:
     from mongospec_testing.clients import ClientFactory
-    from mongospec_testing.looping import LoopThread
+    from mongospec_testing.loop_thread import LoopThread
 
     with LoopThread("mongospec-clients") as loop:
         clients = ClientFactory(mongo_server.uri, loop)

@@ -9,7 +9,7 @@ from typing import Self, override
 
 from mongospec_testing.errors import ProxyError
 from mongospec_testing.faults import Faults
-from mongospec_testing.looping import LoopThread
+from mongospec_testing.loop_thread import LoopThread
 from mongospec_testing.relay import Relay
 from mongospec_testing.rules import Rule
 from mongospec_testing.traffic import Command, QueryLimit

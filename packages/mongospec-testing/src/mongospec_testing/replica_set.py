@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any
 
 from mongospec_testing.errors import ServerNotAvailableError
+from mongospec_testing.startup import Starting, wait_for
 from mongospec_testing.uri import Address
-from mongospec_testing.waiting import Starting, wait_for
 from mongospec_testing.wire import ask
 
 NAME = "rs0"

@@ -8,8 +8,8 @@ from functools import partial
 from importlib.util import find_spec
 
 from mongospec_testing.process import GuardedProcess
+from mongospec_testing.startup import wait_for
 from mongospec_testing.uri import Address
-from mongospec_testing.waiting import wait_for
 from mongospec_testing.wire import ask
 
 LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")

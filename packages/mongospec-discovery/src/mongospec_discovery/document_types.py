@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 
 from mongospec_core import DefinitionError, MongoDocument, OptionError
 from mongospec_core.extension import is_abstract
-from mongospec_discovery.walking import OnError, Walk
+from mongospec_discovery.modules import OnError, Walk
 
 type Target = str | ModuleType
 type Targets = Target | Iterable[Target]
