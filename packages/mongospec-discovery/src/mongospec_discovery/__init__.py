@@ -1,4 +1,4 @@
-"""Finds the document classes of an application's packages."""
+"""Find the document classes of an application's packages."""
 
 from mongospec_discovery.document_types import collect_document_types
 
