@@ -10,10 +10,10 @@ import msgspec
 
 from benchmarks.documents import Person
 from benchmarks.measure import Way, turn
+from mongospec_core.codec.codec_options import PLAIN
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import PLAIN
-from mongospec_core.document.reader import Reader
-from mongospec_core.document.stored import set_stored_form
+from mongospec_core.model.read import Reader
+from mongospec_core.model.snapshot import set_stored_form
 
 
 class StoredForm(NamedTuple):

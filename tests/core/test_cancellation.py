@@ -22,7 +22,7 @@ from mongospec_core import (
     transaction,
 )
 from mongospec_core.extension import STORED, is_new, outcome_of, stored_form
-from mongospec_core.server.clients import state_of
+from mongospec_core.server.client import state_of
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Account, Person

@@ -38,7 +38,7 @@ from mongospec_core import (
     run_in_transaction,
     transaction,
 )
-from mongospec_core.document.stored import STORED, Known, is_new, stored_form
+from mongospec_core.model.snapshot import STORED, Known, is_new, stored_form
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored

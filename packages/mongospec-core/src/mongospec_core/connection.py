@@ -11,20 +11,18 @@ from typing import Any
 
 import mongojet
 
+from mongospec_core.codec.codec_options import DECIMAL, PLAIN
 from mongospec_core.codec.plan import forget_plan, plan_of
-from mongospec_core.codec.values import DECIMAL, PLAIN
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
-from mongospec_core.document.definition import (
+from mongospec_core.errors import OptionError
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
+from mongospec_core.model.definition import (
     refuse_other_types,
     refuse_shared_collections,
     refuse_what_cannot_be_bound,
 )
-from mongospec_core.document.hooks import overridden
-from mongospec_core.errors import OptionError
-from mongospec_core.server.ambient import refuse_in_transaction
-from mongospec_core.server.clients import drain, refuse_after_fork
-from mongospec_core.server.door import Call
+from mongospec_core.model.hooks import overridden
+from mongospec_core.server.client import Target, drain, refuse_after_fork
 from mongospec_core.server.indexes import (
     Conflicts,
     Declared,
@@ -33,7 +31,8 @@ from mongospec_core.server.indexes import (
     ensure_indexes,
     merged,
 )
-from mongospec_core.server.target import Target
+from mongospec_core.server.operation import Call
+from mongospec_core.server.transaction import refuse_in_transaction
 
 _LAST_WORDS = 2.0
 """Seconds that operations in flight get to end before their client is closed."""

@@ -11,17 +11,18 @@
 - the stored form: what a document knows of its copy in the database.
 """
 
-from mongospec_core.codec.misfit import misfit
+from mongospec_core.codec.codec_options import DECIMAL, encode, register_builtin, to_raw
+from mongospec_core.codec.field_codec import bare, parts_of
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
-from mongospec_core.codec.scalars import CHECKING, Decoder
-from mongospec_core.codec.shape import bare, parts_of
-from mongospec_core.codec.values import DECIMAL, encode, register_builtin, to_raw
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding, binding_of, is_bound
-from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
-from mongospec_core.document.meta import DocumentMeta, is_abstract
-from mongospec_core.document.reader import OnInvalid, Reader, settle_read
-from mongospec_core.document.stored import (
+from mongospec_core.codec.types import CHECKING, Decoder
+from mongospec_core.codec.validation import misfit
+from mongospec_core.errors import Outcome
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding, binding_of, is_bound
+from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
+from mongospec_core.model.metaclass import DocumentMeta, is_abstract
+from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_read
+from mongospec_core.model.snapshot import (
     GONE,
     STORED,
     difference,
@@ -31,14 +32,11 @@ from mongospec_core.document.stored import (
     set_stored_form,
     stored_form,
 )
-from mongospec_core.document.writer import listed, refuse_others, to_bson, to_stored, validates
-from mongospec_core.errors import Outcome
-from mongospec_core.operations.beginning import begin
-from mongospec_core.operations.bulk_outcome import raise_for, result_of
-from mongospec_core.operations.cursor import BatchReader, Cursor
+from mongospec_core.model.write import listed, refuse_others, to_bson, to_stored, validates
+from mongospec_core.operations.bulk_write import raise_for, result_of
+from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
-from mongospec_core.operations.inserting import Ids, InsertMany, settle_insert
-from mongospec_core.operations.operators import Update, final_update
+from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
 from mongospec_core.operations.options import (
     BulkOptions,
     DeleteOptions,
@@ -51,20 +49,22 @@ from mongospec_core.operations.options import (
     Options,
     SaveOptions,
     UpdateOptions,
+    begin,
 )
-from mongospec_core.operations.reading import Projection, Reading
+from mongospec_core.operations.projection import Projection, Reading
 from mongospec_core.operations.save import (
     refuse_without_id,
+    save_changes,
     save_document,
     settle_save,
     update_for,
 )
-from mongospec_core.operations.save_many import save_changes
-from mongospec_core.server.batches import elements
-from mongospec_core.server.deadline import untimed
-from mongospec_core.server.door import Call, outcome_of
-from mongospec_core.server.statements import Sent, Statement, send_statements
-from mongospec_core.server.target import Target
+from mongospec_core.operations.updates import Update, final_update
+from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.client import Target
+from mongospec_core.server.driver_cursor import elements
+from mongospec_core.server.operation import Call, outcome_of
+from mongospec_core.server.timeout import untimed
 
 __all__ = (
     "CHECKING",

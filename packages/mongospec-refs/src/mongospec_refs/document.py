@@ -21,18 +21,15 @@ from mongospec_core.extension import (
     set_stored_form,
     stored_form,
 )
-from mongospec_refs.decoding import IdDecoder
 from mongospec_refs.equality import equal
-from mongospec_refs.fetching import fetch
-from mongospec_refs.find import FindOperations
-from mongospec_refs.find_and_modify import FindAndModifyOperations
-from mongospec_refs.hollow import blank, hollow, is_resolved
-from mongospec_refs.judging import id_of, judge
-from mongospec_refs.reading import RefReading, RootReader
-from mongospec_refs.recursive import insert_recursive
-from mongospec_refs.result import RecursiveInsertResult
+from mongospec_refs.find import FindAndModifyOperations, FindOperations
+from mongospec_refs.graph import ambiguous_in, has_references, targets_of
+from mongospec_refs.identity_map import IdDecoder
+from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
+from mongospec_refs.resolve import RefReading, RootReader, fetch
 from mongospec_refs.save import SaveOperations
-from mongospec_refs.shapes import ambiguous_in, has_references, targets_of
+from mongospec_refs.unresolved import blank, hollow, is_resolved
+from mongospec_refs.validation import id_of, judge
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))

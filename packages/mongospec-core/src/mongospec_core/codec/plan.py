@@ -1,12 +1,13 @@
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
 """One class, compiled: how its instances become raw data and raw data its instances.
 
 A plan lists only the fields that need something (see :mod:`.shape`). ``encode`` makes the tree that
 a read of the stored document would give back; ``convert`` is that read: one call of msgspec for a
 whole batch. Checking a document before it is written is therefore the same thing as reading it.
 """
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 
 from collections.abc import Callable
 from copy import copy
@@ -16,19 +17,20 @@ import msgspec
 from bson import ObjectId
 from msgspec.structs import FieldInfo, asdict, force_setattr
 
-from mongospec_core.codec import trimming, values
-from mongospec_core.codec.contents import (
+from mongospec_core.codec import codec_options as values
+from mongospec_core.codec import truncation
+from mongospec_core.codec.annotations import (
     declared_fields,
     has_fresh_inside,
     holds_decimals,
     is_fresh,
     reachable,
 )
-from mongospec_core.codec.misfit import BUILTIN_TYPES
-from mongospec_core.codec.scalars import Decoder
-from mongospec_core.codec.shape import Shape, bare, decoded_fields, parts_of, shape_of
-from mongospec_core.codec.trimming import Trim
-from mongospec_core.codec.values import Encoder
+from mongospec_core.codec.codec_options import Encoder
+from mongospec_core.codec.field_codec import Shape, bare, decoded_fields, parts_of, shape_of
+from mongospec_core.codec.truncation import Trim
+from mongospec_core.codec.types import Decoder
+from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
@@ -264,7 +266,7 @@ def _nested(tp: Any) -> Shape:
 
 
 def _trim(value: Any, where: str) -> Any:
-    return trimming.trim(value, where)
+    return truncation.trim(value, where)
 
 
 def _trim_struct(value: Any, where: str) -> Any:
@@ -281,7 +283,7 @@ def _encode_struct(value: Any) -> Any:
 
 
 values.register_builtin(msgspec.Struct, _encode_struct)
-trimming.register_trim(msgspec.Struct, _trim_struct)
+truncation.register_trim(msgspec.Struct, _trim_struct)
 
 
 def _may_be_unset(annotation: Any) -> bool:

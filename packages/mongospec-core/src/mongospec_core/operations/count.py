@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from mongospec_core.document.base import DocumentBase
 from mongospec_core.errors import OptionError
-from mongospec_core.operations.beginning import begin
+from mongospec_core.model.base import DocumentBase
 from mongospec_core.operations.filters import Filter, or_all, scoped
-from mongospec_core.operations.options import CountOptions, EstimatedCountOptions, FindOneOptions
+from mongospec_core.operations.options import (
+    CountOptions,
+    EstimatedCountOptions,
+    FindOneOptions,
+    begin,
+)
 
 
 class CountOperations(DocumentBase, abstract=True):

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import encode, to_raw
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.stored import GONE, STORED, set_stored_form, stored_form
 from mongospec_core.errors import Outcome
-from mongospec_core.operations.beginning import begin
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.snapshot import GONE, STORED, set_stored_form, stored_form
 from mongospec_core.operations.filters import Filter, by_id, scoped
-from mongospec_core.operations.options import DeleteOptions
+from mongospec_core.operations.options import DeleteOptions, begin
 from mongospec_core.operations.save import refuse_without_id
-from mongospec_core.server.door import Call, outcome_of
+from mongospec_core.server.operation import Call, outcome_of
 
 
 class DeleteOperations(DocumentBase, abstract=True):

@@ -7,12 +7,12 @@ import msgspec
 from bson import ObjectId
 from bson.errors import InvalidId
 
+from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.field_codec import bare
 from mongospec_core.codec.plan import DecHook, Plan
-from mongospec_core.codec.shape import bare
-from mongospec_core.codec.values import encode, to_raw
-from mongospec_core.document.binding import Binding
-from mongospec_core.document.hooks import run_dict_hook
 from mongospec_core.errors import InvalidIdError, OptionError
+from mongospec_core.model.binding import Binding
+from mongospec_core.model.hooks import run_dict_hook
 
 type Filter = Mapping[str, Any]
 """A query as MongoDB takes it; values as everywhere: dates, enums, decimals, documents."""

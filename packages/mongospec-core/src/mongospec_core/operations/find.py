@@ -6,15 +6,13 @@ from typing import Any, Self, Unpack, overload
 import msgspec
 
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.hooks import deep_copy
-from mongospec_core.document.reader import OnInvalid
-from mongospec_core.operations.beginning import begin
-from mongospec_core.operations.cursor import BatchReader, Cursor
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.hooks import deep_copy
+from mongospec_core.model.read import BatchReader, OnInvalid
+from mongospec_core.operations.cursor import Cursor, FindSource
 from mongospec_core.operations.filters import Filter, by_id, or_all, scoped
-from mongospec_core.operations.options import FindOneOptions, FindOptions
-from mongospec_core.operations.reading import Projection, Reading
-from mongospec_core.operations.sources import FindSource
+from mongospec_core.operations.options import FindOneOptions, FindOptions, begin
+from mongospec_core.operations.projection import Projection, Reading
 
 
 class FindOperations(DocumentBase, abstract=True):

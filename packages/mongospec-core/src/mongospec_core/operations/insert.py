@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack, cast
 
-from mongospec_core.codec.trimming import trim
-from mongospec_core.codec.values import encode, to_raw
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.stored import same
-from mongospec_core.document.writer import (
+from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.truncation import trim
+from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.snapshot import same
+from mongospec_core.model.write import (
     all_to_bson,
     listed,
     make_ready,
@@ -16,12 +17,10 @@ from mongospec_core.document.writer import (
     to_stored,
     validates,
 )
-from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
-from mongospec_core.operations.beginning import begin
 from mongospec_core.operations.filters import Filter
-from mongospec_core.operations.inserting import Ids, InsertMany, settle_insert
-from mongospec_core.operations.options import InsertOptions, UpdateOptions
-from mongospec_core.server.door import outcome_of
+from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
+from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
+from mongospec_core.server.operation import outcome_of
 
 
 class InsertOperations(DocumentBase, abstract=True):

@@ -3,26 +3,26 @@
 from collections.abc import Mapping
 from typing import Any, Self, Unpack, cast
 
+from mongospec_core.codec.codec_options import decode
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import decode
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding
-from mongospec_core.document.writer import make_ready, refuse_others, to_bson, to_stored, validates
 from mongospec_core.errors import MongospecError
-from mongospec_core.operations.beginning import begin
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding
+from mongospec_core.model.write import make_ready, refuse_others, to_bson, to_stored, validates
 from mongospec_core.operations.delete import settle_delete
 from mongospec_core.operations.filters import Filter, by_id, scoped
 from mongospec_core.operations.find import first
-from mongospec_core.operations.operators import Update, final_update
 from mongospec_core.operations.options import (
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
     FindOneAndUpdateOptions,
     UpdateOptions,
+    begin,
 )
-from mongospec_core.operations.reading import Reading
-from mongospec_core.operations.results import UpdateResult
-from mongospec_core.server.door import Call
+from mongospec_core.operations.projection import Reading
+from mongospec_core.operations.updates import Update, final_update
+from mongospec_core.results import UpdateResult
+from mongospec_core.server.operation import Call
 
 
 class UpdateOperations(DocumentBase, abstract=True):

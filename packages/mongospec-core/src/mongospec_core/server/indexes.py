@@ -4,9 +4,9 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from mongospec_core.codec.values import decode, encode
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError
-from mongospec_core.server.door import Call
+from mongospec_core.server.operation import Call
 
 type Mode = Literal["create", "check", "skip"]
 type Conflicts = Literal["error", "warn"]
