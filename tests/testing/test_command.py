@@ -29,6 +29,14 @@ os.write(1, b"ready\\n")
 time.sleep(100)
 """
 
+# Makes its standard input the terminal of its session. Not `pty.fork()`: Pythons warn of a fork beside other threads, be
+# it pytest's watchdog.
+IN_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -77,14 +85,22 @@ def test_ctrl_c_in_a_terminal_reaches_the_command_once(
 ) -> None:
     once = PATIENT.replace("    sys.exit(5)", "    time.sleep(0.5); sys.exit(5)")
     arguments = [*COMMAND, "--server", mongo_server.uri, "--", sys.executable, "-c", once]
-    process, terminal = pty.fork()
-    if process == 0:
-        os.execv(arguments[0], arguments)
-    with os.fdopen(terminal, "rb+", buffering=0) as screen:
-        assert b"ready" in read_until(screen.fileno(), b"ready")
-        screen.write(b"\x03")
-        shown = read_until(screen.fileno(), None)
-    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 5
+    screen, terminal = pty.openpty()
+    with (
+        os.fdopen(screen, "rb+", buffering=0),
+        subprocess.Popen(
+            [sys.executable, "-c", IN_TERMINAL, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        ) as process,
+    ):
+        os.close(terminal)
+        assert b"ready" in read_until(screen, b"ready")
+        os.write(screen, b"\x03")
+        shown = read_until(screen, None)
+        assert process.wait(10) == 5
     assert shown.count(b"got SIGINT") == 1
 
 

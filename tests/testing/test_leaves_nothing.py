@@ -146,13 +146,7 @@ def test_even_a_killed_guard_takes_the_server_with_it(
 ) -> None:
     with MongoServer("embedded") as server:
         uri = server.uri
-        newest_guard = ["pgrep", "--newest", "-P", str(os.getpid()), "-f", "guard.py"]
-        guard = subprocess.run(
-            newest_guard,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        os.kill(int(guard), signal.SIGKILL)
+        [guard] = leftovers.guards()
+        os.kill(guard, signal.SIGKILL)
         eventually(lambda: not answers(uri))
     assert leftovers.gone()
