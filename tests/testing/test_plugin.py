@@ -21,7 +21,9 @@ ASYNC = ("-o", "asyncio_mode=auto", "-o", "asyncio_default_fixture_loop_scope=fu
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
-    pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = -p no:cacheprovider")
+    # Without plugins that no suite here uses: a run that starts processes takes half of the time.
+    unused = "-p no:cacheprovider -p no:hypothesispytest -p no:anyio"
+    pytester.makeini(f"[pytest]\nfilterwarnings = error\naddopts = {unused}")
     return pytester
 
 
