@@ -98,8 +98,11 @@ class Leftovers:
                     found.append(int(process.name))
         return found
 
+    def all(self) -> list[str]:
+        return [*map(str, self.files()), *self.processes()]
+
     def gone(self) -> bool:
-        return not self.files() and not self.processes()
+        return not self.all()
 
 
 @pytest.fixture

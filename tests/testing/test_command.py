@@ -52,7 +52,7 @@ def test_it_runs_a_command_with_the_uri_of_a_server_and_leaves_nothing(
     uri, arguments = json.loads(done.stdout)
     assert arguments == ["a b", "--server", "--"]
     assert ask(MongoUri.parse(uri).addresses[0], {"hello": 1}) is None
-    assert leftovers.gone()
+    assert leftovers.all() == []
 
 
 def test_it_exits_with_the_exit_code_of_the_command(mongo_server: MongoServer) -> None:
@@ -127,7 +127,7 @@ def test_without_a_command_it_prints_the_uri_and_serves_until_it_is_told_to_stop
         process.send_signal(number)
         assert process.wait(10) == 0
     assert ask(address, {"hello": 1}) is None
-    assert leftovers.gone()
+    assert leftovers.all() == []
 
 
 def test_a_command_that_is_not_there_is_an_error_as_in_a_shell(

@@ -141,7 +141,7 @@ def test_the_server_is_chosen_by_name_and_a_fake_mongod_serves_as_the_embedded_o
     result = suite.runpytest_subprocess("--mongo-server", kind, *ASYNC)
     result.assert_outcomes(passed=1)
     assert fake_mongod.starts.exists() == (kind == "mongod")
-    assert leftovers.gone()
+    assert leftovers.all() == []
 
 
 def test_the_client_goes_through_the_proxy_exactly_when_the_test_has_one(
@@ -268,7 +268,7 @@ def test_workers_have_a_server_each_and_leave_nothing(
     lines = [line.split() for line in (suite.path / "seen").read_text().splitlines()]
     assert len({name for name, _ in lines}) == 8
     assert len({uri for _, uri in lines}) == 2
-    assert leftovers.gone()
+    assert leftovers.all() == []
 
 
 def test_workers_that_share_a_server_share_no_database(
