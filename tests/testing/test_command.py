@@ -149,7 +149,7 @@ def test_a_server_that_cannot_be_had_is_an_error_that_says_why(
     assert command.main(["--server", "mongodb://127.0.0.1:1/"]) == 1
     assert "nothing answers there" in capsys.readouterr().err
     assert command.main(["--server", "mongo"]) == 1
-    assert "no source of servers" in capsys.readouterr().err
+    assert "not a source of servers" in capsys.readouterr().err
 
 
 def test_help_names_the_servers_and_shows_an_example(capsys: pytest.CaptureFixture[str]) -> None:

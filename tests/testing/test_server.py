@@ -218,7 +218,9 @@ def test_a_mongod_named_by_the_variable_that_is_no_program_is_an_error(
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'mongo' is no source .*uri, mongod, embedded, docker"):
+    with pytest.raises(
+        ValueError, match=r"'mongo' is not a source .*uri, mongod, embedded, docker"
+    ):
         MongoServer("mongo")
 
 

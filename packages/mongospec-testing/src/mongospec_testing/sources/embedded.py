@@ -53,16 +53,17 @@ class EmbeddedSource:
     def serve(self) -> Generator[str]:
         """Start it; it is a replica set of one member by itself."""
         with GuardedProcess(command_line(0)) as process:
-            said = wait_for(
-                process, "it said where it listens", lambda: LISTENING.search(process.log())
-            )
+            said = wait_for(process, "it printed its port", lambda: LISTENING.search(process.log()))
             address = Address("127.0.0.1", int(said[1]))
             wait_for(process, "it answered", partial(ask, address, {"hello": 1}))
             yield f"mongodb://{address}/"
 
 
 def command_line(port: int) -> list[str]:
-    """How SecantusDB is started: small, on this machine only, with fail points; port 0 lets the system choose."""
+    """Return the command line of a SecantusDB: small, on this machine only, with fail points.
+
+    :param port: where it listens; 0 lets the system choose.
+    """
     program = _program()
     assert program is not None
     return [*program, "--port", str(port), *FLAGS]
