@@ -75,7 +75,7 @@ workflows: setup-release  ## zizmor: nothing in .github/ that others could misus
 	$(RELEASE) run --no-sync zizmor --offline --quiet .github
 
 docs: setup-docs  ## build the site into build/site, warnings being errors, and check its links
-	$(DOCS) run --no-sync python scripts/build_docs.py
+	$(DOCS) run --no-sync python -m scripts.build_docs
 
 format: setup  ## format the code and mend what ruff can mend
 	$(RUN) ruff check --fix
