@@ -10,10 +10,10 @@ import msgspec
 
 from benchmarks.documents import Person
 from benchmarks.measure import Way, turn
-from mongospec_core.codec.codec_options import PLAIN
+from mongospec_core.codec.codec_options import CODEC_OPTIONS
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import set_stored_form
+from mongospec_core.model.snapshot import set_snapshot
 
 
 class StoredForm(NamedTuple):
@@ -36,7 +36,7 @@ async def cost_of_stored_form(rounds: int) -> StoredForm:
     struct = msgspec.defstruct("PersonStruct", fields)
 
     def reading(cls: Any) -> Way:
-        return Way(lambda _: Reader(plan_of(cls), PLAIN).read(batch))
+        return Way(lambda _: Reader(plan_of(cls), CODEC_OPTIONS).read(batch))
 
     known, unknown = reading(Person), reading(struct)
     turns = [await turn(known) - await turn(unknown) for _ in range(rounds + 1)]
@@ -46,11 +46,11 @@ async def cost_of_stored_form(rounds: int) -> StoredForm:
 async def _bytes(batch: bytes) -> float:
     tracemalloc.start()
     try:
-        documents = await Reader(plan_of(Person), PLAIN).read(batch)
+        documents = await Reader(plan_of(Person), CODEC_OPTIONS).read(batch)
         gc.collect()
         known, _ = tracemalloc.get_traced_memory()
         for each in documents:
-            set_stored_form(each, None)
+            set_snapshot(each, None)
         gc.collect()
         unknown, _ = tracemalloc.get_traced_memory()
     finally:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mongospec_core import changes
-from mongospec_core.codec.codec_options import DECIMAL, decode
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import same
@@ -93,7 +93,7 @@ PLAN: Any = plan_of(Everything)
 
 
 def read(data: bytes) -> Everything:
-    (document,) = Reader(PLAN, DECIMAL).decode([data])
+    (document,) = Reader(PLAN, DECIMAL_CODEC_OPTIONS).decode([data])
     return document
 
 

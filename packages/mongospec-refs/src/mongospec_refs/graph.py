@@ -19,19 +19,19 @@ from typing import (
 
 import msgspec
 
-from mongospec_core.extension import Call, DocumentBase, bare, parts_of, plan_of
+from mongospec_core.extension import DocumentBase, Operation, plan_of, type_args, unwrap
 from mongospec_refs.unresolved import is_resolved
 
 READS = ("read_preference", "read_concern", "comment")
 WRITES = ("write_concern", "bypass_document_validation", "comment")
 
 
-def along(names: tuple[str, ...], call: Call) -> Mapping[str, Any]:
+def inherited_options(names: tuple[str, ...], call: Operation) -> Mapping[str, Any]:
     """The options among *names* that *call* was given."""
     return {name: call.options[name] for name in names if name in call.options}
 
 
-class Link(NamedTuple):
+class Reference(NamedTuple):
     """One reference in an instance: where it stands, its class by the annotation, what is there."""
 
     path: str
@@ -39,13 +39,13 @@ class Link(NamedTuple):
     document: Any
 
 
-type Walk = Callable[[Any, str, list[Link]], None]
+type Walk = Callable[[Any, str, list[Reference]], None]
 """Adds the references in a value, which stands at a path, to a list."""
 
 
-def links_of(holder: Any) -> list[Link]:
+def references_in(holder: Any) -> list[Reference]:
     """The references in a document or another Struct, in the order of its fields; not theirs."""
-    links: list[Link] = []
+    links: list[Reference] = []
     _nested(holder, "", links)
     return links
 
@@ -71,7 +71,7 @@ def ambiguous_in(cls: type[Any]) -> tuple[str, type[Any], Any] | None:
         for each in _reachable(field.type):
             if get_origin(each) not in (Union, types.UnionType):
                 continue
-            arms = [bare(arm) for arm in get_args(each)]
+            arms = [unwrap(arm) for arm in get_args(each)]
             for target in filter(_is_document, arms):
                 for arm in _id_types(get_origin(target) or target).intersection(arms):
                     return field.name, target, arm
@@ -79,8 +79,8 @@ def ambiguous_in(cls: type[Any]) -> tuple[str, type[Any], Any] | None:
 
 
 def _id_types(cls: type[Any]) -> set[Any]:
-    annotation = next(bare(each.type) for each in plan_of(cls).fields if each.name == "_id")
-    return {bare(each) for each in (annotation, *get_args(annotation))} - {type(None)}
+    annotation = next(unwrap(each.type) for each in plan_of(cls).fields if each.name == "_id")
+    return {unwrap(each) for each in (annotation, *get_args(annotation))} - {type(None)}
 
 
 # -- compiling
@@ -101,7 +101,7 @@ def _walks_of(cls: type[Any]) -> tuple[tuple[str, str, Walk], ...]:
 
 
 def _walk_of(annotation: Any, *, strict: bool = True) -> Walk | None:
-    tp = bare(annotation)
+    tp = unwrap(annotation)
     cls = get_origin(tp) or tp
     if cls in (Union, types.UnionType):
         return _union(get_args(tp))
@@ -136,7 +136,7 @@ def _reachable(annotation: Any) -> Iterable[Any]:
     todo: list[Any] = [annotation]
     seen: set[Any] = set()
     while todo:
-        tp = bare(todo.pop())
+        tp = unwrap(todo.pop())
         try:
             if tp in seen:
                 continue
@@ -153,16 +153,16 @@ def _reachable(annotation: Any) -> Iterable[Any]:
             todo += [each.type for each in plan_of(tp).fields]
         elif isinstance(cls, type) and hasattr(cls, "_fields"):
             todo += get_type_hints(cls).values()
-        todo += parts_of(tp)
+        todo += type_args(tp)
 
 
 # -- one walk for each shape
 
 
 def _document(cls: type[Any], *, strict: bool) -> Walk:
-    def walk(value: Any, path: str, links: list[Link]) -> None:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
         if isinstance(value, DocumentBase) or (strict and value is not msgspec.UNSET):
-            links.append(Link(path, cls, value))
+            links.append(Reference(path, cls, value))
 
     return walk
 
@@ -174,7 +174,7 @@ def _union(arms: tuple[Any, ...]) -> Walk | None:
     if not walks:
         return None
 
-    def walk(value: Any, path: str, links: list[Link]) -> None:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
         if value is not None:
             for each in walks:
                 each(value, path, links)
@@ -186,7 +186,7 @@ def _items(item: Walk | None) -> Walk | None:
     if item is None:
         return None
 
-    def walk(value: Any, path: str, links: list[Link]) -> None:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
         if type(value) is list or (
             isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
         ):
@@ -197,7 +197,7 @@ def _items(item: Walk | None) -> Walk | None:
 
 
 def _places(items: list[Walk | None]) -> Walk:
-    def walk(value: Any, path: str, links: list[Link]) -> None:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
         if isinstance(value, list | tuple):
             for place, (each, item) in enumerate(zip(value, items, strict=False)):
                 if item is not None:
@@ -210,7 +210,7 @@ def _values(item: Walk | None) -> Walk | None:
     if item is None:
         return None
 
-    def walk(value: Any, path: str, links: list[Link]) -> None:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
         if isinstance(value, Mapping):
             for key, each in value.items():
                 item(each, f"{path}.{key}", links)
@@ -219,7 +219,7 @@ def _values(item: Walk | None) -> Walk | None:
 
 
 def _keys(items: dict[str, Walk | None]) -> Walk:
-    def walk(value: Any, path: str, links: list[Link]) -> None:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
         if isinstance(value, Mapping):
             for key, item in items.items():
                 if item is not None and key in value:
@@ -228,7 +228,7 @@ def _keys(items: dict[str, Walk | None]) -> Walk:
     return walk
 
 
-def _nested(value: Any, path: str, links: list[Link]) -> None:
+def _nested(value: Any, path: str, links: list[Reference]) -> None:
     if not isinstance(value, msgspec.Struct) and not dataclasses.is_dataclass(value):
         return
     for attribute, name, walk in _walks_of(type(value)):
@@ -237,10 +237,10 @@ def _nested(value: Any, path: str, links: list[Link]) -> None:
             walk(each, f"{path}.{name}" if path else name, links)
 
 
-def _anything(value: Any, path: str, links: list[Link]) -> None:
+def _anything(value: Any, path: str, links: list[Reference]) -> None:
     """A generic Struct does not know what it was parametrised with; its values do."""
     if isinstance(value, DocumentBase):
-        links.append(Link(path, None, value))
+        links.append(Reference(path, None, value))
     elif isinstance(value, Mapping):
         for key, each in value.items():
             _anything(each, f"{path}.{key}", links)
@@ -251,7 +251,7 @@ def _anything(value: Any, path: str, links: list[Link]) -> None:
         _nested(value, path, links)
 
 
-def loaded(roots: Iterable[Any]) -> list[Any]:
+def reachable_documents(roots: Iterable[Any]) -> list[Any]:
     """The documents that can be reached from *roots*, these included; each once.
 
     A document comes after those that it refers to (in a cycle, after those that can be), siblings in
@@ -275,6 +275,6 @@ def references_of(document: Any) -> list[Any]:
     """The loaded documents that *document* refers to itself."""
     return [
         link.document
-        for link in links_of(document)
+        for link in references_in(document)
         if isinstance(link.document, DocumentBase) and is_resolved(link.document)
     ]

@@ -13,8 +13,8 @@ from typing import Any, get_args
 import msgspec
 from bson import DBRef, ObjectId
 
-from mongospec_core.extension import CHECKING, DocumentBase, Plan, bare, misfit, plan_of, to_raw
-from mongospec_refs.unresolved import blank, class_of, fill, hollow_class, turn
+from mongospec_core.extension import CHECKING, DocumentBase, Plan, misfit, plan_of, to_raw, unwrap
+from mongospec_refs.unresolved import class_of, fill, hollow_class, placeholder, turn
 
 
 def key_of(raw: Any) -> Hashable:
@@ -41,7 +41,7 @@ type Wanted = dict[type[Any], dict[Hashable, Any]]
 """By class and key: blank documents that a query shall fill."""
 
 
-class References:
+class IdentityMap:
     """Every reference met in one read, and what became of it.
 
     A reference is *open* until it is asked for. Those that a query brought are filled in place;
@@ -62,7 +62,7 @@ class References:
         known = self._known[cls]
         document = known.get(key)
         if document is None:
-            document = known[key] = blank(cls, id_)
+            document = known[key] = placeholder(cls, id_)
             self.open.setdefault(cls, {})[key] = document
         return document
 
@@ -138,7 +138,7 @@ class IdDecoder:
             except (msgspec.ValidationError, TypeError, ValueError):
                 return self._refused(raw)
         if reader is CHECKING:
-            return blank(self.cls, id_)
+            return placeholder(self.cls, id_)
         return reader.references.document(self.cls, raw, id_)
 
     def _checked(self, id_: Any) -> Any:
@@ -147,15 +147,15 @@ class IdDecoder:
         if document is None:
             if len(self._blanks) >= _MOST_BLANKS:
                 self._blanks.clear()
-            document = self._blanks[id_] = blank(self.cls, id_)
+            document = self._blanks[id_] = placeholder(self.cls, id_)
         return document
 
     # Asked for at the first value: when a class is compiled, those that it refers to need not be.
 
     @cached_property
     def _exact(self) -> frozenset[type]:
-        annotation = bare(self._plan.fields[self._place].type)
-        return _EXACT.intersection(bare(each) for each in (annotation, *get_args(annotation)))
+        annotation = unwrap(self._plan.fields[self._place].type)
+        return _EXACT.intersection(unwrap(each) for each in (annotation, *get_args(annotation)))
 
     @cached_property
     def _plan(self) -> Plan[Any]:

@@ -4,26 +4,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Unpack
 
 from mongospec_core.extension import (
-    GONE,
+    DELETED,
     Binding,
-    Call,
     DeleteOptions,
     Ids,
     InsertMany,
+    Operation,
     begin,
     binding_of,
+    encode_document,
     is_new,
+    no_timeout,
     run_pre_save,
-    set_stored_form,
-    stored_form,
-    to_bson,
-    to_stored,
-    untimed,
-    validates,
+    set_snapshot,
+    should_validate,
+    snapshot_of,
+    to_raw_documents,
 )
 from mongospec_refs.errors import RecursiveInsertError, RecursiveRollbackError
-from mongospec_refs.graph import WRITES, along, loaded, references_of
-from mongospec_refs.rollback import Created, delete, uninterrupted
+from mongospec_refs.graph import WRITES, inherited_options, reachable_documents, references_of
+from mongospec_refs.rollback import Created, delete, shielded
 from mongospec_refs.unresolved import class_of
 
 
@@ -82,7 +82,7 @@ class RecursiveInsertResult[D]:
                 ) from undone.failures[0].error
             return undone.deleted
 
-        return await uninterrupted(work())
+        return await shielded(work())
 
 
 async def insert_recursive[D](
@@ -106,12 +106,12 @@ async def _new_after_hooks(root: Any) -> list[Any]:
     """The new documents of the graph once all their hooks ran: these may add further ones."""
     done: set[int] = set()
     while True:
-        new = [each for each in loaded([root]) if each is root or is_new(each)]
+        new = [each for each in reachable_documents([root]) if each is root or is_new(each)]
         waiting = [each for each in new if id(each) not in done]
         if not waiting:
             for each in new:
-                if stored_form(each) is GONE:
-                    set_stored_form(each, None)  # it is to be stored anew
+                if snapshot_of(each) is DELETED:
+                    set_snapshot(each, None)  # it is to be stored anew
             return new
         for document in waiting:
             done.add(id(document))
@@ -127,7 +127,7 @@ def _by_height(root: Any, documents: Sequence[Any]) -> list[tuple[type[Any], lis
     new = {id(each) for each in documents}
     height: dict[int, int] = {}
     levels: dict[tuple[int, type[Any]], list[Any]] = {}
-    for document in loaded([root]):
+    for document in reachable_documents([root]):
         below = [height[id(each)] for each in references_of(document) if id(each) in height]
         height[id(document)] = max(below, default=-1) + (id(document) in new)
         if id(document) in new:
@@ -149,8 +149,10 @@ class _Batch(NamedTuple):
 def _batch(cls: type[Any], documents: list[Any], validate_on_write: bool | None) -> _Batch:
     binding = binding_of(cls)
     cls._before_write(documents)
-    raws = to_stored(binding.plan, documents, validate=validates(cls, validate_on_write))
-    return _Batch(binding, documents, raws, [to_bson(binding.plan, raw) for raw in raws])
+    raws = to_raw_documents(
+        binding.plan, documents, validate=should_validate(cls, validate_on_write)
+    )
+    return _Batch(binding, documents, raws, [encode_document(binding.plan, raw) for raw in raws])
 
 
 class _Insertion:
@@ -158,7 +160,7 @@ class _Insertion:
 
     def __init__(
         self,
-        call: Call,
+        call: Operation,
         ids: Ids,
         fresh: set[int],
         result: RecursiveInsertResult[Any],
@@ -168,7 +170,7 @@ class _Insertion:
         self._ids = ids
         self._fresh = fresh
         self._result = result
-        self._sent = along(WRITES, call)
+        self._sent = inherited_options(WRITES, call)
         self._kept = {name: options[name] for name in ("session", "timeout") if name in options}
 
     async def run(self, batches: Sequence[_Batch]) -> None:
@@ -204,7 +206,7 @@ class _Insertion:
 
         async def undo() -> None:
             nonlocal rollback_error
-            with untimed():  # where the time of a block ran out, this has its own
+            with no_timeout():  # where the time of a block ran out, this has its own
                 undone = await delete(result._left, self._undoing, trust=False)
             result._left = undone.left
             rollback_error = undone.failures[0].error if undone.failures else None
@@ -212,7 +214,7 @@ class _Insertion:
         if self._call.transaction is not None:
             result._left = []  # our transaction undoes it, ids and stored forms included
         elif result._left:
-            await uninterrupted(undo())
+            await shielded(undo())
         unknown = [each.document for each in result._left]
         if not isinstance(error, Exception):
             raise error
@@ -226,5 +228,5 @@ class _Insertion:
             rollback_error=rollback_error,
         ) from error
 
-    def _undoing(self, cls: type[Any]) -> Call:
+    def _undoing(self, cls: type[Any]) -> Operation:
         return begin(cls, "insert_recursive: rollback", "delete_many", self._kept, "write")[1]

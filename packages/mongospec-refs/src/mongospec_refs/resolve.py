@@ -13,22 +13,22 @@ from bson.codec_options import CodecOptions
 
 from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
 from mongospec_core.extension import (
-    Call,
     OnInvalid,
+    Operation,
     Plan,
     Projection,
     Reader,
     Reading,
     begin,
     binding_of,
-    elements,
     encode,
     settle_read,
+    split_documents,
     to_raw,
 )
 from mongospec_refs.errors import MissingReferenceError
-from mongospec_refs.graph import READS, along, links_of
-from mongospec_refs.identity_map import References, Wanted, key_of
+from mongospec_refs.graph import READS, inherited_options, references_in
+from mongospec_refs.identity_map import IdentityMap, Wanted, key_of
 from mongospec_refs.unresolved import class_of, fill, hollow_class, is_resolved, real_class, turn
 
 _PRIMARY = {"mode": "primary"}
@@ -45,7 +45,7 @@ class ReferenceReader[T](Reader[T]):
         self,
         plan: Plan[T],
         codec: CodecOptions[dict[str, Any]],
-        references: References,
+        references: IdentityMap,
         *,
         on_invalid: OnInvalid = "raise",
         guest: Any = None,
@@ -68,7 +68,7 @@ class ReferenceReader[T](Reader[T]):
 
 
 async def resolve(
-    root: ReferenceReader[Any], documents: Sequence[Any], call: Call, depth: int | None
+    root: ReferenceReader[Any], documents: Sequence[Any], call: Operation, depth: int | None
 ) -> None:
     """Read what *documents* refer to, and what that refers to, level by level.
 
@@ -81,18 +81,18 @@ async def resolve(
     level = 0
     while level != depth and (wanted := references.take_open()):
         level += 1
-        unfit = _Unfit(root.on_invalid)
+        unfit = _InvalidReferences(root.on_invalid)
         await _fill(root, wanted, call, unfit, {})
-        lagging = {cls: left for cls, left in wanted.items() if left and _may_lag(call, cls)}
-        if lagging:
-            await _fill(root, lagging, call, unfit, {"read_preference": _PRIMARY})
+        possibly_stale = {cls: left for cls, left in wanted.items() if left and _may_lag(call, cls)}
+        if possibly_stale:
+            await _fill(root, possibly_stale, call, unfit, {"read_preference": _PRIMARY})
         if unfit.found and root.on_invalid == "raise":
             raise unfit.error(documents)
         references.unresolved += [document for document, _ in unfit.found]
         references.missing += [each for left in wanted.values() for each in left.values()]
 
 
-def _may_lag(call: Call, cls: type[Any]) -> bool:
+def _may_lag(call: Operation, cls: type[Any]) -> bool:
     """Whether a secondary may have been asked: only the primary can say what is missing."""
     if call.transaction is not None:
         return False
@@ -104,8 +104,8 @@ def _may_lag(call: Call, cls: type[Any]) -> bool:
 async def _fill(
     root: ReferenceReader[Any],
     wanted: Wanted,
-    call: Call,
-    unfit: "_Unfit",
+    call: Operation,
+    unfit: "_InvalidReferences",
     options: Mapping[str, Any],
 ) -> None:
     """Ask for *wanted*; what comes is filled and struck off."""
@@ -118,7 +118,11 @@ async def _fill(
     batches = await _gathered(
         [
             partial(
-                _ask, call, cls, query, {**along(READS, call), **options, "batch_size": count + 1}
+                _ask,
+                call,
+                cls,
+                query,
+                {**inherited_options(READS, call), **options, "batch_size": count + 1},
             )
             for cls, query, count in queries
         ],
@@ -133,7 +137,7 @@ async def _fill(
             on_invalid=unfit.noting(wanted[cls]),
             guest=root.guest,
         )
-        root.references.fill(wanted, cls, reader.decode(list(elements(batch))))
+        root.references.fill(wanted, cls, reader.decode(list(split_documents(batch))))
 
 
 def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:
@@ -146,7 +150,7 @@ def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:
         yield from _queries(ids[half:])
 
 
-async def _ask(call: Call, cls: type[Any], query: bytes, options: Mapping[str, Any]) -> bytes:
+async def _ask(call: Operation, cls: type[Any], query: bytes, options: Mapping[str, Any]) -> bytes:
     target = binding_of(cls).target
     further = call.on(target, f"{call.operation}: {cls.__name__}", options, write=False)
     batch: bytes = await further.send("find_many", query)
@@ -167,7 +171,7 @@ async def _gathered(
     return [each.result() for each in tasks]
 
 
-class _Unfit:
+class _InvalidReferences:
     """Referenced documents that do not fit their class."""
 
     def __init__(self, on_invalid: OnInvalid) -> None:
@@ -215,7 +219,7 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
     seen = {id(each) for each in roots}
     todo = [(root, root, "") for root in roots]
     for root, holder, above in todo:  # grows as it goes: level by level
-        for path, _, document in links_of(holder):
+        for path, _, document in references_in(holder):
             if id(document) in seen:
                 continue
             seen.add(id(document))
@@ -247,7 +251,7 @@ class RefReading(Reading):
             raise OptionError(f"ref_depth={ref_depth!r}: a number of levels, or None for all")
         self.depth = ref_depth if resolve_refs else 0
 
-    def struct_reader(self, plan: Plan[Any], codec: Any, call: Call) -> Reader[Any]:
+    def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> Reader[Any]:
         """The reader of a document class, or of a smaller Struct with references in it."""
         if not plan.decoders:
             return Reader(plan, codec, on_invalid=self.on_invalid, call=call)
@@ -275,14 +279,14 @@ class RootReader[T](ReferenceReader[T]):
         self,
         plan: Plan[T],
         codec: CodecOptions[dict[str, Any]],
-        call: Call | None,
+        call: Operation | None,
         *,
         depth: int | None,
         on_invalid: OnInvalid = "raise",
         whole: bool = True,
         guest: Any = None,
     ) -> None:
-        super().__init__(plan, codec, References(), on_invalid=on_invalid, guest=guest)
+        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, guest=guest)
         self._call = call
         self._depth = depth
         self._whole = whole and guest is None

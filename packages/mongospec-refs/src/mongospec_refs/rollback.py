@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import force_setattr
 
 from mongospec_core import MongospecError, ServerUnavailableError
-from mongospec_core.extension import Call, encode, set_stored_form, stored_form
+from mongospec_core.extension import Operation, encode, set_snapshot, snapshot_of
 from mongospec_refs.errors import RollbackFailure
 from mongospec_refs.unresolved import class_of
 
@@ -31,7 +31,7 @@ class Created(NamedTuple):
         return {name: {"$eq": value} for name, value in self.raw.items()}
 
 
-class Undone(NamedTuple):
+class RollbackReport(NamedTuple):
     """What deleting came to."""
 
     deleted: int
@@ -40,8 +40,8 @@ class Undone(NamedTuple):
 
 
 async def delete(
-    created: Iterable[Created], call_of: Callable[[type[Any]], Call], *, trust: bool
-) -> Undone:
+    created: Iterable[Created], call_of: Callable[[type[Any]], Operation], *, trust: bool
+) -> RollbackReport:
     """Delete documents, the last class first: one ``delete`` command a class.
 
     Documents that are deleted are new again. It goes on where one class fails, and stops where the
@@ -73,7 +73,7 @@ async def delete(
                     _forget(each, call)
                 else:
                     left.append(each)
-    return Undone(count, left[::-1], failures)
+    return RollbackReport(count, left[::-1], failures)
 
 
 def _query(group: Iterable[Created]) -> bytes:
@@ -85,16 +85,16 @@ def _query(group: Iterable[Created]) -> bytes:
     return encode({"$or": [{"_id": {"$in": by_id}}, *others]})
 
 
-def _forget(created: Created, call: Call) -> None:
+def _forget(created: Created, call: Operation) -> None:
     """The document is new again; should the transaction abort that deleted it, as it was."""
     document = created.document
-    id_, form = document._id, stored_form(document)
+    id_, form = document._id, snapshot_of(document)
 
     def restore() -> None:
         force_setattr(document, "_id", id_)
-        set_stored_form(document, form)
+        set_snapshot(document, form)
 
-    set_stored_form(document, None)
+    set_snapshot(document, None)
     if created.fresh:
         force_setattr(document, "_id", None)
     call.on_abort(restore)
@@ -104,7 +104,7 @@ _PATIENCE = 5.0
 """Seconds that a cancelled caller waits for the end at most: on a hung server it has to go."""
 
 
-async def uninterrupted[T](work: Coroutine[Any, Any, T]) -> T:
+async def shielded[T](work: Coroutine[Any, Any, T]) -> T:
     """The result of *work*; where the caller is cancelled meanwhile, it leaves once that is done.
 
     :raises asyncio.CancelledError: the caller was cancelled; the work was done, or is still going

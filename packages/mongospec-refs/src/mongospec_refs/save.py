@@ -11,23 +11,23 @@ import mongospec_core as core
 from mongospec_core import BulkResult, BulkWriteError, MongospecError, WriteFailure
 from mongospec_core.extension import (
     BulkOptions,
-    Call,
+    Operation,
     SaveOptions,
     begin,
     binding_of,
+    document_list,
+    encode_document,
     is_new,
-    listed,
     refuse_without_id,
     run_pre_save,
     save_changes,
     save_document,
-    to_bson,
-    to_stored,
+    should_validate,
+    to_raw_documents,
     update_for,
-    validates,
 )
 from mongospec_refs.errors import CascadeSaveError
-from mongospec_refs.graph import WRITES, along, loaded
+from mongospec_refs.graph import WRITES, inherited_options, reachable_documents
 from mongospec_refs.unresolved import class_of
 
 
@@ -78,7 +78,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
         cascade = Cascade(call, [self], validate_on_write)
         await cascade.prepare()
         await cascade.send()
-        validate = validates(cls, validate_on_write)
+        validate = should_validate(cls, validate_on_write)
         try:
             await save_document(binding, call, self, upsert=upsert, validate=validate)
         except BaseException as error:
@@ -110,7 +110,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
                 post.author.posts += 1
             await Post.save_many(posts)
         """
-        given = listed(cls, documents)
+        given = document_list(cls, documents)
         if not save_refs:
             return await super().save_many(given, validate_on_write=validate_on_write, **options)
         binding, call = begin(cls, "save_many", "bulk", options, "write")
@@ -119,7 +119,9 @@ class SaveOperations(core.MongoDocument, abstract=True):
         cascade = Cascade(call, given, validate_on_write)
         await cascade.prepare()
         await cascade.send()
-        raws = to_stored(binding.plan, given, validate=validates(cls, validate_on_write))
+        raws = to_raw_documents(
+            binding.plan, given, validate=should_validate(cls, validate_on_write)
+        )
         try:
             return await save_changes(binding, call, given, raws)
         except BaseException as error:
@@ -133,7 +135,9 @@ class Cascade:
     :param call: the save of the roots: its session and its time count for all.
     """
 
-    def __init__(self, call: Call, roots: Sequence[Any], validate_on_write: bool | None) -> None:
+    def __init__(
+        self, call: Operation, roots: Sequence[Any], validate_on_write: bool | None
+    ) -> None:
         self._call = call
         self._roots = roots
         self._validate_on_write = validate_on_write
@@ -168,15 +172,19 @@ class Cascade:
 
     def _changed(self) -> list[Any]:
         roots = {id(root) for root in self._roots}
-        return [each for each in loaded(self._roots) if id(each) not in roots and _changed(each)]
+        return [
+            each
+            for each in reachable_documents(self._roots)
+            if id(each) not in roots and _changed(each)
+        ]
 
     def _checked(self, cls: type[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
         """Raw documents that nothing is left to object to once the first is sent."""
-        binding, validate = binding_of(cls), validates(cls, self._validate_on_write)
-        raws = to_stored(binding.plan, documents, validate=validate)
+        binding, validate = binding_of(cls), should_validate(cls, self._validate_on_write)
+        raws = to_raw_documents(binding.plan, documents, validate=validate)
         for document, raw in zip(documents, raws, strict=True):
             update_for(binding, document, raw)
-            to_bson(binding.plan, raw)
+            encode_document(binding.plan, raw)
         return raws
 
     async def send(self) -> None:
@@ -184,7 +192,7 @@ class Cascade:
 
         :raises CascadeSaveError: one was not saved.
         """
-        options = along(WRITES, self._call)
+        options = inherited_options(WRITES, self._call)
         for number, (cls, documents, raws) in enumerate(self._batches):
             try:
                 await self._send(cls, documents, raws, options)
@@ -249,5 +257,5 @@ def _changed(document: Any) -> bool:
         return False
     binding = binding_of(class_of(document))
     binding.plan.cls._before_write([document])
-    (raw,) = to_stored(binding.plan, [document], validate=False)
+    (raw,) = to_raw_documents(binding.plan, [document], validate=False)
     return update_for(binding, document, raw) is not None

@@ -13,8 +13,8 @@ from msgspec.structs import force_setattr
 
 from mongospec_core import OptionError, enc_hook
 from mongospec_core.extension import DocumentBase
-from mongospec_refs.graph import links_of
-from mongospec_refs.unresolved import blank, is_resolved
+from mongospec_refs.graph import references_in
+from mongospec_refs.unresolved import is_resolved, placeholder
 
 
 def to_builtins(document: DocumentBase, *, refs: Literal["embed", "id"] = "embed") -> Any:
@@ -46,7 +46,7 @@ def to_builtins(document: DocumentBase, *, refs: Literal["embed", "id"] = "embed
 
 def _without_references(document: Any) -> Any:
     """A twin that has ids where the document has references; only encoders may see it."""
-    twin = blank(type(document), document._id)
+    twin = placeholder(type(document), document._id)
     for name in document.__struct_fields__:
         force_setattr(twin, name, _collapsed(getattr(document, name)))
     return twin
@@ -59,12 +59,12 @@ def _collapsed(value: Any) -> Any:
         return {key: _collapsed(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_collapsed(each) for each in value]
-    if isinstance(value, msgspec.Struct) and links_of(value):
+    if isinstance(value, msgspec.Struct) and references_in(value):
         twin = copy(value)
         for name in value.__struct_fields__:
             force_setattr(twin, name, _collapsed(getattr(value, name)))
         return twin
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and links_of(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and references_in(value):
         return {
             each.name: _collapsed(getattr(value, each.name)) for each in dataclasses.fields(value)
         }

@@ -16,10 +16,10 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from mongospec_core.extension import (
-    STORED,
+    UNKNOWN_CONTENT,
     DocumentBase,
-    set_stored_form,
-    stored_form,
+    set_snapshot,
+    snapshot_of,
 )
 from mongospec_refs.errors import MissingReferenceError, UnresolvedReferenceError
 
@@ -27,7 +27,7 @@ _WRITES = ("save", "insert", "insert_recursive", "delete", "dump")
 """What a hollow document cannot do; to msgspec's encoders it is ``{"_id": ...}`` nevertheless."""
 
 
-class Hollow:
+class UnresolvedMixin:
     """The first base of every generated class."""
 
     __slots__ = ()
@@ -110,7 +110,7 @@ def is_resolved(document: DocumentBase) -> bool:
         post = await Post.find_one({...}, resolve_refs=False)
         is_resolved(post.author)  # False
     """
-    return not isinstance(document, Hollow)
+    return not isinstance(document, UnresolvedMixin)
 
 
 def class_of(document: object) -> type[Any]:
@@ -121,7 +121,7 @@ def class_of(document: object) -> type[Any]:
 def real_class(document: Any) -> type[Any]:
     """The class that a document is of, hollow or not."""
     cls = class_of(document)
-    return cls.__real__ if issubclass(cls, Hollow) else cls
+    return cls.__real__ if issubclass(cls, UnresolvedMixin) else cls
 
 
 def same_id(one: Any, other: Any) -> bool:
@@ -160,7 +160,7 @@ def _generated(cls: type[Any], *, missing: bool) -> Any:
     # A tag would be made of the new name; the JSON of a reference says its real class.
     options = {"tag": config.tag, "tag_field": config.tag_field} if config.tag is not None else {}
     generate: Any = type(cls)
-    return generate(f"{cls.__name__}[{word}]", (Hollow, cls), namespace, **options)
+    return generate(f"{cls.__name__}[{word}]", (UnresolvedMixin, cls), namespace, **options)
 
 
 # -- instances
@@ -175,11 +175,11 @@ def hollow(cls: type[Any], id: Any, missing: bool = False) -> Any:
     made = hollow_class(cls, missing=missing)
     document = made(_id=_TRACKED, **made.__empty__)
     force_setattr(document, "_id", id)
-    set_stored_form(document, STORED)
+    set_snapshot(document, UNKNOWN_CONTENT)
     return document
 
 
-def blank(cls: type[Any], id: Any) -> Any:
+def placeholder(cls: type[Any], id: Any) -> Any:
     """An exact instance of *cls* with nothing but its ``_id``, for :func:`msgspec.convert`."""
     document = hollow(cls, id)
     object.__setattr__(document, "__class__", cls)
@@ -196,6 +196,6 @@ def fill(document: Any, source: Any) -> None:
     cls = class_of(source)
     for name in cls.__struct_fields__:
         force_setattr(document, name, getattr(source, name))
-    set_stored_form(document, stored_form(source))
+    set_snapshot(document, snapshot_of(source))
     if class_of(document) is not cls:
         turn(document, cls)

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from mongospec_core import DocumentValidationError, InvalidDocument
-from mongospec_core.extension import GONE, DocumentBase, stored_form, to_raw
+from mongospec_core.extension import DELETED, DocumentBase, snapshot_of, to_raw
 from mongospec_refs.errors import UnsavedReferenceError
-from mongospec_refs.graph import Link, has_references, links_of
+from mongospec_refs.graph import Reference, has_references, references_in
 from mongospec_refs.unresolved import real_class
 
 
-def judge(cls: type[Any], documents: Iterable[Any]) -> None:
+def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
     """Refuse references that cannot be stored, or that a read could not find again.
 
     A reference of a document to itself is fine: it has its id by the time it is sent.
@@ -22,15 +22,15 @@ def judge(cls: type[Any], documents: Iterable[Any]) -> None:
         return
     failures: list[InvalidDocument] = []
     for document in documents:
-        for link in links_of(document):
+        for link in references_in(document):
             if (
                 type(link.document) is link.target
                 and link.document._id is not None
-                and stored_form(link.document) is not GONE
+                and snapshot_of(link.document) is not DELETED
             ):
                 continue  # as nearly always
             reason = _wrong(link)
-            if reason is None and stored_form(link.document) is GONE:
+            if reason is None and snapshot_of(link.document) is DELETED:
                 raise _deleted(cls, link)
             if reason is not None:
                 failures.append(InvalidDocument(document._id, link.path, reason))
@@ -40,7 +40,7 @@ def judge(cls: type[Any], documents: Iterable[Any]) -> None:
         raise DocumentValidationError(cls, failures, "nothing was written")
 
 
-def _wrong(link: Link) -> str | None:
+def _wrong(link: Reference) -> str | None:
     given, target = link.document, link.target
     if not isinstance(given, DocumentBase):
         name = target.__name__ if target else "document"
@@ -56,7 +56,7 @@ def _wrong(link: Link) -> str | None:
     )
 
 
-def _deleted(cls: type[Any], link: Link) -> UnsavedReferenceError:
+def _deleted(cls: type[Any], link: Reference) -> UnsavedReferenceError:
     name = type(link.document).__name__
     return UnsavedReferenceError(
         f"{cls.__name__}.{link.path}: this {name} was deleted through this object; put another "
@@ -67,7 +67,7 @@ def _deleted(cls: type[Any], link: Link) -> UnsavedReferenceError:
     )
 
 
-def _unsaved(cls: type[Any], link: Link) -> UnsavedReferenceError:
+def _unsaved(cls: type[Any], link: Reference) -> UnsavedReferenceError:
     name = type(link.document).__name__
     return UnsavedReferenceError(
         f"{cls.__name__}.{link.path}: this {name} has no _id, so it was never stored; insert it "

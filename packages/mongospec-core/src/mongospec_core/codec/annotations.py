@@ -20,7 +20,7 @@ import msgspec
 from bson import Decimal128
 from msgspec.structs import FieldInfo
 
-from mongospec_core.codec.field_codec import bare, is_open, parts_of
+from mongospec_core.codec.field_codec import accepts_anything, type_args, unwrap
 from mongospec_core.errors import DefinitionError
 
 _named: dict[str, WeakSet[type]] = {}
@@ -105,16 +105,18 @@ def declared_fields(tp: Any) -> tuple[FieldInfo, ...]:
     return tuple(FieldInfo(name, name, hints[name]) for name in names)
 
 
-def is_fresh(default_factory: Any) -> bool:
+def has_default_factory(default_factory: Any) -> bool:
     """Whether a default is made anew each time, by a function of the user's."""
     return default_factory not in (msgspec.NODEFAULT, dataclasses.MISSING, list, dict, set)
 
 
 def has_fresh_inside(annotation: Any) -> bool:
     """Whether a class inside of the annotation has a default that is made anew each time."""
-    if hasattr(bare(annotation), "__bson_decoder__"):
+    if hasattr(unwrap(annotation), "__bson_decoder__"):
         return False  # an id is stored there
-    return any(is_fresh(each) for part in reachable(annotation) for each in _factories(part))
+    return any(
+        has_default_factory(each) for part in iter_types(annotation) for each in _factories(part)
+    )
 
 
 def _factories(annotation: Any) -> Iterable[Any]:
@@ -129,15 +131,15 @@ def _factories(annotation: Any) -> Iterable[Any]:
 
 def holds_decimals(annotation: Any) -> bool:
     """Whether a Decimal128 may stand at the annotation."""
-    return is_open(annotation) or annotation in (Decimal, Decimal128, dict, list)
+    return accepts_anything(annotation) or annotation in (Decimal, Decimal128, dict, list)
 
 
-def reachable(tp: Any) -> Iterable[Any]:
+def iter_types(tp: Any) -> Iterable[Any]:
     """Every annotation in a class and in the classes inside of it, once."""
     seen: set[Any] = set()
     todo: list[Any] = [tp]
     while todo:
-        annotation = bare(todo.pop())
+        annotation = unwrap(todo.pop())
         try:
             if annotation in seen:
                 continue
@@ -145,7 +147,7 @@ def reachable(tp: Any) -> Iterable[Any]:
         except TypeError:  # a Literal of something unhashable
             continue
         yield annotation
-        todo.extend(parts_of(annotation))
+        todo.extend(type_args(annotation))
         cls = get_origin(annotation) or annotation
         if isinstance(cls, type) and (annotation is tp or not hasattr(cls, "__bson_decoder__")):
             todo.extend(_inside(annotation, cls))

@@ -199,7 +199,7 @@ def register_builtin(tp: type, encode: Encoder) -> None:
     _encoders.clear()
 
 
-def _last_resort(value: Any) -> Any:
+def fallback_encoder(value: Any) -> Any:
     """What bson asks about a value that it cannot write itself."""
     if isinstance(value, Decimal):
         return _decimal128(value)
@@ -231,17 +231,19 @@ def _options(*codecs: TypeDecoder | TypeEncoder) -> CodecOptions[dict[str, Any]]
         tz_aware=True,
         uuid_representation=UuidRepresentation.STANDARD,
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
-        type_registry=TypeRegistry(codecs, fallback_encoder=_last_resort),
+        type_registry=TypeRegistry(codecs, fallback_encoder=fallback_encoder),
     )
 
 
-PLAIN = _options()
+CODEC_OPTIONS = _options()
 """For classes without decimals: looking at every Decimal128 costs a tenth of a read."""
-DECIMAL = _options(_Decimals())
+DECIMAL_CODEC_OPTIONS = _options(_Decimals())
 """For classes with ``Decimal`` or ``Any`` in them, and for plain dicts."""
 
 
-def decode(data: bytes, codec: CodecOptions[dict[str, Any]] = DECIMAL) -> dict[str, Any]:
+def decode(
+    data: bytes, codec: CodecOptions[dict[str, Any]] = DECIMAL_CODEC_OPTIONS
+) -> dict[str, Any]:
     """One BSON document as raw data.
 
     :raises bson.errors.BSONError: it is damaged, or text in it is not UTF-8.
@@ -255,7 +257,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
     :raises EncodingError: BSON cannot hold a value in it.
     """
     try:
-        return bson.encode(value, codec_options=DECIMAL)
+        return bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
     except InvalidDocument:
         # Keys that are no strings; rare, so only now are the dicts rebuilt.
         return _encode_again(to_raw(value))
@@ -265,7 +267,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 def _encode_again(raw: Any) -> bytes:
     try:
-        return bson.encode(raw, codec_options=DECIMAL)
+        return bson.encode(raw, codec_options=DECIMAL_CODEC_OPTIONS)
     except MongospecError:
         raise
     except (BSONError, UnicodeError, OverflowError, RecursionError) as error:

@@ -1,7 +1,7 @@
 """What one annotation asks of the codec, compiled once.
 
 Most annotations ask nothing: bson and msgspec agree on ``str``, ``int``, ``datetime``, ``UUID`` and
-their like, so a flat class has an empty plan and pays nothing. For the rest a :class:`Shape` says
+their like, so a flat class has an empty plan and pays nothing. For the rest a :class:`FieldCodec` says
 
 - ``encode``: how a value becomes raw data (None: it goes out as it is),
 - ``decode``: how raw data becomes something that :func:`msgspec.convert` accepts for the annotation
@@ -47,7 +47,7 @@ from mongospec_core.codec.types import DECODERS, Decoder, decode_any, member, wi
 from mongospec_core.errors import DefinitionError
 
 
-class Shape(NamedTuple):
+class FieldCodec(NamedTuple):
     """What the codec does with the values of one annotation."""
 
     encode: Encoder | None = None
@@ -55,12 +55,12 @@ class Shape(NamedTuple):
     trim: Trim | None = None
 
 
-NOTHING = Shape()
+NOTHING = FieldCodec()
 _WRAPPERS = (Required, NotRequired, ReadOnly, Final)
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
 
-def shape_of(annotation: Any, nested: Callable[[Any], Shape]) -> Shape:
+def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
     """Compile one annotation.
 
     :param nested: gives the shape of a Struct or dataclass found in it.
@@ -74,23 +74,23 @@ def shape_of(annotation: Any, nested: Callable[[Any], Shape]) -> Shape:
         return NOTHING
     cls = origin or tp
     if tp in (Any, object) or isinstance(tp, TypeVar) or not isinstance(cls, type):
-        return Shape(to_raw, decode_any, trim)
+        return FieldCodec(to_raw, decode_any, trim)
     if cls in _SCALARS:
         return NOTHING
     if cls is dt.datetime:
-        return Shape(None, without_zone, trim_naive) if naive else Shape(None, None, trim)
+        return FieldCodec(None, without_zone, trim_naive) if naive else FieldCodec(None, None, trim)
     if cls in DECODERS:
-        return Shape(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
+        return FieldCodec(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
     return _class_shape(cls, tp, nested)
 
 
-def _class_shape(cls: type, tp: Any, nested: Callable[[Any], Shape]) -> Shape:
+def _class_shape(cls: type, tp: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
     if (own := getattr(cls, "__bson_decoder__", None)) is not None:
-        return Shape(to_raw, own())
+        return FieldCodec(to_raw, own())
     if is_registered(cls):
-        return Shape(to_raw)
+        return FieldCodec(to_raw)
     if issubclass(cls, Enum):
-        return Shape(member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
+        return FieldCodec(member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         return nested(tp)
     if is_typeddict(cls):
@@ -102,12 +102,12 @@ def _class_shape(cls: type, tp: Any, nested: Callable[[Any], Shape]) -> Shape:
     return NOTHING
 
 
-def is_open(annotation: Any) -> bool:
+def accepts_anything(annotation: Any) -> bool:
     """Whether an annotation lets any value in."""
     return annotation in (Any, object) or isinstance(annotation, TypeVar)
 
 
-def parts_of(annotation: Any) -> tuple[Any, ...]:
+def type_args(annotation: Any) -> tuple[Any, ...]:
     """The annotations that stand directly inside of an annotation."""
     tp, _ = _unwrapped(annotation)
     if get_origin(tp) is Literal:
@@ -117,7 +117,7 @@ def parts_of(annotation: Any) -> tuple[Any, ...]:
     return get_args(tp)
 
 
-def bare(annotation: Any) -> Any:
+def unwrap(annotation: Any) -> Any:
     """The annotation without aliases and qualifiers (``Annotated``, ``Required``, ``NewType``)."""
     return _unwrapped(annotation)[0]
 
@@ -144,8 +144,8 @@ def _unwrapped(tp: Any) -> tuple[Any, bool]:
 # -- unions and containers
 
 
-def _union(args: tuple[Any, ...], nested: Callable[[Any], Shape]) -> Shape:
-    arms = [bare(each) for each in args if each not in (type(None), msgspec.UnsetType)]
+def _union(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+    arms = [unwrap(each) for each in args if each not in (type(None), msgspec.UnsetType)]
     if dt.timedelta in arms and (int in arms or float in arms):
         raise DefinitionError(
             "a timedelta is stored as a number, so it cannot share a union with int or float; "
@@ -160,7 +160,7 @@ def _union(args: tuple[Any, ...], nested: Callable[[Any], Shape]) -> Shape:
     shapes = [shape_of(each, nested) for each in args if each is not type(None)]
     decoders = [each.decode for each in shapes if each.decode is not None]
     trims = [each.trim for each in shapes if each.trim is not None]
-    return Shape(
+    return FieldCodec(
         to_raw if len(shapes) > 1 or any(each.encode for each in shapes) else None,
         _first(decoders) if decoders else None,
         trims[0] if trims else None,
@@ -184,12 +184,14 @@ def _copied(value: Any) -> Any:
     return value[:] if type(value) is list else to_raw(value)
 
 
-def _collection(cls: type, args: tuple[Any, ...], nested: Callable[[Any], Shape]) -> Shape:
+def _collection(
+    cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]
+) -> FieldCodec:
     if issubclass(cls, tuple) and not (len(args) == 2 and args[1] is ...):
         return _fixed(cls, args, nested)
     item = shape_of(args[0] if args else Any, nested)
     leaves = cls is list and item.encode is None
-    return Shape(
+    return FieldCodec(
         _copied if leaves else to_raw,
         _items(item.decode) if item.decode is not None else None,
         trim if item.trim is not None else None,
@@ -203,7 +205,7 @@ def _items(decode: Decoder) -> Decoder:
     return decoded
 
 
-def _fixed(cls: type, args: tuple[Any, ...], nested: Callable[[Any], Shape]) -> Shape:
+def _fixed(cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
     """``tuple[A, B]`` and NamedTuple: one shape for each place."""
     if hasattr(cls, "_fields"):
         args = tuple(get_type_hints(cls, include_extras=True).values())
@@ -218,17 +220,17 @@ def _fixed(cls: type, args: tuple[Any, ...], nested: Callable[[Any], Shape]) -> 
             for each, decode in zip(raw, decoders, strict=True)
         ]
 
-    return Shape(
+    return FieldCodec(
         to_raw,
         decoded if any(decoders) else None,
         trim if any(each.trim for each in shapes) else None,
     )
 
 
-def _mapping(args: tuple[Any, ...], nested: Callable[[Any], Shape]) -> Shape:
+def _mapping(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
     key, value = args if len(args) == 2 else (Any, Any)
     item = shape_of(value, nested)
-    decode_key = _key_decoder(bare(key))
+    decode_key = _key_decoder(unwrap(key))
     decode = item.decode
 
     def decoded(raw: Any, reader: Any) -> Any:
@@ -239,7 +241,7 @@ def _mapping(args: tuple[Any, ...], nested: Callable[[Any], Shape]) -> Shape:
             for k, v in raw.items()
         }
 
-    return Shape(
+    return FieldCodec(
         to_raw,
         decoded if decode or decode_key else None,
         trim if item.trim is not None else None,
@@ -266,7 +268,7 @@ def _from_text(tp: type, text: Any) -> Any:
     return tp(text)  # ObjectId("65f0…") and its like
 
 
-def _typed_dict(tp: Any, nested: Callable[[Any], Shape]) -> Shape:
+def _typed_dict(tp: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
     hints = get_type_hints(get_origin(tp) or tp, include_extras=True)
     shapes = {name: shape_of(each, nested) for name, each in hints.items()}
     decoders = [(name, each.decode) for name, each in shapes.items() if each.decode is not None]
@@ -274,7 +276,7 @@ def _typed_dict(tp: Any, nested: Callable[[Any], Shape]) -> Shape:
     def decoded(raw: Any, reader: Any) -> Any:
         return decoded_fields(raw, decoders, reader) if type(raw) is dict else raw
 
-    return Shape(
+    return FieldCodec(
         to_raw,
         decoded if decoders else None,
         trim if any(each.trim for each in shapes.values()) else None,

@@ -18,11 +18,11 @@ from mongospec_core.model.binding import binding_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
 from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import Host, set_stored_form, stored_form
+from mongospec_core.model.snapshot import SnapshotSlot, set_snapshot, snapshot_of
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
-class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
+class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
     """What every document is, before any operation."""
 
     __collection_name__: ClassVar[str | None] = None
@@ -123,8 +123,8 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
         """
         plan = plan_of(cls)
         raw = cast("dict[str, Any]", values.to_raw(data))
-        (document,) = Reader(plan, values.DECIMAL).decode([values.encode(raw)])
-        set_stored_form(document, None)  # that it could be stored does not say that it is
+        (document,) = Reader(plan, values.DECIMAL_CODEC_OPTIONS).decode([values.encode(raw)])
+        set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 
     # -- hooks; Any lets both a plain and an async override pass the type checkers
@@ -182,7 +182,7 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
     def __replace__(self, /, **changes: Any) -> Self:
         twin = msgspec.structs.replace(self, **changes)
         if twin._id == self._id:  # with another _id it is another document, not stored yet
-            set_stored_form(twin, stored_form(self))
+            set_snapshot(twin, snapshot_of(self))
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -194,7 +194,7 @@ class DocumentBase(Host, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        return _rebuilt, (type(self), fields, stored_form(self))
+        return _rebuilt, (type(self), fields, snapshot_of(self))
 
 
 _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - not in the stubs
@@ -202,13 +202,13 @@ _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B0
 
 def _copied[D: DocumentBase](document: D) -> D:
     twin: D = _shallow(document)
-    set_stored_form(twin, stored_form(document))
+    set_snapshot(twin, snapshot_of(document))
     return twin
 
 
 def _rebuilt(cls: type[DocumentBase], fields: dict[str, Any], form: Any) -> DocumentBase:
     document = cls(**fields)
-    set_stored_form(document, form)
+    set_snapshot(document, form)
     return document
 
 

@@ -6,7 +6,7 @@ from typing import Any, get_origin
 
 from bson import Regex
 
-from mongospec_core.codec.field_codec import bare, parts_of
+from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import DefinitionError
 from mongospec_core.model.base import DocumentBase
@@ -45,7 +45,7 @@ _NO_IDS = (list, tuple, set, frozenset, re.Pattern, Regex)
 def _refuse_bad_id_type(cls: type[DocumentBase], plan: Plan[Any]) -> None:
     """MongoDB takes no array and no regular expression for an ``_id``."""
     annotation = next(each.type for each in plan.fields if each.name == "_id")
-    for each in (bare(annotation), *parts_of(annotation)):
+    for each in (unwrap(annotation), *type_args(annotation)):
         if (get_origin(each) or each) in _NO_IDS:
             raise DefinitionError(
                 f"{cls.__name__}._id: MongoDB takes no array and no regular expression for an _id; "

@@ -16,7 +16,7 @@ type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 NAMES = ("__pre_save__", "__pre_update__", "__pre_find__", "__upgrade__")
 
 
-class Done:
+class NoResult:
     """What the default of a hook without a result returns: fine to await, fine to ignore."""
 
     __slots__ = ()
@@ -33,7 +33,7 @@ class AwaitableDict(dict[str, Any]):
         return self
 
 
-DONE = Done()
+DONE = NoResult()
 
 
 async def run_pre_save(document: Any) -> None:

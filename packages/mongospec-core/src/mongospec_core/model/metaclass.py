@@ -46,12 +46,12 @@ class DocumentMeta(msgspec.StructMeta):
         _refuse_plain_hooks(name, namespace)
         fields = _own_fields(namespace)
         if mixin:
-            _take_out(namespace, fields)
+            _pop_fields(namespace, fields)
             namespace.setdefault("__post_init__", _refuse_instance(name))
         else:
             _warn_of_hidden(name, bases, fields)
-            _give_mixin_fields(bases, namespace)
-            _keep_id(bases, namespace)
+            _add_mixin_fields(bases, namespace)
+            _inherit_id(bases, namespace)
         namespace["__abstract__"] = abstract or mixin
         if validate_on_write is not None:
             namespace["__validate_on_write__"] = validate_on_write
@@ -139,7 +139,7 @@ def _warn_of_hidden(name: str, bases: tuple[type, ...], fields: dict[str, Any]) 
 # -- field mixins: two Structs that both add fields cannot be combined in CPython
 
 
-def _take_out(namespace: Namespace, fields: dict[str, Any]) -> None:
+def _pop_fields(namespace: Namespace, fields: dict[str, Any]) -> None:
     """Keep a mixin's fields aside, for its concrete subclasses."""
     annotations = namespace.get("__annotations__", {})
     namespace["__annotations__"] = {k: v for k, v in annotations.items() if k not in fields}
@@ -148,7 +148,7 @@ def _take_out(namespace: Namespace, fields: dict[str, Any]) -> None:
     }
 
 
-def _give_mixin_fields(bases: tuple[type, ...], namespace: Namespace) -> None:
+def _add_mixin_fields(bases: tuple[type, ...], namespace: Namespace) -> None:
     """Add the fields of all mixins among the bases, unless the class has them already."""
     annotations = namespace.setdefault("__annotations__", {})
     given = {field for base in bases for field in getattr(base, "__struct_fields__", ())}
@@ -164,7 +164,7 @@ def _give_mixin_fields(bases: tuple[type, ...], namespace: Namespace) -> None:
                     namespace[field] = default
 
 
-def _keep_id(bases: tuple[Any, ...], namespace: Namespace) -> None:
+def _inherit_id(bases: tuple[Any, ...], namespace: Namespace) -> None:
     """Where several bases meet, the one that has an ``_id`` of its own gives type and default.
 
     msgspec would take the default of the first base, be it the plain one of all documents.

@@ -13,22 +13,22 @@ import msgspec
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
-from mongospec_core.codec.codec_options import DECIMAL, decode, encode
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import plain
 from mongospec_core.codec.validation import explain
 from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument
 from mongospec_core.model.hooks import UpgradeFailedError, run_upgrade
 from mongospec_core.model.snapshot import (
-    STORED,
-    Host,
+    UNKNOWN_CONTENT,
+    SnapshotSlot,
     is_new,
     remember_read,
-    set_stored_form,
+    set_snapshot,
     upgraded,
 )
-from mongospec_core.server.driver_cursor import elements
-from mongospec_core.server.operation import Call
+from mongospec_core.server.driver_cursor import split_documents
+from mongospec_core.server.operation import Operation
 
 type OnInvalid = Literal["raise", "skip"] | Callable[[InvalidDocument, Mapping[str, Any]], Any]
 """What a read does with a stored document that does not fit its class.
@@ -70,13 +70,13 @@ class Reader[T]:
         codec: CodecOptions[dict[str, Any]],
         *,
         on_invalid: OnInvalid = "raise",
-        call: Call | None = None,
+        call: Operation | None = None,
     ) -> None:
-        self.call: Call | None = call
+        self.call: Operation | None = call
         self.plan: Plan[T] = plan
         self.codec: CodecOptions[dict[str, Any]] = codec
         self.on_invalid: OnInvalid = on_invalid
-        self._keeps_form = issubclass(plan.cls, Host)
+        self._keeps_form = issubclass(plan.cls, SnapshotSlot)
         self.upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(
             plan.cls, "__upgrade__", None
         )
@@ -90,7 +90,7 @@ class Reader[T]:
 
     async def read(self, batch: bytes) -> list[T]:
         """Instances for one reply of the driver: a document with a document for each number."""
-        return await self.load(list(elements(batch)))
+        return await self.load(list(split_documents(batch)))
 
     async def read_one(self, found: bytes) -> list[T]:
         """The instance of one document, in a list that is empty where it was skipped."""
@@ -185,7 +185,7 @@ class Reader[T]:
             )
 
 
-_SALVAGING: CodecOptions[dict[str, Any]] = DECIMAL.with_options(
+_SALVAGING: CodecOptions[dict[str, Any]] = DECIMAL_CODEC_OPTIONS.with_options(
     unicode_decode_error_handler="replace"
 )
 
@@ -198,25 +198,25 @@ def _unreadable(salvaged: Mapping[str, Any]) -> str:
     return ""
 
 
-def settle_read(call: Call, documents: Iterable[Any]) -> None:
+def settle_read(call: Operation, documents: Iterable[Any]) -> None:
     """Make documents agree with what may become of what they were read from.
 
     What an aborted transaction read may never have been stored, nor what a write in somebody
     else's session gave: of such documents the content is not known.
     """
     if call.transaction is not None:
-        kept = [each for each in documents if isinstance(each, Host)]
+        kept = [each for each in documents if isinstance(each, SnapshotSlot)]
 
         def forget() -> None:
             for each in kept:
                 if not is_new(each):
-                    set_stored_form(each, STORED)
+                    set_snapshot(each, UNKNOWN_CONTENT)
 
         call.on_abort(forget, unsure=forget)
     elif call.write and not call.certain:
         for each in documents:
-            if isinstance(each, Host):
-                set_stored_form(each, STORED)
+            if isinstance(each, SnapshotSlot):
+                set_snapshot(each, UNKNOWN_CONTENT)
 
 
 class PlainReader:
@@ -232,7 +232,9 @@ class PlainReader:
         try:
             return [plain(each) for each in decode(batch).values()]
         except BSONError as error:
-            failures = [each for part in elements(batch) if (each := _damage(part)) is not None]
+            failures = [
+                each for part in split_documents(batch) if (each := _damage(part)) is not None
+            ]
             raise DocumentValidationError(dict, failures, "stored like this") from error
 
     async def read_one(self, found: bytes) -> list[dict[str, Any]]:

@@ -3,8 +3,8 @@
 Every document carries one slot that is no field of it:
 
 - *new* (None, and what an unset slot means): it was never stored, as far as we know; or
-  :data:`GONE`: it was, and was deleted through this object;
-- *stored* (:data:`STORED`): it is in the database, its content there is not known;
+  :data:`DELETED`: it was, and was deleted through this object;
+- *stored* (:data:`UNKNOWN_CONTENT`): it is in the database, its content there is not known;
 - *known* (bytes): the BSON of the stored document, as it was read or sent.
 
 ``save()`` sends the difference between *known* and what the document holds now. Bytes are there
@@ -27,7 +27,7 @@ from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
 
 
-class Host:
+class SnapshotSlot:
     """The slot's home: a plain class under the Struct, because a Struct has room for fields only."""
 
     __slots__ = ("_stored_form",)
@@ -46,16 +46,18 @@ class _Mark:
         return self._name
 
 
-STORED: Final = _Mark("STORED")
-GONE: Final = _Mark("GONE")
+UNKNOWN_CONTENT: Final = _Mark("STORED")
+DELETED: Final = _Mark("GONE")
 
 type StoredForm = bytes | _Mark | None
 
-_slot = Host.__dict__["_stored_form"]  # by the descriptor: no field's name can stand in the way
+_slot = SnapshotSlot.__dict__[
+    "_stored_form"
+]  # by the descriptor: no field's name can stand in the way
 _write = _slot.__set__
 
 
-class Known(bytes):
+class Snapshot(bytes):
     """The BSON of a stored document of which more must be known.
 
     ``gaps`` has what the instance was given when it was read, by the stored names of top-level
@@ -71,8 +73,8 @@ class Known(bytes):
         return _known, (bytes(self), self.gaps, self.original)
 
 
-def _known(data: bytes, gaps: Mapping[str, Any], original: bytes | None) -> Known:
-    known = Known(data)
+def _known(data: bytes, gaps: Mapping[str, Any], original: bytes | None) -> Snapshot:
+    known = Snapshot(data)
     known.gaps, known.original = gaps, original
     return known
 
@@ -82,7 +84,7 @@ def upgraded(original: bytes, data: bytes) -> bytes:
     return data if data == original else _known(data, {}, original)
 
 
-def stored_form(document: Any) -> StoredForm:
+def snapshot_of(document: Any) -> StoredForm:
     """What *document* knows of its stored copy."""
     try:
         return _slot.__get__(document)  # type: ignore[no-any-return]
@@ -90,15 +92,15 @@ def stored_form(document: Any) -> StoredForm:
         return None
 
 
-def set_stored_form(document: Any, form: StoredForm) -> None:
+def set_snapshot(document: Any, form: StoredForm) -> None:
     """Note what is known of the stored copy from now on."""
     _write(document, form)
 
 
 def is_new(document: Any) -> bool:
     """Whether *document* is not stored: never was, or was deleted through this object."""
-    form = stored_form(document)
-    return form is None or form is GONE
+    form = snapshot_of(document)
+    return form is None or form is DELETED
 
 
 def remember_read(
@@ -129,7 +131,7 @@ def _remember_gaps(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str
         if not same(given, raw.get(names[place], msgspec.UNSET)):
             gaps[names[place]] = given
     if gaps:
-        _write(document, _known(part, gaps, part.original if isinstance(part, Known) else None))
+        _write(document, _known(part, gaps, part.original if isinstance(part, Snapshot) else None))
 
 
 def remember_written(document: Any, data: bytes) -> None:
@@ -137,7 +139,7 @@ def remember_written(document: Any, data: bytes) -> None:
     _write(document, data)
 
 
-def difference(
+def changed_fields(
     plan: Plan[Any], known: bytes, raw: Mapping[str, Any], reader: Any
 ) -> dict[str, Any]:
     """The top-level fields in which *raw* is not what is stored, by their stored names.
@@ -145,7 +147,7 @@ def difference(
     A field that *raw* leaves out but the stored document has comes as ``msgspec.UNSET``.
     """
     stored = decode(known)
-    gaps = known.gaps if isinstance(known, Known) else {}
+    gaps = known.gaps if isinstance(known, Snapshot) else {}
     changed: dict[str, Any] = {}
     for place, name in enumerate(plan.encode_names):
         now = raw.get(name, msgspec.UNSET)
@@ -160,7 +162,7 @@ def difference(
             continue
         if not _reads_the_same(plan, place, before, now, reader):
             changed[name] = now
-    if changed and isinstance(known, Known) and known.original is not None:
+    if changed and isinstance(known, Snapshot) and known.original is not None:
         changed = _of_upgrade(plan, decode(known.original), stored, raw) | changed
     return changed
 

@@ -25,12 +25,12 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
 
 
-def validates(cls: type[DocumentBase], asked: bool | None) -> bool:
+def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
     """Whether documents are checked before a write: as the call says, or else as the class does."""
     return cls.__validate_on_write__ if asked is None else asked
 
 
-def refuse_others(cls: type, documents: Sequence[Any]) -> None:
+def check_class(cls: type, documents: Sequence[Any]) -> None:
     """A class writes its own documents only.
 
     :raises OptionError: one is of another class.
@@ -45,7 +45,7 @@ def refuse_others(cls: type, documents: Sequence[Any]) -> None:
         raise OptionError(f"{cls.__name__}: this is a {given}, not a {cls.__name__}; {hint}")
 
 
-def listed(cls: type, documents: Any) -> list[Any]:
+def document_list(cls: type, documents: Any) -> list[Any]:
     """Documents of *cls* as a list.
 
     :raises OptionError: it is no list of them.
@@ -54,11 +54,11 @@ def listed(cls: type, documents: Any) -> list[Any]:
     if one or not hasattr(documents, "__iter__"):
         raise OptionError(f"{cls.__name__}: {documents!r} is no list of documents")
     found: list[Any] = list(documents)
-    refuse_others(cls, found)
+    check_class(cls, found)
     return found
 
 
-async def make_ready(binding: Binding, documents: Sequence[Any]) -> None:
+async def run_hooks_and_checks(binding: Binding, documents: Sequence[Any]) -> None:
     """What comes before a whole document is looked at: its hook, then its class's objections."""
     if "__pre_save__" in binding.hooks:
         for document in documents:
@@ -66,7 +66,9 @@ async def make_ready(binding: Binding, documents: Sequence[Any]) -> None:
     binding.plan.cls._before_write(documents)
 
 
-def to_stored(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[dict[str, Any]]:
+def to_raw_documents(
+    plan: Plan[Any], documents: Sequence[Any], *, validate: bool
+) -> list[dict[str, Any]]:
     """The raw documents of *documents*, which are cut to what BSON keeps.
 
     With *validate*, they are read back in one go: a document that a later read would refuse is
@@ -94,8 +96,8 @@ def to_stored(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> l
     return raws
 
 
-def all_to_bson(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[bytes]:
-    """:func:`to_stored` and :func:`to_bson` for many documents.
+def encode_documents(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[bytes]:
+    """:func:`to_raw_documents` and :func:`encode_document` for many documents.
 
     A few hundred at a time: their raw documents are gone again while they are in the cache, and the
     garbage collector never sees them all at once.
@@ -106,12 +108,12 @@ def all_to_bson(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) ->
     failures: list[InvalidDocument] = []
     for start in range(0, len(documents), _CHUNK):
         try:
-            raws = to_stored(plan, documents[start : start + _CHUNK], validate=validate)
+            raws = to_raw_documents(plan, documents[start : start + _CHUNK], validate=validate)
         except DocumentValidationError as error:
             failures += error.failures
         else:
             if not failures:
-                encoded += [to_bson(plan, raw) for raw in raws]
+                encoded += [encode_document(plan, raw) for raw in raws]
     if failures:
         raise DocumentValidationError(plan.cls, failures, _NOTHING)
     return encoded
@@ -149,7 +151,7 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
     return checked
 
 
-def to_bson(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
+def encode_document(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
     """One raw document as BSON; an ``_id`` that is None is left out, or MongoDB would store it.
 
     :raises EncodingError: BSON cannot hold it; class, field and ``_id`` are named.

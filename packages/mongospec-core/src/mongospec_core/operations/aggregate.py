@@ -12,7 +12,7 @@ from mongospec_core.errors import OptionError
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.operations.cursor import AggregateSource, Cursor
-from mongospec_core.operations.filters import Filter, or_all, scoped
+from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.options import AggregateOptions, DistinctOptions, begin
 from mongospec_core.operations.projection import Reading
 
@@ -97,7 +97,7 @@ class AggregateOperations(DocumentBase, abstract=True):
             cities = await User.distinct("address.city", {"active": True})
         """
         binding, call = begin(cls, "distinct", "distinct", options, "read")
-        query = await scoped(binding, or_all(filter), skip_hooks=skip_hooks)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         reply = decode(await call.send("distinct", field, query))
         return _typed(binding, field, cast("list[Any]", reply["values"]))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Unpack, cast
 
-from mongospec_core.codec.codec_options import DECIMAL, decode, encode, to_raw
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
     BulkWriteError,
@@ -16,22 +16,22 @@ from mongospec_core.errors import (
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import set_stored_form
+from mongospec_core.model.snapshot import set_snapshot
 from mongospec_core.model.write import (
     MAX_DOCUMENT,
-    make_ready,
-    refuse_others,
-    to_bson,
-    to_stored,
-    validates,
+    check_class,
+    encode_document,
+    run_hooks_and_checks,
+    should_validate,
+    to_raw_documents,
 )
-from mongospec_core.operations.filters import scoped
+from mongospec_core.operations.filters import encode_filter
 from mongospec_core.operations.insert_many import Ids, settle_insert
 from mongospec_core.operations.options import BulkOptions, begin
-from mongospec_core.operations.updates import final_update
+from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
-from mongospec_core.server.operation import Call
+from mongospec_core.server.operation import Operation
 
 
 class BulkOperations(DocumentBase, abstract=True):
@@ -77,13 +77,14 @@ class BulkOperations(DocumentBase, abstract=True):
             for place, each in enumerate(asked)
             if _kind(cls, each) in ("InsertOne", "ReplaceOne")
         }
-        await make_ready(binding, list(whole.values()))
+        await run_hooks_and_checks(binding, list(whole.values()))
         inserts = {n: whole[n] for n in whole if _kind(cls, asked[n]) == "InsertOne"}
-        validate = validates(cls, validate_on_write)
+        validate = should_validate(cls, validate_on_write)
         with Ids(list(inserts.values())) as ids:
-            raws = to_stored(binding.plan, ids.documents, validate=validate)
+            raws = to_raw_documents(binding.plan, ids.documents, validate=validate)
             encoded = {
-                place: to_bson(binding.plan, raw) for place, raw in zip(inserts, raws, strict=True)
+                place: encode_document(binding.plan, raw)
+                for place, raw in zip(inserts, raws, strict=True)
             }
             statements = [
                 Statement("insert", encoded[place], operation)
@@ -108,7 +109,7 @@ async def _statement(
 ) -> Statement:
     """An update or a delete, as the command takes it."""
     kind = type(operation).__name__
-    query = decode(await scoped(binding, operation._filter, skip_hooks=skip_hooks))
+    query = decode(await encode_filter(binding, operation._filter, skip_hooks=skip_hooks))
     more = {
         "collation": getattr(operation, "_collation", None),
         "hint": getattr(operation, "_hint", None),
@@ -118,10 +119,10 @@ async def _statement(
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
         return Statement("delete", _sized(binding, statement | _said(more)), operation)
     if kind == "ReplaceOne":
-        (raw,) = to_stored(binding.plan, [replacement], validate=validate)
-        change: Any = decode(to_bson(binding.plan, raw))
+        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
+        change: Any = decode(encode_document(binding.plan, raw))
     else:
-        final = await final_update(binding, operation._doc, skip_hooks=skip_hooks)
+        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks)
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
@@ -160,13 +161,13 @@ def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
     """The document of an ``InsertOne`` or a ``ReplaceOne``."""
     document = operation._doc
     if isinstance(document, Mapping):
-        reader = Reader(plan_of(cls), DECIMAL)
+        reader = Reader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
         reader.upgrade = None  # it is as it shall be stored
         raw = cast("Mapping[str, Any]", to_raw(document))
         (document,) = reader.decode([encode(raw)])
-        set_stored_form(document, None)
+        set_snapshot(document, None)
         return document
-    refuse_others(cls, [document])
+    check_class(cls, [document])
     return document
 
 
@@ -181,7 +182,7 @@ def result_of(sent: Sent) -> BulkResult:
     )
 
 
-def raise_for(call: Call, sent: Sent) -> None:
+def raise_for(call: Operation, sent: Sent) -> None:
     """Raise what went wrong, if anything did.
 
     :raises BulkWriteError: some statements failed, or their fate is not known.

@@ -10,21 +10,21 @@ from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import CursorClosedError, OperationError
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.read import BatchReader, PlainReader
-from mongospec_core.operations.filters import Filter, or_all, scoped
+from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.projection import Reading
 from mongospec_core.server.driver import WIRE_NAMES
 from mongospec_core.server.driver_cursor import EMPTY
-from mongospec_core.server.operation import BatchCursor, Call
+from mongospec_core.server.operation import BatchCursor, Operation
 
-_FEW = 101  # what the server itself gives first
-BATCH = 1_000
+SERVER_FIRST_BATCH = 101  # what the server itself gives first
+DEFAULT_BATCH_SIZE = 1_000
 """Documents asked for at a time; the server's own default gives 101, then 16 MB at once."""
 
 
 class Source[T](Protocol):
     """The query behind a cursor, not sent yet."""
 
-    call: Call
+    call: Operation
 
     async def open(self, batch_size: int | None) -> BatchCursor:
         """Send it, and give the driver's cursor."""
@@ -81,7 +81,7 @@ class Cursor[T]:
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Send the query now; gives the cursor itself."""
-        yield from self._open(self._batch_size or BATCH).__await__()
+        yield from self._open(self._batch_size or DEFAULT_BATCH_SIZE).__await__()
         return self
 
     def __aiter__(self) -> Self:
@@ -93,7 +93,7 @@ class Cursor[T]:
         while not self._buffer:
             if self._done:
                 raise StopAsyncIteration
-            self._buffer.extend(await self._next_batch(BATCH))
+            self._buffer.extend(await self._next_batch(DEFAULT_BATCH_SIZE))
         return self._buffer.popleft()
 
     async def to_list(self, length: int | None = None) -> list[T]:
@@ -111,7 +111,9 @@ class Cursor[T]:
         self._refuse_closed()
         # All of them: the server's own batches, which are as large as a reply can be.
         # Few of them: the driver keeps the size for every later batch, so not too few.
-        batch_size = None if length is None else max(_FEW, min(length, BATCH))
+        batch_size = (
+            None if length is None else max(SERVER_FIRST_BATCH, min(length, DEFAULT_BATCH_SIZE))
+        )
         while not self._done and (length is None or len(self._buffer) < length):
             self._buffer.extend(await self._next_batch(batch_size))
         count = len(self._buffer) if length is None else min(length, len(self._buffer))
@@ -133,7 +135,7 @@ class Cursor[T]:
                 yield batch
             if self._done:
                 return
-            self._buffer.extend(await self._next_batch(BATCH))
+            self._buffer.extend(await self._next_batch(DEFAULT_BATCH_SIZE))
 
     async def explain(self, verbosity: str = "queryPlanner") -> dict[str, Any]:
         """How the server would run the query, as it says it; the cursor stays as it is.
@@ -223,7 +225,7 @@ class FindSource:
     def __init__(
         self,
         binding: Binding,
-        call: Call,
+        call: Operation,
         filter: Filter | None,
         reading: Reading,
         skip_hooks: bool,
@@ -235,7 +237,7 @@ class FindSource:
         self._skip_hooks = skip_hooks
 
     async def _query(self) -> bytes:
-        return await scoped(self.binding, or_all(self._filter), skip_hooks=self._skip_hooks)
+        return await encode_filter(self.binding, or_all(self._filter), skip_hooks=self._skip_hooks)
 
     async def open(self, batch_size: int | None) -> BatchCursor:
         if batch_size is not None:
@@ -260,7 +262,7 @@ class AggregateSource:
     def __init__(
         self,
         binding: Binding,
-        call: Call,
+        call: Operation,
         stages: list[bytes],
         reading: Reading | None,
     ) -> None:

@@ -17,15 +17,15 @@ from mongospec_core.errors import (
     WriteFailure,
 )
 from mongospec_core.model.snapshot import (
-    STORED,
+    UNKNOWN_CONTENT,
     is_new,
     remember_written,
-    set_stored_form,
-    stored_form,
+    set_snapshot,
+    snapshot_of,
 )
-from mongospec_core.server.driver_call import Cancelled
+from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import duplicate_key, write_errors
-from mongospec_core.server.operation import Call, outcome_of
+from mongospec_core.server.operation import Operation, outcome_of
 
 _BATCH_DOCUMENTS = 100_000
 _BATCH_BYTES = 40_000_000  # the server takes 48,000,000 in a message, the command's frame included
@@ -61,26 +61,26 @@ class Ids:
                 force_setattr(each, "_id", None)
 
 
-def settle_insert(call: Call, ids: Ids, document: Any, data: bytes, outcome: Outcome) -> None:
+def settle_insert(call: Operation, ids: Ids, document: Any, data: bytes, outcome: Outcome) -> None:
     """Make the document agree with what became of its insert."""
     if outcome == "not_applied":
         ids.take_back(document)
         return
-    before = stored_form(document) if call.transaction is not None else None
+    before = snapshot_of(document) if call.transaction is not None else None
     if outcome == "applied" and call.certain:
         remember_written(document, data)
     else:
-        set_stored_form(document, STORED)
+        set_snapshot(document, UNKNOWN_CONTENT)
     if call.transaction is not None:
         _undo_on_abort(call, ids, document, before)  # last: it undoes at once after an abort
 
 
-def _undo_on_abort(call: Call, ids: Ids, document: Any, before: Any) -> None:
+def _undo_on_abort(call: Operation, ids: Ids, document: Any, before: Any) -> None:
     def undo() -> None:
-        set_stored_form(document, before)
+        set_snapshot(document, before)
         ids.take_back(document)
 
-    call.on_abort(undo, unsure=lambda: set_stored_form(document, STORED))
+    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
 
 
 class InsertMany:
@@ -88,7 +88,7 @@ class InsertMany:
 
     def __init__(
         self,
-        call: Call,
+        call: Operation,
         ids: Ids,
         documents: Sequence[Any],
         encoded: Sequence[bytes],
@@ -120,7 +120,11 @@ class InsertMany:
                 elif outcome_of(error) == "not_applied":
                     self._fail(range(start, end), None, "cancelled before it was sent")
                 self._settle(end)
-                if isinstance(error, Cancelled) and error.outcome == "applied" and self.failures:
+                if (
+                    isinstance(error, CancelledCall)
+                    and error.outcome == "applied"
+                    and self.failures
+                ):
                     error.outcome = "partial"
                 raise
         self._settle(end)

@@ -9,7 +9,7 @@ from mongojet import ReadConcern, ReadPreference, WriteConcern
 from mongospec_core.errors import OptionError
 from mongospec_core.model.binding import Binding, binding_of
 from mongospec_core.server.driver import OPTIONS, ClientSession
-from mongospec_core.server.operation import Call
+from mongospec_core.server.operation import Operation
 
 type Document = Mapping[str, Any]
 type Sort = str | Mapping[str, Any] | Sequence[str | tuple[str, Any]]
@@ -163,8 +163,8 @@ class BulkOptions(Options, total=False):
 
 type Kind = Literal["read", "write"]
 
-_OURS = frozenset({"session", "timeout"})
-_INSTEAD = {
+COMMON_OPTIONS = frozenset({"session", "timeout"})
+HINTS = {
     "return_document": "say return_updated=True (the default) or return_updated=False",
     "cursor_type": "tailable cursors are not offered; use get_collection() for them",
     "projection": "this operation gives whole documents",
@@ -178,7 +178,7 @@ def begin(
     options: Mapping[str, Any],
     kind: Kind,
     **more: Any,
-) -> tuple[Binding, Call]:
+) -> tuple[Binding, Operation]:
     """The class's binding, and the call that carries the operation's commands.
 
     :param verb: the driver's call whose options are allowed.
@@ -207,27 +207,29 @@ def begin(
         if value is not None:
             sent.setdefault(option, value)
     write = kind == "write"
-    return binding, Call(binding.target, name, sent, write=write, session=session, timeout=timeout)
+    return binding, Operation(
+        binding.target, name, sent, write=write, session=session, timeout=timeout
+    )
 
 
 def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, Any]) -> None:
     name = f"{cls.__name__}.{operation}"
     known = OPTIONS[verb]
     for option in options:
-        if option in _INSTEAD:
-            raise OptionError(f"{name} does not take {option}=: {_INSTEAD[option]}")
+        if option in HINTS:
+            raise OptionError(f"{name} does not take {option}=: {HINTS[option]}")
         if option not in known:
             named = _named_parameters(cls, operation)
-            offered = ", ".join(sorted((known - _INSTEAD.keys()) | _OURS | named))
+            offered = ", ".join(sorted((known - HINTS.keys()) | COMMON_OPTIONS | named))
             raise OptionError(f"{name} does not take {option}=; it takes {offered}")
 
 
-_COUNTS = ("skip", "limit", "batch_size", "max_time_ms", "max_await_time_ms")
+COUNT_OPTIONS = ("skip", "limit", "batch_size", "max_time_ms", "max_await_time_ms")
 
 
 def _refuse_bad_counts(name: str, options: Mapping[str, Any]) -> None:
     """The driver's own error does not say which of the options it means."""
-    for option in _COUNTS:
+    for option in COUNT_OPTIONS:
         value = options.get(option)
         if value is not None and (type(value) is not int or (value < 0 and option != "limit")):
             raise OptionError(f"{name}: {option}={value!r} is no whole number of at least 0")

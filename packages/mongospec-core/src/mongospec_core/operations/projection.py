@@ -7,14 +7,14 @@ from typing import Any, cast, get_args, get_origin
 import msgspec
 
 from mongospec_core.codec.annotations import fields_of
-from mongospec_core.codec.codec_options import DECIMAL, PLAIN
-from mongospec_core.codec.field_codec import bare
+from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
+from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.errors import OptionError
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.read import BatchReader, OnInvalid, PlainReader, Reader
-from mongospec_core.server.operation import Call
+from mongospec_core.server.operation import Operation
 
 type Projection = type[msgspec.Struct] | Mapping[str, Any] | None
 
@@ -53,16 +53,18 @@ class Reading:
             )
         return dict(projection_of(self.projection))
 
-    def reader(self, binding: Binding, call: Call) -> BatchReader[Any]:
+    def reader(self, binding: Binding, call: Operation) -> BatchReader[Any]:
         """The reader of one batch."""
         if self.projection is None:
             return self.struct_reader(binding.plan, binding.target.codec, call)
         if isinstance(self.projection, Mapping):
             return PlainReader()
         plan = plan_of(self.projection)
-        return self.struct_reader(plan, DECIMAL if plan.decimals else PLAIN, call)
+        return self.struct_reader(
+            plan, DECIMAL_CODEC_OPTIONS if plan.decimals else CODEC_OPTIONS, call
+        )
 
-    def struct_reader(self, plan: Plan[Any], codec: Any, call: Call) -> BatchReader[Any]:
+    def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> BatchReader[Any]:
         """The reader of a document class or of a Struct.
 
         :param call: the read that it serves; further queries go out by ``call.on(...)``.
@@ -96,10 +98,10 @@ def _inner_struct(annotation: Any) -> Any:
 
     Not where a None may stand for it: of a stored None, a projection by paths leaves nothing.
     """
-    tp = bare(annotation)
+    tp = unwrap(annotation)
     if type(None) in get_args(tp):
         return None
-    arms = [bare(each) for each in get_args(tp) if each not in (msgspec.UnsetType, ...)]
+    arms = [unwrap(each) for each in get_args(tp) if each not in (msgspec.UnsetType, ...)]
     cls = get_origin(tp) or tp
     if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
         partial = not (

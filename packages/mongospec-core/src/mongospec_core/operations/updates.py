@@ -12,7 +12,7 @@ type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """Update operators (``{"$set": {...}}``), or a pipeline: a list of stages."""
 
 
-async def final_update(
+async def encode_update(
     binding: Binding, update: Update, *, skip_hooks: bool
 ) -> bytes | list[bytes]:
     """The caller's update after the class's ``__pre_update__``, ready to be sent.

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.errors import OperationError, Outcome, WriteFailure
-from mongospec_core.server.driver_call import Cancelled
-from mongospec_core.server.operation import Call, outcome_of
+from mongospec_core.server.driver_call import CancelledCall
+from mongospec_core.server.operation import Operation, outcome_of
 
 type Kind = Literal["insert", "update", "delete"]
 
@@ -99,7 +99,7 @@ _NOT_ATTEMPTED = "not attempted: an earlier one failed"
 
 
 async def send_statements(
-    call: Call,
+    call: Operation,
     sent: Sent,
     *,
     ordered: bool,
@@ -144,7 +144,7 @@ async def send_statements(
 
 def _reply_with(error: BaseException) -> Mapping[str, Any] | None:
     """The reply of a command that was carried out, though it ended in an error."""
-    if isinstance(error, Cancelled):
+    if isinstance(error, CancelledCall):
         reply: Mapping[str, Any] | None = error.reply
         return reply
     if isinstance(error, OperationError) and error.outcome in ("applied", "partial"):

@@ -1,10 +1,10 @@
 """A driver call whose end is known even when its caller is cancelled; no task is made for it.
 
 Cancelling a mongojet call stops nothing: it goes on in Rust. So a cancellation is noted, the call
-is waited for, and the :class:`Cancelled` error that is raised then says what became of it.
+is waited for, and the :class:`CancelledCall` error that is raised then says what became of it.
 
 mongojet's coroutines wait on plain asyncio futures, and a task waits on anything that behaves like
-one. A :class:`Waiting` stands before the driver's future and passes all on to it but ``cancel()``.
+one. A :class:`UninterruptedCall` stands before the driver's future and passes all on to it but ``cancel()``.
 ``asyncio.timeout``, ``TaskGroup``, ``gather`` and anyio see an ordinary cancellation that took a
 little longer.
 
@@ -23,14 +23,14 @@ import mongojet
 
 from mongospec_core.errors import OperationTimeoutError, Outcome
 from mongospec_core.server.client import ClientState
-from mongospec_core.server.driver_errors import translate
+from mongospec_core.server.driver_errors import to_operation_error
 from mongospec_core.server.timeout import now
 
-PATIENCE = 1.0
+CANCEL_GRACE_SECONDS = 1.0
 """Seconds that a cancelled call is waited for: a server that hangs must not hold up a shutdown."""
 
 
-class Cancelled(asyncio.CancelledError):
+class CancelledCall(asyncio.CancelledError):
     """A cancellation that tells what became of the call.
 
     ``outcome``; ``ended``: whether the call came to its end, with ``reply`` or with the error that
@@ -44,11 +44,11 @@ class Cancelled(asyncio.CancelledError):
         self.reply: Any = None
 
 
-class TimeUp(Exception):  # noqa: N818 - never leaves the server room
+class DeadlineExceeded(Exception):  # noqa: N818 - never leaves the server room
     """The call did not end in the time it was given; it goes on."""
 
 
-class Waiting[T]:
+class UninterruptedCall[T]:
     """Waits for a driver's coroutine; what was given up can be waited for again.
 
     :param patience: seconds to wait on after a cancellation; with 0 it is given up at once.
@@ -73,7 +73,9 @@ class Waiting[T]:
         "seconds",
     )
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], patience: float = PATIENCE) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], patience: float = CANCEL_GRACE_SECONDS
+    ) -> None:
         self._coroutine = coroutine
         self._patience = patience
         self._future: asyncio.Future[Any] | None = None
@@ -90,7 +92,7 @@ class Waiting[T]:
         except Exception as error:
             if not self._cancelled:
                 raise
-            raise self._cancellation() from (None if isinstance(error, TimeUp) else error)
+            raise self._cancellation() from (None if isinstance(error, DeadlineExceeded) else error)
         if self._cancelled:
             raise self._cancellation()
         return cast("T", self.reply)
@@ -104,7 +106,7 @@ class Waiting[T]:
             while True:
                 self._future = future
                 if self._given_up and (future is None or not future.done()):
-                    raise TimeUp
+                    raise DeadlineExceeded
                 if future is None:  # the driver only wants to be asked again
                     yield from self._step()
                 else:
@@ -116,7 +118,7 @@ class Waiting[T]:
             self.finished = True
             self.reply: Any = end.value
         except Exception as error:
-            self.failed = not isinstance(error, TimeUp)
+            self.failed = not isinstance(error, DeadlineExceeded)
             raise
         finally:
             if self._timer is not None:
@@ -129,8 +131,8 @@ class Waiting[T]:
         except asyncio.CancelledError as error:  # here the task itself is cancelled
             self.cancel(*error.args)
 
-    def _cancellation(self) -> Cancelled:
-        cancelled = Cancelled() if self._message is None else Cancelled(self._message)
+    def _cancellation(self) -> CancelledCall:
+        cancelled = CancelledCall() if self._message is None else CancelledCall(self._message)
         if self.finished:
             cancelled.outcome, cancelled.ended, cancelled.reply = "applied", True, self.reply
         return cancelled
@@ -167,10 +169,10 @@ class Waiting[T]:
 
     def result(self) -> None:
         """What a task asks for when it is woken by :meth:`_give_up`."""
-        raise TimeUp
+        raise DeadlineExceeded
 
 
-type Start = Callable[[float | None], Coroutine[Any, Any, Any] | Waiting[Any]]
+type Start = Callable[[float | None], Coroutine[Any, Any, Any] | UninterruptedCall[Any]]
 """Makes the driver's call; it is told the seconds that are left."""
 
 
@@ -211,23 +213,23 @@ async def carry(
     try:
         running = waiting = start(left)
         state.in_flight.add(running)
-        if not isinstance(waiting, Waiting):
+        if not isinstance(waiting, UninterruptedCall):
             if torn and left is None:
                 return await waiting
-            waiting = Waiting(waiting, 0 if torn else PATIENCE)
+            waiting = UninterruptedCall(waiting, 0 if torn else CANCEL_GRACE_SECONDS)
         waiting.seconds = left
         return await waiting
     except (mongojet.PyMongoError, ValueError) as error:
-        raise translate(error, operation, document, write=write, many=many) from error
-    except TimeUp:
+        raise to_operation_error(error, operation, document, write=write, many=many) from error
+    except DeadlineExceeded:
         outcome: Outcome = "unknown" if write else "not_applied"
         raise OperationTimeoutError(
             f"{operation}: no answer within {left:.3g} seconds", outcome=outcome
         ) from None
-    except Cancelled as error:
+    except CancelledCall as error:
         told = error.__cause__
         if isinstance(told, mongojet.PyMongoError | ValueError):
-            error.__cause__ = translate(told, operation, document, write=write, many=many)
+            error.__cause__ = to_operation_error(told, operation, document, write=write, many=many)
             error.__cause__.__cause__ = told
             error.outcome = error.__cause__.outcome
         elif not write:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Protocol
 
-from mongospec_core.server.driver_call import PATIENCE, Waiting
+from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS, UninterruptedCall
 
 EMPTY = b"\x05\x00\x00\x00\x00"
 """A batch without documents."""
@@ -19,7 +19,7 @@ class CoreCursor(Protocol):
     def collect(self) -> Coroutine[Any, Any, bytes]: ...
 
 
-class Batches:
+class DriverCursor:
     """A cursor of the driver, and the fetch that is under way on it.
 
     :param size: the batch size that was asked for; None: the server's own.
@@ -36,12 +36,12 @@ class Batches:
         self._core = core
         self._size = size
         self._left = limit or None
-        self._pending: Waiting[bytes] | None = None
+        self._pending: UninterruptedCall[bytes] | None = None
         self._first = True
         self._last = b""
-        self.patience: float = PATIENCE if in_session else 0.0
+        self.patience: float = CANCEL_GRACE_SECONDS if in_session else 0.0
 
-    def fetch(self) -> Waiting[bytes]:
+    def fetch(self) -> UninterruptedCall[bytes]:
         """The next batch; where an earlier fetch of it was given up, that one goes on.
 
         An empty batch is either the end, or the server gave up in between and may do so again: what
@@ -49,7 +49,7 @@ class Batches:
         """
         if self._pending is None or self._pending.failed:
             fetch = self._core.collect if self._last == EMPTY else self._core.next_batch
-            self._pending = Waiting(fetch(), self.patience)
+            self._pending = UninterruptedCall(fetch(), self.patience)
         return self._pending
 
     def arrived(self, batch: bytes) -> None:
@@ -66,7 +66,7 @@ class Batches:
         """
         if not self._last:
             return False
-        count = sum(1 for _ in elements(self._last))
+        count = sum(1 for _ in split_documents(self._last))
         if self._left is not None:
             self._left -= count
             if self._left <= 0:
@@ -75,7 +75,7 @@ class Batches:
         return count == size or len(self._last) > _HALF_REPLY
 
 
-def elements(batch: bytes) -> Iterator[bytes]:
+def split_documents(batch: bytes) -> Iterator[bytes]:
     """The documents of a batch, which is BSON of ``{"0": document, "1": document, ...}``."""
     place = 4
     while place < len(batch) - 1:
@@ -100,6 +100,6 @@ async def all_in_one(fetch: Callable[[], Awaitable[bytes]]) -> bytes:
 def _joined(batches: list[bytes]) -> bytes:
     body = b"".join(
         b"\x03%d\0%b" % (place, each)
-        for place, each in enumerate(each for batch in batches for each in elements(batch))
+        for place, each in enumerate(each for batch in batches for each in split_documents(batch))
     )
     return (len(body) + 5).to_bytes(4, "little") + body + b"\0"

@@ -7,7 +7,7 @@ from typing import Any, cast
 import mongojet
 from bson.errors import BSONError
 
-from mongospec_core.codec.codec_options import DECIMAL, decode
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
 from mongospec_core.errors import (
     DuplicateKeyError,
     EncodingError,
@@ -55,10 +55,10 @@ _SERVER = re.compile(
 )
 _INVALID_REPLY = "Kind: The server returned an invalid reply"
 _TOO_BIG = re.compile(r"must be within \d+ bytes|[Dd]ocument (?:is )?too large")
-_READABLE = DECIMAL.with_options(unicode_decode_error_handler="replace")
+_READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="replace")
 
 
-def translate(
+def to_operation_error(
     error: Exception,
     operation: str,
     document: Mapping[str, Any] | None = None,

@@ -106,7 +106,7 @@ def instrument(observer: Observer | None = None, *, slow: float | None = None) -
     return made
 
 
-def watching() -> bool:
+def is_observed() -> bool:
     """Whether anybody wants to know: all that an operation pays for where nobody does.
 
     That is 0.1 microseconds, measured; an observed command costs 4 more, and what the observer takes.

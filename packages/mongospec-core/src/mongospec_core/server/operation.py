@@ -13,13 +13,36 @@ from mongospec_core.errors import (
 from mongospec_core.server import driver
 from mongospec_core.server.client import Target
 from mongospec_core.server.driver import milliseconds, write_fields
-from mongospec_core.server.driver_call import Cancelled, Start, carry
-from mongospec_core.server.driver_cursor import Batches, all_in_one
+from mongospec_core.server.driver_call import CancelledCall, Start, carry
+from mongospec_core.server.driver_cursor import DriverCursor, all_in_one
 from mongospec_core.server.driver_errors import reply_error
-from mongospec_core.server.instrument import observed, watching
-from mongospec_core.server.retry import at_most_twice
+from mongospec_core.server.instrument import is_observed, observed
+from mongospec_core.server.retry import retry_once
 from mongospec_core.server.timeout import block_end, end_of, now
 from mongospec_core.server.transaction import Transaction, current
+
+type BatchCursor = DriverCursor
+"""What :meth:`Call.send` gives for ``find`` and ``aggregate``; :meth:`Call.fetch` takes it."""
+
+_CURSORS = frozenset({"find", "aggregate"})
+_MANY = frozenset({"update_many", "delete_many"})
+_TIMED = frozenset(verb for verb, known in driver.OPTIONS.items() if "max_time_ms" in known)
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """What became of the write that *error* ended; without word from the door, nobody knows."""
+    outcome: Outcome = getattr(error, "outcome", "unknown")
+    return outcome
+
+
+class _Sending(NamedTuple):
+    """One command on its way: its name, and how it is started in a session."""
+
+    command: str
+    start: Callable[[driver.ClientSession | None], Start]
+    document: Mapping[str, Any] | None = None
+    size: int | None = None
+    torn: bool = False
 
 
 class Operation:
@@ -110,40 +133,6 @@ class Operation:
             self._end = end_of(self.seconds)
         return min(self._end, block_end())
 
-
-def _nothing() -> None:
-    """For calls that have nothing to do when a commit's outcome is unknown."""
-
-
-type BatchCursor = Batches
-"""What :meth:`Call.send` gives for ``find`` and ``aggregate``; :meth:`Call.fetch` takes it."""
-
-_CURSORS = frozenset({"find", "aggregate"})
-_MANY = frozenset({"update_many", "delete_many"})
-_TIMED = frozenset(verb for verb, known in driver.OPTIONS.items() if "max_time_ms" in known)
-
-
-def outcome_of(error: BaseException) -> Outcome:
-    """What became of the write that *error* ended; without word from the door, nobody knows."""
-    outcome: Outcome = getattr(error, "outcome", "unknown")
-    return outcome
-
-
-class _Sending(NamedTuple):
-    """One command on its way: its name, and how it is started in a session."""
-
-    command: str
-    start: Callable[[driver.ClientSession | None], Start]
-    document: Mapping[str, Any] | None = None
-    size: int | None = None
-    torn: bool = False
-
-
-class Call(Operation):
-    """One operation of one caller, and how its commands are sent."""
-
-    __slots__ = ()
-
     # -- commands
 
     async def send(
@@ -154,7 +143,7 @@ class Call(Operation):
         :param document: the raw document that is written, for a duplicate key's values.
         :returns: the driver's reply; of ``find`` and ``aggregate``, what :meth:`fetch` takes.
         """
-        if verb == "find_many" and watching():
+        if verb == "find_many" and is_observed():
             # Batch by batch, so that observers see every command.
             cursor = await self.send("find", *arguments)
             return await all_in_one(lambda: self._fetch(cursor))
@@ -171,7 +160,7 @@ class Call(Operation):
         """Like :meth:`send`, for verbs that answer with a small document."""
         try:
             return decode(await self.send(verb, *arguments))
-        except Cancelled as error:
+        except CancelledCall as error:
             if error.outcome == "applied" and error.reply is not None:
                 error.reply = decode(error.reply)
                 if not _did_something(error.reply):
@@ -192,7 +181,7 @@ class Call(Operation):
             return lambda _: cursor.fetch()
 
         sending = _Sending("getMore", start, torn=True)
-        batch: bytes = await self._carry(sending, seen=watching() and cursor.asks_server())
+        batch: bytes = await self._carry(sending, seen=is_observed() and cursor.asks_server())
         cursor.arrived(batch)
         return batch
 
@@ -232,8 +221,8 @@ class Call(Operation):
             return self._run(command, size)
 
         try:
-            reply = await (at_most_twice(send) if repeatable and alone else send())
-        except Cancelled as error:
+            reply = await (retry_once(send) if repeatable and alone else send())
+        except CancelledCall as error:
             if isinstance(error.reply, bytes):
                 error.reply = decode(error.reply)
             raise
@@ -263,8 +252,8 @@ class Call(Operation):
 
         return decode(await self._carry(_Sending(name, start, size=size)))
 
-    def _batches(self, core: Any) -> Batches:
-        return Batches(
+    def _batches(self, core: Any) -> DriverCursor:
+        return DriverCursor(
             core,
             self.options.get("batch_size"),
             self.options.get("limit", 0),
@@ -294,7 +283,7 @@ class Call(Operation):
             raise ServerUnavailableError(
                 f"{self.operation}: {self.target.state.unusable}", outcome="not_applied"
             )
-        if watching() if seen is None else seen:
+        if is_observed() if seen is None else seen:
             with observed(
                 self.target.database.name,
                 self.target.name,
@@ -334,3 +323,7 @@ def _did_something(reply: Mapping[str, Any]) -> bool:
     if "matched_count" in reply:
         return bool(reply["matched_count"]) or reply["upserted_id"] is not None
     return bool(reply.get("deleted_count", 1))
+
+
+def _nothing() -> None:
+    """For calls that have nothing to do when a commit's outcome is unknown."""

@@ -11,7 +11,7 @@ _WORTH_REPEATING = frozenset({91, 189, 262, 10107, 11600, 11602, 13435, 13436})
 """Codes of a primary that steps or shuts down."""
 
 
-async def at_most_twice[T](send: Callable[[], Awaitable[T]]) -> T:
+async def retry_once[T](send: Callable[[], Awaitable[T]]) -> T:
     """Send, and once more after an error that may leave the outcome open.
 
     What is sent must do no harm when it is carried out twice, and be in no session. Where both
@@ -39,6 +39,6 @@ def _is_worth_repeating(error: OperationError) -> bool:
     return error.code in _WORTH_REPEATING
 
 
-def pause_before(attempt: int) -> float:
+def backoff(attempt: int) -> float:
     """Seconds to wait before a further attempt: from 5 to 500 ms, with jitter."""
     return random.random() * min(0.005 * 1.5**attempt, 0.5)  # noqa: S311 - jitter

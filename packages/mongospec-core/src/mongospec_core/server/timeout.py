@@ -45,7 +45,7 @@ def timeout(seconds: float | None) -> Generator[None]:
 
 
 @contextmanager
-def untimed() -> Generator[None]:
+def no_timeout() -> Generator[None]:
     """Out of the surrounding blocks' time: for work that cleans up after they ran out of it."""
     before = _block.get()
     _block.set(math.inf)

@@ -25,9 +25,15 @@ from mongospec_core.errors import (
 )
 from mongospec_core.server.client import Target, state_of
 from mongospec_core.server.driver import ClientSession, release
-from mongospec_core.server.driver_call import PATIENCE, Cancelled, Waiting, carry, seconds_left
-from mongospec_core.server.instrument import observed, watching
-from mongospec_core.server.retry import pause_before
+from mongospec_core.server.driver_call import (
+    CANCEL_GRACE_SECONDS,
+    CancelledCall,
+    UninterruptedCall,
+    carry,
+    seconds_left,
+)
+from mongospec_core.server.instrument import is_observed, observed
+from mongospec_core.server.retry import backoff
 from mongospec_core.server.timeout import block_end, end_of, now
 
 _CONCERNS = frozenset({"read_concern", "write_concern", "read_preference"})
@@ -163,7 +169,7 @@ class Transaction:
             except OperationError as error:
                 self._doom(error)
                 raise
-            except Cancelled as error:
+            except CancelledCall as error:
                 if not error.ended or error.__cause__ is not None:
                     self._doom(error.__cause__ or error)
                 raise
@@ -180,7 +186,7 @@ class Transaction:
                 outcome="not_applied",
             ) from error
         except asyncio.CancelledError as error:
-            cancelled = Cancelled(*error.args)
+            cancelled = CancelledCall(*error.args)
             cancelled.outcome, cancelled.ended = "not_applied", True
             raise cancelled from None
 
@@ -204,8 +210,8 @@ class Transaction:
     async def _start(self, call: Participant) -> ClientSession:
         client = call.target.client
         options: Any = {"read_preference": {"mode": "primary"}, **self._options}
-        session = await Waiting(client.start_session())
-        await Waiting(session.start_transaction(**options))
+        session = await UninterruptedCall(client.start_session())
+        await UninterruptedCall(session.start_transaction(**options))
         if not self._open:  # it was aborted meanwhile
             release(session)
             raise self._closed(call.operation)
@@ -242,9 +248,9 @@ class Transaction:
     async def _send_commit(self, session: ClientSession, until: float | None) -> None:
         end = min(block_end(), end_of(self._seconds))
         if until is not None:  # what was done in more than its time is committed all the same
-            end = min(end, max(until, now() + PATIENCE))
+            end = min(end, max(until, now() + CANCEL_GRACE_SECONDS))
         for attempt in itertools.count():
-            pause = pause_before(attempt)
+            pause = backoff(attempt)
             try:
                 await self._send("commitTransaction", session.commit_transaction, end)
             except OperationError as error:
@@ -256,7 +262,7 @@ class Transaction:
                     error.outcome = "unknown"
                 await self._not_committed(error.outcome)
                 raise
-            except Cancelled as error:
+            except CancelledCall as error:
                 await self._not_committed(error.outcome)
                 raise
             return
@@ -285,7 +291,7 @@ class Transaction:
             # An operation that still runs keeps the session, and the driver aborts after it. What
             # does not arrive is made up for by the server: it drops what is not committed.
             with suppress(MongospecError):
-                await self._send("abortTransaction", abort, now() + PATIENCE)
+                await self._send("abortTransaction", abort, now() + CANCEL_GRACE_SECONDS)
         finally:
             self._release()
 
@@ -311,7 +317,7 @@ class Transaction:
     ) -> None:
         assert self._client is not None
         sent = carry(lambda _: call(), state_of(self._client), command, until=until, write=True)
-        if watching():
+        if is_observed():
             with observed("admin", None, command, "transaction"):
                 await sent
         else:
@@ -484,7 +490,7 @@ async def run_in_transaction[T](
             async with _entered(own, end):
                 return await fn()
         except Exception as error:
-            pause = pause_before(attempt)
+            pause = backoff(attempt)
             if not _is_transient(own.first_error or error) or now() + pause > end:
                 raise
         await asyncio.sleep(pause)
