@@ -31,6 +31,8 @@ SHOWN = {
     "SECURITY.md": "project/security.md",
     "benchmarks/RESULTS.md": "benchmarks.md",
 }
+# Where a page shows the plots that `benchmarks/` has.
+PLOTS = "<!-- plots -->"
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)\s]+)\)")
 
 
@@ -40,7 +42,7 @@ def main(*arguments: str) -> None:
     write_inventory()
     program = Path(sys.executable).with_name("zensical")
     if "--serve" in arguments:
-        os.execv(program, [str(program), "serve"])
+        sys.exit(subprocess.run([program, "serve"], cwd=ROOT, check=False).returncode)
     shutil.rmtree(SITE, ignore_errors=True)
     done = subprocess.run(
         [program, "build", "--strict", "--clean"],
@@ -71,8 +73,21 @@ def stage() -> None:
         page = STAGED / target
         page.parent.mkdir(exist_ok=True)
         page.write_text(shown(ROOT / source, page), encoding="utf-8")
-    for plot in (ROOT / "benchmarks").glob("*.svg"):
+    for page in (STAGED / "index.md", STAGED / "benchmarks.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace(PLOTS, plots()), encoding="utf-8")
+
+
+def plots() -> str:
+    """Return the Markdown that shows the plots of `benchmarks/`; `x-dark.svg` is `x.svg` on a dark page."""
+    lines: list[str] = []
+    for plot in sorted((ROOT / "benchmarks").glob("*.svg")):
         shutil.copy(plot, STAGED / "images")
+        theme = "#only-dark" if plot.stem.endswith("-dark") else ""
+        if plot.with_stem(f"{plot.stem}-dark").exists():
+            theme = "#only-light"
+        lines.append(f"![Measured against other libraries](images/{plot.name}{theme})")
+    return "\n".join(lines)
 
 
 def shown(path: Path, page: Path) -> str:
@@ -160,7 +175,9 @@ def leads_somewhere(link: str, path: Path, pages: dict[Path, Page]) -> bool:
     if not target.is_file():
         return False
     anchor = unquote(parts.fragment)
-    return not anchor or anchor == "__skip" or target not in pages or anchor in pages[target].anchors
+    return (
+        not anchor or anchor == "__skip" or target not in pages or anchor in pages[target].anchors
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 import griffe
 
 _BLOCK = re.compile(r"^( *)\.\. code-block:: (\w+)\n\s*\n((?:\1 +.*\n?|[ \t]*\n)+)", re.MULTILINE)
+_FIELD = re.compile(r"^:(param|raises|returns?)\b", re.MULTILINE)
+_FENCED = re.compile(r"^```\w+\n.*?^```\n", re.DOTALL | re.MULTILINE)
 _ROLE = re.compile(r":(class|func|meth|attr|mod|exc):`(~?)([\w.]+)`")
 _PACKAGES = ("core", "refs", "kv", "discovery", "testing")
 
@@ -44,8 +46,13 @@ class RestructuredDocstrings(griffe.Extension):
             obj.docstring.value = self.to_markdown(obj.docstring.value)
 
     def to_markdown(self, text: str) -> str:
-        """Return a docstring's text with fenced code and links."""
-        return _ROLE.sub(self._link, _BLOCK.sub(self._fence, text))
+        """Return a docstring's text with fenced code and links; its example goes before the fields."""
+        text = _ROLE.sub(self._link, _BLOCK.sub(self._fence, text + "\n"))
+        if (field := _FIELD.search(text)) is None:
+            return text
+        said, fields = text[: field.start()], text[field.start() :]
+        examples = "\n".join(_FENCED.findall(fields))
+        return f"{said}{examples}\n{_FENCED.sub('', fields)}"
 
     def _fence(self, found: re.Match[str]) -> str:
         indent, language, body = found.groups()
