@@ -31,6 +31,7 @@ SHOWN = {
     "SECURITY.md": "project/security.md",
     "benchmarks/RESULTS.md": "benchmarks.md",
 }
+_TEST = re.compile(r"(?:async )?def (test_\w+)")
 # Where a page shows the plots that `benchmarks/` has.
 PLOTS = "<!-- plots -->"
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)\s]+)\)")
@@ -73,9 +74,27 @@ def stage() -> None:
         page = STAGED / target
         page.parent.mkdir(exist_ok=True)
         page.write_text(shown(ROOT / source, page), encoding="utf-8")
+    guarantees = STAGED / "guarantees.md"
+    guarantees.write_text(
+        with_linked_tests(guarantees.read_text(encoding="utf-8")), encoding="utf-8"
+    )
     for page in (STAGED / "index.md", STAGED / "benchmarks.md"):
         text = page.read_text(encoding="utf-8")
         page.write_text(text.replace(PLOTS, plots()), encoding="utf-8")
+
+
+def with_linked_tests(text: str) -> str:
+    """Return the text with a link to its line behind every test that it names."""
+    places: dict[str, str] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if (found := _TEST.match(line)) is not None:
+                places[found[1]] = f"{path.relative_to(ROOT).as_posix()}#L{number}"
+    return re.sub(
+        r"`(test_\w+)`",
+        lambda found: f"[{found[0]}]({REPOSITORY}/blob/main/{places[found[1]]})",
+        text,
+    )
 
 
 def plots() -> str:
