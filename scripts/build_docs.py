@@ -90,17 +90,18 @@ def stage() -> None:
 
 
 def with_linked_tests(text: str) -> str:
-    """Return the text with a link to its line behind every test that it names."""
+    """Return the text with each test that it names as a sentence, which links to the test."""
     places: dict[str, str] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if (found := _TEST.match(line)) is not None:
                 places[found[1]] = f"{path.relative_to(ROOT).as_posix()}#L{number}"
-    return re.sub(
-        r"`(test_\w+)`",
-        lambda found: f"[{found[0]}]({REPOSITORY}/blob/main/{places[found[1]]})",
-        text,
-    )
+
+    def put(found: re.Match[str]) -> str:
+        sentence = found[1].removeprefix("test_").replace("_", " ")
+        return f"[{sentence}]({REPOSITORY}/blob/main/{places[found[1]]})."
+
+    return re.sub(r"`(test_\w+)`", put, text)
 
 
 def plots() -> str:
