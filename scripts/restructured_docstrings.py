@@ -42,8 +42,20 @@ class RestructuredDocstrings(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Take an object that griffe has read."""
-        if obj.docstring is not None:
-            obj.docstring.value = self.to_markdown(obj.docstring.value)
+        if (docstring := obj.docstring) is None:
+            return
+        docstring.value = self.to_markdown(docstring.value)
+        # Parsed here and not by the pages, so that what is raised can become links. What stands
+        # behind `**options` is documented, too: that is no reason for a warning.
+        options = {"warn_unknown_params": False, "warnings": False}
+        sections = docstring.parse("sphinx", **options)
+        for section in sections:
+            if isinstance(section, griffe.DocstringSectionRaises):
+                for each in section.value:
+                    package, _, name = self._public.get(str(each.annotation), "").rpartition(".")
+                    if name:
+                        each.annotation = griffe.ExprName(name, parent=package)
+        vars(docstring)["parsed"] = sections
 
     def to_markdown(self, text: str) -> str:
         """Return a docstring's text with fenced code and links; its example goes before the fields."""
