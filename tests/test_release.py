@@ -29,7 +29,7 @@ def projects() -> dict[str, dict[str, Any]]:
 def test_every_action_is_pinned_to_a_commit_whose_version_stands_beside_it(path: Path) -> None:
     used = re.findall(r"uses: (.*)", path.read_text())
     assert used
-    loose = [each for each in used if not each.startswith("$/")]
+    loose = [each for each in used if not each.startswith("./")]
     assert [each for each in loose if not re.search(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", each)] == []
 
 
