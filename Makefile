@@ -1,10 +1,17 @@
 # Every target does all of its own set-up; what it needs is Python, and uv if there is one.
-# Where uv is not on the PATH it is installed into .uv, a virtual environment in this folder.
+# If uv is not on the PATH it is installed into .uv, a virtual environment in this folder.
+# UV_PYTHON=3.14 takes another Python than the one in .python-version, which uv finds or downloads.
 
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --no-sync
 # Trust what the machine trusts, as pip and git do: a company's proxy has certificates of its own.
 export UV_SYSTEM_CERTS ?= true
+# The last in the PATH: the embedded server for a Python that it has no wheel for (see `server`).
+export PATH := $(PATH):$(CURDIR)/.server/bin
+
+# Both ends of the Pythons that we support; `setup` takes the first.
+OLDEST := $(shell cat .python-version)
+NEWEST := 3.15
 
 # The tools of the site and of a release stand apart, so that `make test` need not wait for them.
 DOCS := UV_PROJECT_ENVIRONMENT=.venv-docs $(UV)
@@ -20,14 +27,14 @@ TAG ?=
 PYTEST = pytest -n $(WORKERS) $(if $(MONGO),--mongo-server='$(MONGO)') $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lowest check lint types contracts wheels workflows docs format bench \
+.PHONY: help setup server demo test lowest check lint types contracts wheels workflows docs format bench \
 	release-check clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make test ARGS="-k cursor -x"     flags for pytest (benchmarks: for the script)'
-	@echo '  make test MONGO=mongod            the server to test against: embedded, mongod, docker or a URI'
+	@echo '  make test MONGO=mongod            the server to use: embedded, mongod, docker or a URI'
 	@echo '  make test WORKERS=0               in one process, to use a debugger'
 
 .uv/bin/uv:
@@ -35,15 +42,33 @@ help:  ## show this list
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
 
 setup: $(filter .uv/%,$(UV))  ## make or update the environment in .venv
-	@$(UV) sync --quiet --locked
+	@$(UV) sync --quiet --locked $(if $(filter docker,$(MONGO)),--group docker) \
+	|| { $(UV) python find >/dev/null 2>&1 || echo $(NO_PYTHON) >&2; exit 1; }
+
+NO_PYTHON = 'There is no Python $(or $(UV_PYTHON),$(OLDEST)) here and uv could not download it: install it, or take a newer one' \
+	'that is here (UV_PYTHON=3.14 make ...) and a MongoDB of yours (MONGOSPEC_TEST_URI, or a mongod on the PATH).'
 
 setup-%: $(filter .uv/%,$(UV))
 	@UV_PROJECT_ENVIRONMENT=.venv-$* $(UV) sync --quiet --locked --only-group $*
 
-demo: setup  ## start a MongoDB, run examples/quick_start.py against it, stop it
-	@$(RUN) mongospec-server -- python examples/quick_start.py
+# For a Python without a wheel of the embedded server it is installed beside, with a Python that has one,
+# unless there is another server.
+server: setup
+	@$(RUN) python -c 'import sys; sys.exit(sys.version_info >= (3, 14))' \
+	|| [ -n "$(MONGO)$$MONGOSPEC_TEST_URI$$MONGOSPEC_MONGOD" ] \
+	|| command -v mongod >/dev/null \
+	|| UV_PROJECT_ENVIRONMENT=.server $(UV) sync --quiet --locked --python $(OLDEST) \
+		--package mongospec-testing --extra embedded --no-dev \
+	|| command -v secantusd-py >/dev/null \
+	|| { echo $(NO_SERVER) >&2; exit 1; }
 
-test: setup  ## run all tests and report their coverage
+NO_SERVER = 'The embedded server needs a Python $(OLDEST), which is not here and uv could not download: install it, or name' \
+	'a MongoDB of yours (MONGOSPEC_TEST_URI, or a mongod on the PATH).'
+
+demo: server  ## start a MongoDB, run examples/quick_start.py against it, stop it
+	@$(RUN) mongospec-server $(if $(MONGO),--server '$(MONGO)') -- python examples/quick_start.py
+
+test: server  ## run all tests and report their coverage
 	@$(RUN) coverage erase
 	$(RUN) coverage run -m $(PYTEST)
 	@$(RUN) coverage combine --quiet
@@ -61,9 +86,11 @@ lint: setup  ## ruff: rules and format
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 
-types: setup  ## mypy and pyright, both strict
-	$(RUN) mypy
-	$(RUN) pyright
+types: setup  ## mypy and pyright, both strict, for the oldest Python and the newest
+	$(RUN) mypy --python-version $(OLDEST)
+	$(RUN) mypy --python-version $(NEWEST)
+	$(RUN) pyright --pythonversion $(OLDEST)
+	$(RUN) pyright --pythonversion $(NEWEST)
 
 contracts: setup  ## who may import whom
 	$(RUN) lint-imports --no-logo
@@ -81,11 +108,11 @@ format: setup  ## format the code and mend what ruff can mend
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-bench: setup  ## compare with raw mongojet; RESULTS.md in benchmarks/ has the figures
+bench: server  ## compare with raw mongojet; RESULTS.md in benchmarks/ has the figures
 	$(RUN) mongospec-server -- python -m benchmarks.run $(ARGS)
 
 release-check: setup setup-release docs  ## build a release into dist/ and check all of it; TAG=v1.2.3: as that tag would
 	$(RELEASE) run --no-sync python -m scripts.check_release $(TAG)
 
 clean:  ## remove environments, caches and what was built
-	rm -rf .venv .venv-docs .venv-lowest .venv-release .uv build dist .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .server .uv build dist .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

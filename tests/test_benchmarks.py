@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from mongospec_testing import MongoServer
+from tests.subprocesses import without_coverage
 
 ROOT = Path(__file__).parent.parent
 
 
 def run(server: MongoServer, *arguments: str) -> str:
     command = [sys.executable, "-m", "benchmarks.run", "--quick", *arguments]
-    environment = {**os.environ, "MONGODB_URI": server.uri}
+    environment = without_coverage({**os.environ, "MONGODB_URI": server.uri})
     ran = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
