@@ -12,10 +12,10 @@ MONGO ?=
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types contracts wheels format bench clean
+.PHONY: help setup demo test check lint types contracts wheels format bench bench-peers clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make test ARGS="-k cursor -x"     flags for pytest (benchmarks: for the script)'
 	@echo '  make test MONGO=mongod            the server to test against: embedded, mongod, docker or a URI'
@@ -57,8 +57,11 @@ format: setup  ## format the code and mend what ruff can mend
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-bench: setup  ## compare with raw mongojet; RESULTS.md in benchmarks/ has the figures
-	$(RUN) mongospec-server -- python -m benchmarks.run $(ARGS)
+bench: setup  ## compare with raw mongojet: today's figures and their aims
+	$(RUN) python -m benchmarks.run $(ARGS)
+
+bench-peers: setup  ## compare with other packages; writes benchmarks/RESULTS.md and results.svg
+	UV='$(UV)' $(RUN) python -m benchmarks.run --peers $(ARGS)
 
 clean:  ## remove environments and caches
-	rm -rf .venv .uv .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .uv .benchmarks build .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -40,7 +40,13 @@ def person(number: int) -> Raw:
             "postcode": f"{number:08}",
         },
         "tags": ["first", "second", f"third {number:08}"],
-        "visits": {"monday": number % 7, "thursday": number % 5, "friday": 3, "saturday": 0, "sunday": 9},
+        "visits": {
+            "monday": number % 7,
+            "thursday": number % 5,
+            "friday": 3,
+            "saturday": 0,
+            "sunday": 9,
+        },
         "created": _EPOCH + dt.timedelta(seconds=number),
         "picture": number.to_bytes(8, "big") * 4,
         "nickname": f"nick {number:08}",
@@ -142,7 +148,5 @@ def stored(collection: str) -> Stored:
 
 def array(documents: Iterable[bytes]) -> bytes:
     """A BSON array of documents, which is also how mongojet's driver hands over a batch."""
-    body = b"".join(
-        b"\x03%d\0%b" % (number, document) for number, document in enumerate(documents)
-    )
+    body = b"".join(b"\x03%d\0%b" % (number, document) for number, document in enumerate(documents))
     return (len(body) + 5).to_bytes(4, "little") + body + b"\0"

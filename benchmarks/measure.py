@@ -24,6 +24,7 @@ from benchmarks.rows import ROWS, Row
 
 ROOT = Path(__file__).parent.parent
 TOGETHER = 32
+ONE_THREAD = ", one driver thread"  # after the label of a contender whose driver has one
 RAW = "mongojet_raw"
 OURS = "mongospec_now"
 
@@ -69,6 +70,15 @@ type Turn = tuple[str, int]
 """A row's title, and how many operations are under way at once."""
 
 
+def turns(rows: Sequence[Row] = ROWS) -> list[tuple[Row, int]]:
+    """Every row with one operation at a time, and where it makes sense with many."""
+    return [(row, each) for row in rows for each in ((1, TOGETHER) if row.together else (1,))]
+
+
+def titled(row: Row, concurrency: int) -> str:
+    return row.title if concurrency == 1 else f"{row.title}, {concurrency} at a time"
+
+
 class Worker:
     """A process that does a contender's work; see :mod:`benchmarks.worker`."""
 
@@ -105,6 +115,8 @@ def workers(contenders: Sequence[Contender], port: int | str) -> Iterator[list[W
     started: list[Worker] = []
     try:
         started += [Worker(each, port) for each in contenders]
+        for each in started:
+            each.ask("started")  # what a contender sends at its start is not to be counted later
         yield started
     finally:
         for each in started:
@@ -169,25 +181,18 @@ def measure(
         calibration = fixed_loop()
         if number:
             samples.loop.append(calibration)
-        for row in rows:
-            for concurrency in (1, TOGETHER) if row.together else (1,):
-                shift = number % len(all_workers)
-                for worker in (*all_workers[shift:], *all_workers[:shift]):
-                    who = worker.contender
-                    if row.title not in commands[who.label] or (
-                        concurrency > 1 and not who.together
-                    ):
-                        continue
-                    count = size.documents if row.batch else max(size.singles // row.share, 1)
-                    told = worker.ask(
-                        "turn",
-                        row=row.title,
-                        count=count,
-                        calls=size.calls,
-                        concurrency=concurrency,
-                    )
-                    if number:
-                        samples.cpu[who.label, (row.title, concurrency)].append(told["cpu"])
+        for row, concurrency in turns(rows):
+            shift = number % len(all_workers)
+            for worker in (*all_workers[shift:], *all_workers[:shift]):
+                who = worker.contender
+                if row.title not in commands[who.label] or (concurrency > 1 and not who.together):
+                    continue
+                count = size.documents if row.batch else max(size.singles // row.share, 1)
+                told = worker.ask(
+                    "turn", row=row.title, count=count, calls=size.calls, concurrency=concurrency
+                )
+                if number:
+                    samples.cpu[who.label, (row.title, concurrency)].append(told["cpu"])
 
 
 def fixed_loop() -> float:
@@ -199,7 +204,7 @@ def fixed_loop() -> float:
     return (time.process_time() - start) * 1_000
 
 
-# -- imports, memory, growth
+# -- what is measured once
 
 _IMPORT = """\
 import sys, time
@@ -218,7 +223,9 @@ def import_milliseconds(
     :param before: what has been imported already.
     """
     command = [python, "-c", _IMPORT.format(modules=list(modules), before=list(before))]
-    environment = {each: os.environ[each] for each in os.environ if each != "COVERAGE_PROCESS_START"}
+    environment = {
+        each: os.environ[each] for each in os.environ if each != "COVERAGE_PROCESS_START"
+    }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     times = []
     for _ in range(rounds + 1):  # the first writes the bytecode
@@ -253,13 +260,19 @@ class Growth(NamedTuple):
     """What the work itself took at its peak, in a fresh process."""
 
 
-def growth(contender: Contender, port: int, sizes: Sequence[int], rounds: int) -> list[Growth]:
+def growth(
+    contender: Contender,
+    port: int,
+    sizes: Sequence[int],
+    rounds: int,
+    rows: Sequence[str] = GROWING,
+) -> list[Growth]:
     """How time and memory grow with the number of documents."""
     found: list[Growth] = []
     with workers([contender], port) as (worker,):
         times: dict[tuple[str, int], list[float]] = defaultdict(list)
         for number in range(rounds + 1):
-            for row in GROWING:
+            for row in rows:
                 for size in sizes:
                     calls = max(1, sizes[-1] // size // 10)
                     told = worker.ask("turn", row=row, count=size, calls=calls)

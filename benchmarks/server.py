@@ -79,21 +79,21 @@ class Answers:
     # -- reads
 
     def _find(self, command: Mapping[str, Any]) -> bytes:
-        collection, filter = command["find"], command.get("filter", {})
+        collection, query = command["find"], command.get("filter", {})
         limit = abs(command.get("limit", 0))
-        return self._cursor(collection, filter, limit, command.get("batchSize"), command["$db"])
+        return self._cursor(collection, query, limit, command.get("batchSize"), command["$db"])
 
     def _aggregate(self, command: Mapping[str, Any]) -> bytes:
         collection = command["aggregate"]
-        filter: dict[str, Any] = {}
+        query: dict[str, Any] = {}
         limit = 0
         for stage in command["pipeline"]:
-            filter = stage.get("$match", filter)
+            query = stage.get("$match", query)
             limit = stage.get("$limit", limit)
             if "$lookup" in stage and not collection.startswith("joined_"):
                 collection = f"joined_{collection}"
         batch_size = command["cursor"].get("batchSize")
-        return self._cursor(collection, filter, limit, batch_size, command["$db"])
+        return self._cursor(collection, query, limit, batch_size, command["$db"])
 
     def _cursor(
         self, collection: str, filter: dict[str, Any], limit: int, batch: int | None, db: str
@@ -160,9 +160,7 @@ class Answers:
         collection = command["findAndModify"]
         if self.writes is not None:
             statement = {"q": command["query"], "u": command["update"]}
-            self.writes.append(
-                {"verb": "update", "collection": collection, "statement": statement}
-            )
+            self.writes.append({"verb": "update", "collection": collection, "statement": statement})
         found = stored(collection).matching(command["query"], self.sizes[collection])
         value = bson.decode(found[0]) if found else None
         return bson.encode({"lastErrorObject": {"n": 1}, "value": value, "ok": 1.0})
@@ -303,7 +301,9 @@ def control(port: int, **command: Any) -> dict[str, Any]:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(HEADER.pack(len(body) + 21, 1, 0, _OP_MSG) + b"\0\0\0\0\0" + body)
         size, *_ = HEADER.unpack(_receive(connection, HEADER.size))
-        return bson.decode(_receive(connection, size - HEADER.size)[5:], CodecOptions(tz_aware=True))
+        return bson.decode(
+            _receive(connection, size - HEADER.size)[5:], CodecOptions(tz_aware=True)
+        )
 
 
 if __name__ == "__main__":

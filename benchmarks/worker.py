@@ -1,6 +1,6 @@
 """The process that does one contender's work: told what by lines of JSON, it answers with figures.
 
-    python -m benchmarks.worker CONTENDER PORT        a contender's module; the server's port, or "ready"
+python -m benchmarks.worker CONTENDER PORT        a contender's module; the server's port, or "ready"
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import bytecodes
 from benchmarks.data import Raw
 from benchmarks.rows import BY_TITLE, CHECKED, ROWS, Given, Row
 from benchmarks.server import control
@@ -21,6 +22,13 @@ class Worker:
     def __init__(self, contender: Any, port: int) -> None:
         self._contender = contender
         self._port = port
+
+    async def close(self) -> None:
+        await self._contender.close()
+
+    async def started(self) -> dict[str, Any]:
+        """Answer: by then the contender is connected."""
+        return {}
 
     async def check(self) -> dict[str, Any]:
         """Do every row once: what was right, with the commands for each call, and what was not."""
@@ -90,6 +98,20 @@ class Worker:
 class ReadyWorker(Worker):
     """The same on a driver that answers with ready bytes."""
 
+    async def bytecodes(self, row: str) -> dict[str, int]:
+        """What one operation executes, or the part of one document."""
+        work = BY_TITLE[row]
+        method = getattr(self._contender, work.method)
+        documents = 100
+        given = await self._given(work, documents)
+        if work.batch:
+            warm, measured = await self._given(work, documents), given[0]
+        else:
+            warm, measured = given[:2], given[2]
+        await _run(method, warm)  # what is done once has been done
+        counted = await bytecodes.count(method(*measured))
+        return {"count": round(counted / documents) if work.batch else counted}
+
     async def _given(self, row: Row, count: int) -> Given:
         for name in row.sizes:
             self.core.get_collection(name).size(count)
@@ -106,11 +128,16 @@ def _megabytes(name: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
+def _contender(module: str) -> Any:
+    path = module if "." in module else f"benchmarks.contenders.{module}"
+    return importlib.import_module(path).Contender()
+
+
 async def ready(module: str) -> ReadyWorker:
     """A contender that stands on mongojet, on a driver that answers with ready bytes."""
     from benchmarks.ready import database  # noqa: PLC0415 - other contenders have no mongojet
 
-    contender = importlib.import_module(f"benchmarks.contenders.{module}").Contender()
+    contender = _contender(module)
     db, core = database()
     await contender.bind(db)
     worker = ReadyWorker(contender, 0)
@@ -119,7 +146,7 @@ async def ready(module: str) -> ReadyWorker:
 
 
 async def over_the_wire(module: str, port: int) -> Worker:
-    contender = importlib.import_module(f"benchmarks.contenders.{module}").Contender()
+    contender = _contender(module)
     await contender.open(f"mongodb://127.0.0.1:{port}")
     return Worker(contender, port)
 
@@ -133,7 +160,7 @@ def main(module: str, port: str) -> None:
             request: Raw = json.loads(line)
             answer = runner.run(getattr(worker, request.pop("do"))(**request))
             print(json.dumps(answer), file=answers, flush=True)
-        runner.run(worker._contender.close())
+        runner.run(worker.close())
 
 
 if __name__ == "__main__":

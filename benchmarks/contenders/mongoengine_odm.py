@@ -21,7 +21,7 @@ class Address(me.EmbeddedDocument):
 
 
 class Person(me.Document):
-    meta = {"collection": "people", "auto_create_index": False}  # noqa: RUF012
+    meta = {"collection": "people", "auto_create_index": False}
 
     name = me.StringField(required=True)
     email = me.StringField(required=True)
@@ -38,20 +38,20 @@ class Person(me.Document):
 
 
 class Author(me.Document):
-    meta = {"collection": "authors", "auto_create_index": False}  # noqa: RUF012
+    meta = {"collection": "authors", "auto_create_index": False}
 
     name = me.StringField(required=True)
     email = me.StringField(required=True)
 
 
 class Tag(me.Document):
-    meta = {"collection": "tags", "auto_create_index": False}  # noqa: RUF012
+    meta = {"collection": "tags", "auto_create_index": False}
 
     label = me.StringField(required=True)
 
 
 class Article(me.Document):
-    meta = {"abstract": True}  # noqa: RUF012
+    meta = {"abstract": True}
 
     title = me.StringField(required=True)
     body = me.StringField(required=True)
@@ -61,11 +61,11 @@ class Article(me.Document):
 
 
 class Post(Article):
-    meta = {"collection": "posts", "auto_create_index": False}  # noqa: RUF012
+    meta = {"collection": "posts", "auto_create_index": False}
 
 
 class Album(Article):
-    meta = {"collection": "albums", "auto_create_index": False}  # noqa: RUF012
+    meta = {"collection": "albums", "auto_create_index": False}
 
 
 ARTICLES = {"posts": Post, "albums": Album}

@@ -1,6 +1,6 @@
 """mongojet with plain dictionaries: what the others are compared with."""
 
-import asyncio  # noqa: F401 - nobody awaits without it, and mongojet does not import it
+import asyncio
 from typing import Any
 
 import mongojet
@@ -10,12 +10,13 @@ from benchmarks.data import Raw
 
 class Contender:
     async def bind(self, db: mongojet.Database) -> None:
+        self.client = db.client
         self.people, self.authors, self.tags = db["people"], db["authors"], db["tags"]
         self.articles = {"posts": db["posts"], "albums": db["albums"]}
 
     async def open(self, uri: str) -> None:
-        self.client = await mongojet.create_client(uri)
-        await self.bind(self.client["bench"])
+        client = await mongojet.create_client(uri)
+        await self.bind(client["bench"])
 
     async def close(self) -> None:
         await self.client.close()
@@ -40,7 +41,9 @@ class Contender:
 
     def save(self, document: Raw, name: str, age: int) -> Any:
         document["name"], document["age"] = name, age
-        return self.people.update_one({"_id": document["_id"]}, {"$set": {"name": name, "age": age}})
+        return self.people.update_one(
+            {"_id": document["_id"]}, {"$set": {"name": name, "age": age}}
+        )
 
     def insert_many(self, documents: list[Raw]) -> Any:
         return self.people.insert_many(documents)

@@ -5,12 +5,12 @@ from enum import Enum
 from typing import Any, ClassVar
 
 import mongojet
-import mongospec
 import msgspec
 from bson import ObjectId
-from mongospec import MongoDocument
 
+import mongospec
 from benchmarks.data import Raw
+from mongospec import MongoDocument
 
 
 class Level(Enum):

@@ -1,7 +1,7 @@
 """ODMantic: pydantic models over Motor. Saves are upserts; lists of references do not exist."""
 
 import datetime as dt
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -11,7 +11,7 @@ from benchmarks.contenders.plain import plain_person
 from benchmarks.data import Raw
 
 
-class Level(str, Enum):
+class Level(StrEnum):
     BASE = "base"
     GOLD = "gold"
 

@@ -36,7 +36,9 @@ class Contender:
 
     def save(self, document: Raw, name: str, age: int) -> Any:
         document["name"], document["age"] = name, age
-        return self.people.update_one({"_id": document["_id"]}, {"$set": {"name": name, "age": age}})
+        return self.people.update_one(
+            {"_id": document["_id"]}, {"$set": {"name": name, "age": age}}
+        )
 
     def insert_many(self, documents: list[Raw]) -> Any:
         return self.people.insert_many(documents)
