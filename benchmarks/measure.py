@@ -45,11 +45,10 @@ class Size(NamedTuple):
 
     singles: int
     documents: int
-    calls: int
 
 
-QUICK = Size(singles=32, documents=100, calls=1)
-FULL = Size(singles=640, documents=1_000, calls=5)
+QUICK = Size(singles=32, documents=200)
+FULL = Size(singles=640, documents=10_000)
 
 
 class Figures(NamedTuple):
@@ -187,9 +186,12 @@ def measure(
                 who = worker.contender
                 if row.title not in commands[who.label] or (concurrency > 1 and not who.together):
                     continue
-                count = size.documents if row.batch else max(size.singles // row.share, 1)
                 told = worker.ask(
-                    "turn", row=row.title, count=count, calls=size.calls, concurrency=concurrency
+                    "turn",
+                    row=row.title,
+                    count=max((size.documents if row.batch else size.singles) // row.share, 1),
+                    calls=row.share,
+                    concurrency=concurrency,
                 )
                 if number:
                     samples.cpu[who.label, (row.title, concurrency)].append(told["cpu"])

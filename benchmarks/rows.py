@@ -38,7 +38,7 @@ class Row(NamedTuple):
     together: bool = False
     """Whether it is measured 32 at a time as well."""
     share: int = 1
-    """One of so many: for operations that are large."""
+    """One of so many operations, as they are large; many documents come in so many calls."""
 
 
 # -- reads
@@ -212,6 +212,7 @@ ROWS = (
     Row(
         "posts with author and tags, a post", "find_articles", _posts, _articles_read, Aim(1.12),
         ("posts",), batch=True,
+        share=10,
     ),
     Row(
         "cascade save, post and 4 references", "cascade", _stored_posts, _cascaded, Aim(1.25),

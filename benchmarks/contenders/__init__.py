@@ -2,6 +2,8 @@
 
 What a contender does not offer it does not define, and its field in the table stays empty.
 
+All work as they do when nobody tunes them: a cursor, for instance, in batches of its own default.
+
 - ``open(uri)``, ``close()``
 - ``make(raw)``, ``plain(document)``, ``plain_article(document)``: from plain dictionaries and back
 - ``find_one(id)``, ``update_one(id, values)``, ``insert_one(document)``, ``save(document, name, age)``

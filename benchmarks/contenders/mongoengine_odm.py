@@ -106,7 +106,7 @@ class Contender:
 
     async def cursor(self) -> tuple[int, Any]:
         count, each = 0, None
-        for each in Person.objects.no_cache().batch_size(1_000):  # noqa: B007
+        for each in Person.objects.no_cache():  # noqa: B007
             count += 1
         return count, each
 

@@ -118,7 +118,7 @@ class Contender:
 
     async def cursor(self) -> tuple[int, Any]:
         count, each = 0, None
-        async for each in Person.find(batch_size=1_000):  # noqa: B007
+        async for each in Person.find():  # noqa: B007
             count += 1
         return count, each
 

@@ -21,6 +21,6 @@ class Contender(Dictionaries):
 
     async def cursor(self) -> tuple[int, Any]:
         count, each = 0, None
-        async for each in self.people.find({}, batch_size=1_000):  # noqa: B007
+        async for each in self.people.find({}):  # noqa: B007
             count += 1
         return count, each
