@@ -21,8 +21,8 @@ from mongospec_core import (
     init,
     transaction,
 )
-from mongospec_core.extension import STORED, is_new, outcome_of, stored_form
-from mongospec_core.server.clients import state_of
+from mongospec_core.extension import UNKNOWN_CONTENT, is_new, outcome_of, snapshot_of
+from mongospec_core.server.client import state_of
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Account, Person
@@ -247,7 +247,7 @@ async def test_a_commit_that_hangs_is_given_up_with_the_outcome_unknown(
         assert told.value.__cause__ is not None
         assert outcome_of(told.value.__cause__) == "unknown"
         assert time.monotonic() - started < 2
-        assert stored_form(ada) is STORED
+        assert snapshot_of(ada) is UNKNOWN_CONTENT
         assert ada._id is not None
     mongo_proxy.disconnect()
 
@@ -300,7 +300,7 @@ async def test_a_write_on_a_hung_server_is_waited_for_one_second(
         assert 0.9 < time.monotonic() - started < 1.9
     assert outcome_of(told.value) == "unknown"
     assert person._id is not None
-    assert stored_form(person) is STORED
+    assert snapshot_of(person) is UNKNOWN_CONTENT
     mongo_proxy.disconnect()
 
 

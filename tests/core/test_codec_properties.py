@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mongospec_core import changes
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import DECIMAL, decode
-from mongospec_core.document.reader import Reader
-from mongospec_core.document.stored import same
-from mongospec_core.document.writer import to_bson, to_stored
+from mongospec_core.model.read import Reader
+from mongospec_core.model.snapshot import same
+from mongospec_core.model.write import to_bson, to_stored
 from tests.conftest import Bind
 from tests.core.raw import alike
 from tests.zoo.everything import Branch, Colour, Everything, Leaf, Level, Mood, Note, Size, Span
@@ -93,7 +93,7 @@ PLAN: Any = plan_of(Everything)
 
 
 def read(data: bytes) -> Everything:
-    (document,) = Reader(PLAN, DECIMAL).decode([data])
+    (document,) = Reader(PLAN, DECIMAL_CODEC_OPTIONS).decode([data])
     return document
 
 

@@ -20,7 +20,7 @@ from mongospec_core import (
     timeout,
     transaction,
 )
-from mongospec_core.extension import STORED, stored_form
+from mongospec_core.extension import UNKNOWN_CONTENT, snapshot_of
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
 from tests.zoo.people import Account, Person
@@ -103,7 +103,7 @@ async def test_a_write_ends_within_its_timeout_with_an_unknown_outcome(
 async def test_a_save_that_ran_out_of_time_makes_the_content_unknown(ada: Person) -> None:
     ada.age = 3
     await ends(ada.save(timeout=0.1), "unknown")
-    assert stored_form(ada) is STORED
+    assert snapshot_of(ada) is UNKNOWN_CONTENT
 
 
 async def test_an_insert_that_ran_out_of_time_keeps_its_id(ada: Person) -> None:
@@ -272,7 +272,7 @@ async def test_a_commit_ends_within_the_blocks_time_with_an_unknown_outcome(
     mongo_proxy.stall("commitTransaction")
     await ends(work(), "unknown", 0.3)
     assert person._id is not None
-    assert stored_form(person) is STORED
+    assert snapshot_of(person) is UNKNOWN_CONTENT
     mongo_proxy.disconnect()
 
 
@@ -290,7 +290,7 @@ async def test_a_commit_ends_within_the_classes_time_or_that_of_run_in_transacti
     with mongo_proxy.stall("commitTransaction"):
         await ends(run_in_transaction(work, timeout=by_run), "unknown", 1)
     assert person._id is not None
-    assert stored_form(person) is STORED
+    assert snapshot_of(person) is UNKNOWN_CONTENT
     mongo_proxy.disconnect()
 
 
@@ -346,7 +346,7 @@ async def test_without_a_deadline_asyncio_timeout_ends_a_save_with_the_outcome_u
     assert time.monotonic() - started < 3
     assert told.value.__cause__ is not None
     assert told.value.__cause__.outcome == "unknown"  # type: ignore[attr-defined]
-    assert stored_form(ada) is STORED
+    assert snapshot_of(ada) is UNKNOWN_CONTENT
 
 
 class Elsewhere(MongoDocument):

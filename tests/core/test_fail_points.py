@@ -8,7 +8,7 @@ import mongojet
 import pytest
 
 from mongospec_core import OperationError, changes, run_in_transaction
-from mongospec_core.extension import STORED, stored_form
+from mongospec_core.extension import UNKNOWN_CONTENT, snapshot_of
 from mongospec_testing import MongoServer
 from tests.conftest import Bind
 from tests.zoo.people import Person
@@ -114,4 +114,4 @@ async def test_an_interrupted_write_has_an_unknown_outcome(
         await person.insert()
     assert caught.value.outcome == "unknown"
     assert person.id is not None
-    assert stored_form(person) is STORED
+    assert snapshot_of(person) is UNKNOWN_CONTENT

@@ -20,7 +20,7 @@ from mongospec_core import (
     ServerUnavailableError,
     init,
 )
-from mongospec_core.extension import STORED, is_new, stored_form
+from mongospec_core.extension import UNKNOWN_CONTENT, is_new, snapshot_of
 from mongospec_core.operations import inserting
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
@@ -71,7 +71,7 @@ async def test_a_code_of_an_interrupted_server_means_unknown(
         assert (error.outcome, error.code) == ("unknown", code)
         assert isinstance(error, TimeoutError) == (code == 50)
         assert person._id is not None
-        assert stored_form(person) is STORED
+        assert snapshot_of(person) is UNKNOWN_CONTENT
         for call in (
             Person.update_one({}, {"$set": {"age": 1}}),
             Person.delete_many({"age": 1}),
@@ -334,7 +334,7 @@ async def test_a_lost_reply_in_a_later_batch_leaves_that_batch_unknown(
         error = await error_of(Account.insert_many(given, ordered=False), BulkInsertError)
     assert partition(error, given) == (["0", "1", "2"], ["6", "7"], ["3", "4", "5"])
     assert error.outcome == "unknown"
-    assert [stored_form(document) is STORED for document in given[3:6]] == [True] * 3
+    assert [snapshot_of(document) is UNKNOWN_CONTENT for document in given[3:6]] == [True] * 3
 
 
 async def test_a_deadline_in_a_later_batch_leaves_that_batch_unknown(
@@ -424,7 +424,7 @@ async def test_a_second_attempt_that_was_refused_does_not_hide_the_first(
     ):
         error = await error_of(Person.save_many([ada]), BulkWriteError)
     assert error.unknown == [ada]
-    assert stored_form(ada) is STORED
+    assert snapshot_of(ada) is UNKNOWN_CONTENT
 
 
 async def test_the_write_concern_of_the_uri_goes_along_with_commands(

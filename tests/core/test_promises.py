@@ -24,7 +24,7 @@ from pymongo import DeleteOne, InsertOne, UpdateMany
 import mongospec_core
 from mongospec_core import MongoDocument, NotBoundError, close, init, register_encoder, transaction
 from mongospec_core.codec import values
-from mongospec_core.document.binding import binding_of
+from mongospec_core.model.binding import binding_of
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
 from tests.readme_blocks import Block
@@ -220,13 +220,13 @@ async def test_a_transaction_reads_from_the_primary_whatever_the_client_prefers(
 @pytest.mark.parametrize(
     ("annotation", "expected"),
     [
-        (int, values.PLAIN),
-        (list[dict[str, str]], values.PLAIN),
-        (Address, values.PLAIN),
-        (Decimal, values.DECIMAL),
-        (list[Decimal | None], values.DECIMAL),
-        (dict[str, Any], values.DECIMAL),
-        (Any, values.DECIMAL),
+        (int, values.CODEC_OPTIONS),
+        (list[dict[str, str]], values.CODEC_OPTIONS),
+        (Address, values.CODEC_OPTIONS),
+        (Decimal, values.DECIMAL_CODEC_OPTIONS),
+        (list[Decimal | None], values.DECIMAL_CODEC_OPTIONS),
+        (dict[str, Any], values.DECIMAL_CODEC_OPTIONS),
+        (Any, values.DECIMAL_CODEC_OPTIONS),
     ],
 )
 async def test_only_a_class_that_can_hold_decimals_pays_for_them(

@@ -38,7 +38,7 @@ from mongospec_core import (
     run_in_transaction,
     transaction,
 )
-from mongospec_core.document.stored import STORED, Known, is_new, stored_form
+from mongospec_core.model.snapshot import UNKNOWN_CONTENT, Known, is_new, snapshot_of
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -49,10 +49,10 @@ ALL = {"name": "b", "age": 0, "tags": [], "address": None}
 
 def form(document: Any) -> str:
     """The stored form's name."""
-    known = stored_form(document)
+    known = snapshot_of(document)
     if is_new(document):
         return "new"
-    return "stored" if known is STORED else "known"
+    return "stored" if known is UNKNOWN_CONTENT else "known"
 
 
 def sent(seen: list[Any]) -> list[Any]:
@@ -207,11 +207,11 @@ async def test_a_refused_save_leaves_it_as_it_was(bind: Bind) -> None:
     await bind(Account)
     await Account(email="taken").insert()
     one = await Account(email="a").insert()
-    before = stored_form(one)
+    before = snapshot_of(one)
     one.email = "taken"
     with pytest.raises(DuplicateKeyError):
         await one.save()
-    assert stored_form(one) is before
+    assert snapshot_of(one) is before
     assert changes(one) == {"email": "taken"}
 
 
@@ -219,11 +219,11 @@ async def test_a_save_of_a_document_that_is_gone_leaves_it_as_it_was(bind: Bind)
     await bind(Person)
     one = await Person(name="a").insert()
     await Person.delete_many({})
-    before = stored_form(one)
+    before = snapshot_of(one)
     one.name = "b"
     with pytest.raises(DocumentNotFoundError):
         await one.save()
-    assert stored_form(one) is before
+    assert snapshot_of(one) is before
 
 
 @pytest.mark.parametrize("code", [50, 64, 91, 189, 262, 11600, 11602])
@@ -390,7 +390,7 @@ async def test_an_abort_gives_back_every_form(bind: Bind) -> None:
     saved = [await Person(name="s1").insert(), await Person(name="s2").insert()]
     found = await Person.find_one({"name": "doomed"})
     everything = [fresh, *many, maybe, known, unknown, doomed, *saved]
-    before = [stored_form(each) for each in everything]
+    before = [snapshot_of(each) for each in everything]
     known.name = "changed"
     for each in saved:
         each.age = 5
@@ -412,7 +412,7 @@ async def test_an_abort_gives_back_every_form(bind: Bind) -> None:
             ]
             assert form(gone) == "new"
             raise StopError
-    assert [stored_form(each) for each in everything] == before
+    assert [snapshot_of(each) for each in everything] == before
     assert [each.id for each in (fresh, *many, maybe)] == [None] * 4
     assert form(gone) == "stored"  # what it held may have been of the transaction
     assert changes(known) == {"name": "changed"}
@@ -497,7 +497,7 @@ async def test_every_kind_of_copy_carries_every_form(
     twins = [copied(each) for each in (new, known, unsure)]
     assert [form(each) for each in twins] == ["new", "known", "stored"]
     assert twins == [new, known, unsure]
-    assert stored_form(twins[2]) is STORED
+    assert snapshot_of(twins[2]) is UNKNOWN_CONTENT
     twins[1].age = 7
     with mongo_proxy.recording() as seen:
         await twins[1].save()
@@ -509,7 +509,7 @@ async def test_a_copy_of_a_document_with_fresh_defaults_carries_them(bind: Bind)
     await bind(Fresh)
     await Fresh.get_collection().insert_one({"name": "a"})
     (one,) = await Fresh.find_all()
-    assert isinstance(stored_form(one), Known)
+    assert isinstance(snapshot_of(one), Known)
     for copied in COPIES.values():
         assert changes(copied(one)) == {}
 

@@ -14,7 +14,7 @@ from mongospec_core import (
     changes,
     transaction,
 )
-from mongospec_core.extension import STORED, stored_form
+from mongospec_core.extension import UNKNOWN_CONTENT, snapshot_of
 from mongospec_core.operations import inserting
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
@@ -40,7 +40,7 @@ async def test_what_an_aborted_transaction_gave_and_read_is_sent_whole_by_a_save
     assert given is not None
     assert read is not None
     for each in (given, read, *listed, *streamed):
-        assert stored_form(each) is STORED
+        assert snapshot_of(each) is UNKNOWN_CONTENT
         assert changes(each)["age"] == 77
     await read.save()
     again = await Person.find_by_id(person.id)
@@ -65,7 +65,7 @@ async def test_a_document_deleted_in_an_aborted_transaction_is_not_new_again(bin
             gone = await Person.find_one_and_delete({})
             raise UndoneError
     assert gone is not None
-    assert stored_form(gone) is STORED
+    assert snapshot_of(gone) is UNKNOWN_CONTENT
 
 
 async def _in_session(client: mongojet.Client) -> AsyncIterator[Any]:
@@ -114,7 +114,7 @@ async def test_save_many_that_cannot_learn_who_is_gone_says_unknown(
         await Person.save_many(people)
     assert caught.value.outcome == "unknown"
     assert {each.name for each in caught.value.unknown} == set("abc")
-    assert all(stored_form(each) is STORED for each in people)
+    assert all(snapshot_of(each) is UNKNOWN_CONTENT for each in people)
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -20,7 +20,7 @@ from mongospec_core import (
     run_in_transaction,
     transaction,
 )
-from mongospec_core.extension import STORED, set_stored_form
+from mongospec_core.extension import UNKNOWN_CONTENT, set_snapshot
 from mongospec_refs import CascadeSaveError, MongoDocument, UnsavedReferenceError
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
@@ -167,7 +167,7 @@ async def test_a_document_whose_content_is_not_known_is_sent_whole(
     bind: Bind, mongo_proxy: FaultProxy
 ) -> None:
     post = await blog(bind)
-    set_stored_form(post.author, STORED)
+    set_snapshot(post.author, UNKNOWN_CONTENT)
     with mongo_proxy.recording() as seen:
         await post.save()
         await post.save()

@@ -1,5 +1,6 @@
 """Typed MongoDB documents: msgspec Structs on the mongojet driver."""
 
+from mongospec_core.codec.codec_options import register_encoder
 from mongospec_core.codec.json import (
     dec_hook,
     enc_hook,
@@ -7,8 +8,8 @@ from mongospec_core.codec.json import (
     type_decoders,
     type_encoders,
 )
-from mongospec_core.codec.values import register_encoder
 from mongospec_core.connection import close, connect, init
+from mongospec_core.document import MongoDocument
 from mongospec_core.errors import (
     BulkInsertError,
     BulkWriteError,
@@ -34,17 +35,16 @@ from mongospec_core.errors import (
     WriteFailure,
 )
 from mongospec_core.operations.cursor import Cursor
-from mongospec_core.operations.document import MongoDocument
-from mongospec_core.operations.results import BulkResult, UpdateResult
 from mongospec_core.operations.save import changes
-from mongospec_core.server.ambient import (
+from mongospec_core.results import BulkResult, UpdateResult
+from mongospec_core.server.instrument import instrument
+from mongospec_core.server.timeout import timeout
+from mongospec_core.server.transaction import (
+    Transaction,
     outside_transaction,
     run_in_transaction,
     transaction,
 )
-from mongospec_core.server.deadline import timeout
-from mongospec_core.server.observing import instrument
-from mongospec_core.server.transaction import Transaction
 
 __all__ = (
     "BulkInsertError",

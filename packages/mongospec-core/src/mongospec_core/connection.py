@@ -11,20 +11,18 @@ from typing import Any
 
 import mongojet
 
+from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import forget_plan, plan_of
-from mongospec_core.codec.values import DECIMAL, PLAIN
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding, bind, binding_of, is_bound
-from mongospec_core.document.definition import (
+from mongospec_core.errors import OptionError
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
+from mongospec_core.model.definition import (
     refuse_other_types,
     refuse_shared_collections,
     refuse_what_cannot_be_bound,
 )
-from mongospec_core.document.hooks import overridden
-from mongospec_core.errors import OptionError
-from mongospec_core.server.ambient import refuse_in_transaction
-from mongospec_core.server.clients import drain, refuse_after_fork
-from mongospec_core.server.door import Call
+from mongospec_core.model.hooks import overridden
+from mongospec_core.server.client import Target, drain, refuse_after_fork
 from mongospec_core.server.indexes import (
     Conflicts,
     Declared,
@@ -33,7 +31,8 @@ from mongospec_core.server.indexes import (
     ensure_indexes,
     merged,
 )
-from mongospec_core.server.target import Target
+from mongospec_core.server.operation import Operation
+from mongospec_core.server.transaction import refuse_in_transaction
 
 _LAST_WORDS = 2.0
 """Seconds that operations in flight get to end before their client is closed."""
@@ -110,7 +109,7 @@ async def init(
     await _hello(db, timeout)
     for target, wanted in declared:
         owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
-        call = Call(target, f"{owners}: indexes", {}, write=True)
+        call = Operation(target, f"{owners}: indexes", {}, write=True)
         await ensure_indexes(call, wanted, indexes, index_conflicts)
     _wait_at_exit()
     for cls, binding in bindings.items():
@@ -226,7 +225,7 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
         cls.__name__,
         db,
         cls.__collection_name__ or cls.__name__,
-        DECIMAL if plan.decimals else PLAIN,
+        DECIMAL_CODEC_OPTIONS if plan.decimals else CODEC_OPTIONS,
         timeout,
     )
     return Binding(plan, target, overridden(cls, DocumentBase))
@@ -255,5 +254,5 @@ def _declared_by_collection(
 
 
 async def _hello(db: mongojet.Database, timeout: float | None) -> None:
-    target = Target("init", db, "$cmd", PLAIN, timeout)
-    await Call(target, f"init of {db.name!r}", {}, write=False).command({"hello": 1})
+    target = Target("init", db, "$cmd", CODEC_OPTIONS, timeout)
+    await Operation(target, f"init of {db.name!r}", {}, write=False).command({"hello": 1})

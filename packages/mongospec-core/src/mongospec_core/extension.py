@@ -6,39 +6,48 @@
 - ``__bson_decoder__`` (a classmethod): how a raw value in a field annotated with the class becomes
   something that msgspec accepts; asked once, when a plan is compiled (:func:`plan_of`).
 - :func:`register_builtin`: how values of a family of classes are written, below what users register.
-- :func:`begin` gives the class's :class:`Binding` and the :class:`Call` through which every command
-  goes; :func:`scoped` and :func:`by_id` make filters.
+- :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
+  goes; :func:`encode_filter` and :func:`by_id` make filters.
 - the stored form: what a document knows of its copy in the database.
 """
 
-from mongospec_core.codec.misfit import misfit
+from mongospec_core.codec.codec_options import (
+    DECIMAL_CODEC_OPTIONS,
+    encode,
+    register_builtin,
+    to_raw,
+)
+from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
-from mongospec_core.codec.scalars import CHECKING, Decoder
-from mongospec_core.codec.shape import bare, parts_of
-from mongospec_core.codec.values import DECIMAL, encode, register_builtin, to_raw
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding, binding_of, is_bound
-from mongospec_core.document.hooks import deep_copy, run_dict_hook, run_pre_save
-from mongospec_core.document.meta import DocumentMeta, is_abstract
-from mongospec_core.document.reader import OnInvalid, Reader, settle_read
-from mongospec_core.document.stored import (
-    GONE,
-    STORED,
-    difference,
+from mongospec_core.codec.types import CHECKING, Decoder
+from mongospec_core.codec.validation import misfit
+from mongospec_core.errors import Outcome
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding, binding_of, is_bound
+from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
+from mongospec_core.model.metaclass import DocumentMeta, is_abstract
+from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_read
+from mongospec_core.model.snapshot import (
+    DELETED,
+    UNKNOWN_CONTENT,
+    changed_fields,
     is_new,
     remember_read,
     remember_written,
-    set_stored_form,
-    stored_form,
+    set_snapshot,
+    snapshot_of,
 )
-from mongospec_core.document.writer import listed, refuse_others, to_bson, to_stored, validates
-from mongospec_core.errors import Outcome
-from mongospec_core.operations.beginning import begin
-from mongospec_core.operations.bulk_outcome import raise_for, result_of
-from mongospec_core.operations.cursor import BatchReader, Cursor
-from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
-from mongospec_core.operations.inserting import Ids, InsertMany, settle_insert
-from mongospec_core.operations.operators import Update, final_update
+from mongospec_core.model.write import (
+    check_class,
+    document_list,
+    encode_document,
+    should_validate,
+    to_raw_documents,
+)
+from mongospec_core.operations.bulk_write import raise_for, result_of
+from mongospec_core.operations.cursor import Cursor
+from mongospec_core.operations.filters import Filter, as_id, by_id, encode_filter
+from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
 from mongospec_core.operations.options import (
     BulkOptions,
     DeleteOptions,
@@ -51,30 +60,31 @@ from mongospec_core.operations.options import (
     Options,
     SaveOptions,
     UpdateOptions,
+    begin,
 )
-from mongospec_core.operations.reading import Projection, Reading
+from mongospec_core.operations.projection import Projection, Reading
 from mongospec_core.operations.save import (
     refuse_without_id,
+    save_changes,
     save_document,
     settle_save,
     update_for,
 )
-from mongospec_core.operations.save_many import save_changes
-from mongospec_core.server.batches import elements
-from mongospec_core.server.deadline import untimed
-from mongospec_core.server.door import Call, outcome_of
-from mongospec_core.server.statements import Sent, Statement, send_statements
-from mongospec_core.server.target import Target
+from mongospec_core.operations.updates import Update, encode_update
+from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.client import Target
+from mongospec_core.server.driver_cursor import split_documents
+from mongospec_core.server.operation import Operation, outcome_of
+from mongospec_core.server.timeout import no_timeout
 
 __all__ = (
     "CHECKING",
-    "DECIMAL",
-    "GONE",
-    "STORED",
+    "DECIMAL_CODEC_OPTIONS",
+    "DELETED",
+    "UNKNOWN_CONTENT",
     "BatchReader",
     "Binding",
     "BulkOptions",
-    "Call",
     "Cursor",
     "Decoder",
     "DeleteOptions",
@@ -90,6 +100,7 @@ __all__ = (
     "InsertMany",
     "InsertOptions",
     "OnInvalid",
+    "Operation",
     "Options",
     "Outcome",
     "Plan",
@@ -103,26 +114,26 @@ __all__ = (
     "Update",
     "UpdateOptions",
     "as_id",
-    "bare",
     "begin",
     "binding_of",
     "by_id",
+    "changed_fields",
+    "check_class",
     "deep_copy",
-    "difference",
-    "elements",
+    "document_list",
     "encode",
-    "final_update",
+    "encode_document",
+    "encode_filter",
+    "encode_update",
     "forget_plan",
     "is_abstract",
     "is_bound",
     "is_new",
-    "listed",
     "misfit",
+    "no_timeout",
     "outcome_of",
-    "parts_of",
     "plan_of",
     "raise_for",
-    "refuse_others",
     "refuse_without_id",
     "register_builtin",
     "remember_read",
@@ -132,17 +143,17 @@ __all__ = (
     "run_pre_save",
     "save_changes",
     "save_document",
-    "scoped",
     "send_statements",
-    "set_stored_form",
+    "set_snapshot",
     "settle_insert",
     "settle_read",
     "settle_save",
-    "stored_form",
-    "to_bson",
+    "should_validate",
+    "snapshot_of",
+    "split_documents",
     "to_raw",
-    "to_stored",
-    "untimed",
+    "to_raw_documents",
+    "type_args",
+    "unwrap",
     "update_for",
-    "validates",
 )

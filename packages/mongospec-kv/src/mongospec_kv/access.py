@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from mongospec_core import DuplicateKeyError, MongoDocument
-from mongospec_core.extension import Call, begin, encode, final_update
+from mongospec_core.extension import Operation, begin, encode, encode_update
 from mongospec_kv.entries import VALUE_ONLY, entry_reader
 
 MISSING: Final[Any] = object()
@@ -50,7 +50,7 @@ async def find_and_upsert(
         projection=VALUE_ONLY,
     )
     query = encode({"key": key})
-    update = await final_update(binding, change, skip_hooks=True)
+    update = await encode_update(binding, change, skip_hooks=True)
     found = await repeated(call, lambda: call.send("find_one_and_update", query, update))
     if found is None:
         # The embedded server's answer to the loser of a race for a new key, which it did carry out.
@@ -59,7 +59,7 @@ async def find_and_upsert(
     return entry.value
 
 
-async def repeated[T](call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
+async def repeated[T](call: Operation, attempt: Callable[[], Awaitable[T]]) -> T:
     """Repeat an upsert that lost the race for a new key: the key is there now."""
     for _ in range(tries(call) - 1):
         try:
@@ -69,6 +69,6 @@ async def repeated[T](call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
     return await attempt()
 
 
-def tries(call: Call) -> int:
+def tries(call: Operation) -> int:
     """An error ends a transaction: nothing can be repeated in it."""
     return _TRIES if call.transaction is None and call.session is None else 1

@@ -19,12 +19,12 @@ from mongospec_core import (
 from mongospec_core.extension import (
     BatchReader,
     Binding,
-    Call,
+    Operation,
     Plan,
     encode,
+    encode_document,
     run_dict_hook,
-    to_bson,
-    to_stored,
+    to_raw_documents,
 )
 from mongospec_kv.errors import StoredValueError
 
@@ -34,7 +34,7 @@ _KEYS_BYTES = 8 * 1024 * 1024  # of a command's 16 MB, for the keys in one $in
 
 
 def entry_reader(
-    store: type[MongoDocument], binding: Binding, call: Call, value_type: Any = None
+    store: type[MongoDocument], binding: Binding, call: Operation, value_type: Any = None
 ) -> BatchReader[Any]:
     """Reads keys and values, and raises :class:`StoredValueError` where a value does not fit.
 
@@ -79,7 +79,7 @@ def raw_entries(
         if entry._id is None:
             force_setattr(entry, "_id", ObjectId())
     try:
-        raws = to_stored(binding.plan, entries, validate=validate)
+        raws = to_raw_documents(binding.plan, entries, validate=validate)
     except DocumentValidationError as error:
         keys = {repr(entry._id): key for entry, key in zip(entries, items, strict=True)}
         failures = [
@@ -91,7 +91,7 @@ def raw_entries(
         raise DocumentValidationError(cls, failures, error.advice) from error
     for key, raw in zip(items, raws, strict=True):
         try:
-            to_bson(binding.plan, raw)
+            encode_document(binding.plan, raw)
         except EncodingError as error:
             raise EncodingError(f"{error}, for the key {key!r}") from error
     return raws

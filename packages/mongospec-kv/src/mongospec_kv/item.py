@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 import msgspec
 
 from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
-from mongospec_core.extension import Options, begin, encode, is_abstract, plan_of, to_stored
+from mongospec_core.extension import Options, begin, encode, is_abstract, plan_of, to_raw_documents
 from mongospec_kv.entries import entry_reader, entry_type
 from mongospec_kv.errors import KeyNotFoundError
 from mongospec_kv.store import KVStore
@@ -131,7 +131,7 @@ class KVStoreItem[T, D = None]:
     def _check(self, value: Any) -> None:
         entry = entry_type(self._store, self._type)
         try:
-            to_stored(plan_of(entry), [entry(key=self._key, value=value)], validate=True)
+            to_raw_documents(plan_of(entry), [entry(key=self._key, value=value)], validate=True)
         except DocumentValidationError as error:
             reason = f"{error.reason}, for the key {self._key!r}"
             failure = InvalidDocument(None, error.path, reason)

@@ -15,7 +15,7 @@ from mongospec_core.extension import (
     begin,
     binding_of,
     encode,
-    final_update,
+    encode_update,
     raise_for,
     send_statements,
 )
@@ -75,7 +75,7 @@ class KVStore(MongoDocument, mixin=True):
         binding, call = begin(cls, "set", "update_one", options, "write", upsert=True)
         (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
         change = await final_change(binding, {"$set": {"value": raw.get("value")}})
-        update = await final_update(binding, upsert(change, raw), skip_hooks=True)
+        update = await encode_update(binding, upsert(change, raw), skip_hooks=True)
         query = encode({"key": key})
         await repeated(call, lambda: call.reply("update_one", query, update))
 

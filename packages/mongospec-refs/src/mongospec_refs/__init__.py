@@ -14,9 +14,9 @@ from mongospec_refs.errors import (
     UnresolvedReferenceError,
     UnsavedReferenceError,
 )
-from mongospec_refs.hollow import is_resolved
-from mongospec_refs.plain import to_builtins
-from mongospec_refs.result import RecursiveInsertResult
+from mongospec_refs.insert_recursive import RecursiveInsertResult
+from mongospec_refs.to_builtins import to_builtins
+from mongospec_refs.unresolved import is_resolved
 
 __all__ = (
     "CascadeSaveError",

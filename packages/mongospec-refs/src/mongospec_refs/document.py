@@ -9,30 +9,27 @@ from msgspec.structs import force_setattr
 import mongospec_core as core
 from mongospec_core import DefinitionError
 from mongospec_core.extension import (
-    DECIMAL,
+    DECIMAL_CODEC_OPTIONS,
     Decoder,
     FindOneOptions,
     InsertOptions,
     as_id,
+    check_class,
     encode,
     plan_of,
-    refuse_others,
     register_builtin,
-    set_stored_form,
-    stored_form,
+    set_snapshot,
+    snapshot_of,
 )
-from mongospec_refs.decoding import IdDecoder
 from mongospec_refs.equality import equal
-from mongospec_refs.fetching import fetch
-from mongospec_refs.find import FindOperations
-from mongospec_refs.find_and_modify import FindAndModifyOperations
-from mongospec_refs.hollow import blank, hollow, is_resolved
-from mongospec_refs.judging import id_of, judge
-from mongospec_refs.reading import RefReading, RootReader
-from mongospec_refs.recursive import insert_recursive
-from mongospec_refs.result import RecursiveInsertResult
+from mongospec_refs.find import FindAndModifyOperations, FindOperations
+from mongospec_refs.graph import ambiguous_in, has_references, targets_of
+from mongospec_refs.identity_map import IdDecoder
+from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
+from mongospec_refs.resolve import RefReading, RootReader, fetch
 from mongospec_refs.save import SaveOperations
-from mongospec_refs.shapes import ambiguous_in, has_references, targets_of
+from mongospec_refs.unresolved import hollow, is_resolved, placeholder
+from mongospec_refs.validation import id_of, validate_references
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -147,7 +144,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
             result = await Post.insert_one_recursive(Post(title="Hello", author=User(name="Alice")))
         """
-        refuse_others(cls, [document])
+        check_class(cls, [document])
         return await insert_recursive(document, validate_on_write, options)
 
     # -- seams of core
@@ -165,10 +162,10 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
             Post.load({"_id": ObjectId(), "title": "Hello", "author": alice.id})
         """
         plan = plan_of(cls)
-        reader = RootReader(plan, DECIMAL, None, depth=0)
+        reader = RootReader(plan, DECIMAL_CODEC_OPTIONS, None, depth=0)
         (document,) = reader.decode([encode(data)])
         reader.references.close()
-        set_stored_form(document, None)  # that it could be stored does not say that it is
+        set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 
     @override
@@ -202,7 +199,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @classmethod
     def _before_write(cls, documents: Sequence[Any]) -> None:
         super()._before_write(documents)
-        judge(cls, documents)
+        validate_references(cls, documents)
 
     @override
     @classmethod
@@ -224,14 +221,21 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     def __reduce__(self) -> tuple[Any, ...]:
         # The state comes after the object, so that a cycle finds the object and ends.
         fields = tuple(getattr(self, name) for name in self.__struct_fields__)
-        return blank, (type(self), self._id), (fields, stored_form(self)), None, None, _restore
+        return (
+            placeholder,
+            (type(self), self._id),
+            (fields, snapshot_of(self)),
+            None,
+            None,
+            _restore,
+        )
 
 
 def _restore(document: Any, state: tuple[tuple[Any, ...], Any]) -> None:
     fields, form = state
     for name, value in zip(document.__struct_fields__, fields, strict=True):
         force_setattr(document, name, value)
-    set_stored_form(document, form)
+    set_snapshot(document, form)
 
 
 register_builtin(MongoDocument, id_of)

@@ -1,6 +1,7 @@
+"""Equality of documents that refer to others: references count by their ``_id``."""
+
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # What stands in a field is of any type; this module tells the types apart.
-"""Equality of documents that refer to others: references count by their ``_id``."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mongospec_core.extension import DocumentBase
-from mongospec_refs.hollow import real_class, same_id
+from mongospec_refs.unresolved import real_class, same_id
 
 
 def equal(one: Any, other: Any) -> bool:

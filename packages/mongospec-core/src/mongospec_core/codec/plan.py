@@ -1,12 +1,13 @@
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
 """One class, compiled: how its instances become raw data and raw data its instances.
 
 A plan lists only the fields that need something (see :mod:`.shape`). ``encode`` makes the tree that
 a read of the stored document would give back; ``convert`` is that read: one call of msgspec for a
 whole batch. Checking a document before it is written is therefore the same thing as reading it.
 """
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
 
 from collections.abc import Callable
 from copy import copy
@@ -16,19 +17,20 @@ import msgspec
 from bson import ObjectId
 from msgspec.structs import FieldInfo, asdict, force_setattr
 
-from mongospec_core.codec import trimming, values
-from mongospec_core.codec.contents import (
+from mongospec_core.codec import codec_options as values
+from mongospec_core.codec import truncation
+from mongospec_core.codec.annotations import (
     declared_fields,
+    has_default_factory,
     has_fresh_inside,
     holds_decimals,
-    is_fresh,
-    reachable,
+    iter_types,
 )
-from mongospec_core.codec.misfit import BUILTIN_TYPES
-from mongospec_core.codec.scalars import Decoder
-from mongospec_core.codec.shape import Shape, bare, decoded_fields, parts_of, shape_of
-from mongospec_core.codec.trimming import Trim
-from mongospec_core.codec.values import Encoder
+from mongospec_core.codec.codec_options import Encoder
+from mongospec_core.codec.field_codec import FieldCodec, decoded_fields, shape_of, type_args, unwrap
+from mongospec_core.codec.truncation import Trim
+from mongospec_core.codec.types import Decoder
+from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
@@ -49,7 +51,7 @@ class Plan[T]:
         self.fresh: tuple[int, ...] = ()  # places of fields with a default made anew each time
         self.fresh_inside: tuple[int, ...] = ()  # and of those that have such fields inside
         self.object_ids: bool = any(  # whether an ObjectId is an id of the class
-            each.name == "_id" and ObjectId in (bare(each.type), *parts_of(each.type))
+            each.name == "_id" and ObjectId in (unwrap(each.type), *type_args(each.type))
             for each in self.fields
         )
         self.dec_hook: DecHook | None = _own_hook(getattr(cls, "dec_hook", None))
@@ -80,7 +82,7 @@ class Plan[T]:
             or any(_may_be_unset(each.type) for each in self.fields)
         )
 
-    def _shape(self, field: FieldInfo) -> Shape:
+    def _shape(self, field: FieldInfo) -> FieldCodec:
         try:
             return shape_of(field.type, _nested)
         except DefinitionError as error:
@@ -224,13 +226,13 @@ def plan_of(tp: Any) -> Plan[Any]:
             plan = Plan(tp)
         finally:
             _building.pop()
-        inside = list(reachable(tp))
+        inside = list(iter_types(tp))
         plan.decimals = plan.dec_hook is not None or any(map(holds_decimals, inside))
         plan.documents = tuple(
             each for each in inside if each is not tp and hasattr(each, "__bson_decoder__")
         )
         places = range(len(plan.fields))
-        plan.fresh = tuple(n for n in places if is_fresh(plan.fields[n].default_factory))
+        plan.fresh = tuple(n for n in places if has_default_factory(plan.fields[n].default_factory))
         plan.fresh_inside = tuple(n for n in places if has_fresh_inside(plan.fields[n].type))
         if not _building:  # whole now: recursive classes too
             _refuse_unsupported(plan)
@@ -251,12 +253,12 @@ def forget_plan(tp: Any) -> None:
     _plans.pop(tp, None)
 
 
-def _nested(tp: Any) -> Shape:
+def _nested(tp: Any) -> FieldCodec:
     """The shape of a Struct or dataclass inside of another class."""
     if tp in _building:  # recursive: its plan stands by the time a value comes
-        return Shape(values.to_raw, lambda raw, reader: plan_of(tp).decode(raw, reader), _trim)
+        return FieldCodec(values.to_raw, lambda raw, reader: plan_of(tp).decode(raw, reader), _trim)
     plan = plan_of(tp)
-    return Shape(
+    return FieldCodec(
         plan.encode_nested if issubclass(plan.cls, msgspec.Struct) else values.to_raw,
         plan.decode if plan.decoders else None,
         _trim if plan._trims else None,
@@ -264,7 +266,7 @@ def _nested(tp: Any) -> Shape:
 
 
 def _trim(value: Any, where: str) -> Any:
-    return trimming.trim(value, where)
+    return truncation.trim(value, where)
 
 
 def _trim_struct(value: Any, where: str) -> Any:
@@ -281,11 +283,11 @@ def _encode_struct(value: Any) -> Any:
 
 
 values.register_builtin(msgspec.Struct, _encode_struct)
-trimming.register_trim(msgspec.Struct, _trim_struct)
+truncation.register_trim(msgspec.Struct, _trim_struct)
 
 
 def _may_be_unset(annotation: Any) -> bool:
-    return msgspec.UnsetType in (annotation, *parts_of(annotation))
+    return msgspec.UnsetType in (annotation, *type_args(annotation))
 
 
 def _is_default(value: Any, field: FieldInfo) -> bool:

@@ -5,18 +5,16 @@ from typing import Any, Unpack, cast, overload
 
 import msgspec
 
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
-from mongospec_core.codec.scalars import CHECKING, plain
-from mongospec_core.codec.values import decode, encode
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding
+from mongospec_core.codec.types import CHECKING, plain
 from mongospec_core.errors import OptionError
-from mongospec_core.operations.beginning import begin
-from mongospec_core.operations.cursor import Cursor
-from mongospec_core.operations.filters import Filter, or_all, scoped
-from mongospec_core.operations.options import AggregateOptions, DistinctOptions
-from mongospec_core.operations.reading import Reading
-from mongospec_core.operations.sources import AggregateSource
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding
+from mongospec_core.operations.cursor import AggregateSource, Cursor
+from mongospec_core.operations.filters import Filter, encode_filter, or_all
+from mongospec_core.operations.options import AggregateOptions, DistinctOptions, begin
+from mongospec_core.operations.projection import Reading
 
 type Pipeline = Sequence[Mapping[str, Any]]
 """The stages of an aggregation; values as everywhere: dates, enums, decimals, documents."""
@@ -99,7 +97,7 @@ class AggregateOperations(DocumentBase, abstract=True):
             cities = await User.distinct("address.city", {"active": True})
         """
         binding, call = begin(cls, "distinct", "distinct", options, "read")
-        query = await scoped(binding, or_all(filter), skip_hooks=skip_hooks)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         reply = decode(await call.send("distinct", field, query))
         return _typed(binding, field, cast("list[Any]", reply["values"]))
 

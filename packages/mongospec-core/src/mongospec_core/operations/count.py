@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
-from mongospec_core.document.base import DocumentBase
 from mongospec_core.errors import OptionError
-from mongospec_core.operations.beginning import begin
-from mongospec_core.operations.filters import Filter, or_all, scoped
-from mongospec_core.operations.options import CountOptions, EstimatedCountOptions, FindOneOptions
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.operations.filters import Filter, encode_filter, or_all
+from mongospec_core.operations.options import (
+    CountOptions,
+    EstimatedCountOptions,
+    FindOneOptions,
+    begin,
+)
 
 
 class CountOperations(DocumentBase, abstract=True):
@@ -82,7 +86,7 @@ class CountOperations(DocumentBase, abstract=True):
         """
         only_id: dict[str, Any] = {"_id": 1}
         binding, call = begin(cls, "exists", "find_one", options, "read", projection=only_id)
-        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
         return await call.send("find_one", query) is not None
 
 
@@ -94,5 +98,5 @@ async def _count(
     options: Mapping[str, Any],
 ) -> int:
     binding, call = begin(cls, operation, "count_documents", options, "read")
-    query = await scoped(binding, or_all(filter), skip_hooks=skip_hooks)
+    query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
     return int(await call.send("count_documents", query))

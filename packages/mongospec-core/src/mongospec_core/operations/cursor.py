@@ -4,33 +4,27 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
+from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import CursorClosedError, OperationError
-from mongospec_core.server.batches import EMPTY
-from mongospec_core.server.door import BatchCursor, Call
+from mongospec_core.model.binding import Binding
+from mongospec_core.model.read import BatchReader, PlainReader
+from mongospec_core.operations.filters import Filter, encode_filter, or_all
+from mongospec_core.operations.projection import Reading
+from mongospec_core.server.driver import WIRE_NAMES
+from mongospec_core.server.driver_cursor import EMPTY
+from mongospec_core.server.operation import BatchCursor, Operation
 
-_FEW = 101  # what the server itself gives first
-BATCH = 1_000
+SERVER_FIRST_BATCH = 101  # what the server itself gives first
+DEFAULT_BATCH_SIZE = 1_000
 """Documents asked for at a time; the server's own default gives 101, then 16 MB at once."""
-
-
-class BatchReader[T](Protocol):
-    """What makes documents of a driver's reply."""
-
-    async def read(self, batch: bytes) -> list[T]:
-        """Documents of a reply that holds many."""
-        ...
-
-    async def read_one(self, found: bytes) -> list[T]:
-        """Documents of a reply that holds one: it, or nothing where it was skipped."""
-        ...
 
 
 class Source[T](Protocol):
     """The query behind a cursor, not sent yet."""
 
-    call: Call
+    call: Operation
 
     async def open(self, batch_size: int | None) -> BatchCursor:
         """Send it, and give the driver's cursor."""
@@ -87,7 +81,7 @@ class Cursor[T]:
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Send the query now; gives the cursor itself."""
-        yield from self._open(self._batch_size or BATCH).__await__()
+        yield from self._open(self._batch_size or DEFAULT_BATCH_SIZE).__await__()
         return self
 
     def __aiter__(self) -> Self:
@@ -99,7 +93,7 @@ class Cursor[T]:
         while not self._buffer:
             if self._done:
                 raise StopAsyncIteration
-            self._buffer.extend(await self._next_batch(BATCH))
+            self._buffer.extend(await self._next_batch(DEFAULT_BATCH_SIZE))
         return self._buffer.popleft()
 
     async def to_list(self, length: int | None = None) -> list[T]:
@@ -117,7 +111,9 @@ class Cursor[T]:
         self._refuse_closed()
         # All of them: the server's own batches, which are as large as a reply can be.
         # Few of them: the driver keeps the size for every later batch, so not too few.
-        batch_size = None if length is None else max(_FEW, min(length, BATCH))
+        batch_size = (
+            None if length is None else max(SERVER_FIRST_BATCH, min(length, DEFAULT_BATCH_SIZE))
+        )
         while not self._done and (length is None or len(self._buffer) < length):
             self._buffer.extend(await self._next_batch(batch_size))
         count = len(self._buffer) if length is None else min(length, len(self._buffer))
@@ -139,7 +135,7 @@ class Cursor[T]:
                 yield batch
             if self._done:
                 return
-            self._buffer.extend(await self._next_batch(BATCH))
+            self._buffer.extend(await self._next_batch(DEFAULT_BATCH_SIZE))
 
     async def explain(self, verbosity: str = "queryPlanner") -> dict[str, Any]:
         """How the server would run the query, as it says it; the cursor stays as it is.
@@ -221,3 +217,80 @@ class Cursor[T]:
             # An empty batch need not be the last (the server gave up in between); the driver asks
             # the server only while its cursor is open, so at the end this sends nothing.
         return None
+
+
+class FindSource:
+    """A ``find`` that a cursor will send."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        call: Operation,
+        filter: Filter | None,
+        reading: Reading,
+        skip_hooks: bool,
+    ) -> None:
+        self.binding = binding
+        self.call = call
+        self._filter = filter
+        self._reading = reading
+        self._skip_hooks = skip_hooks
+
+    async def _query(self) -> bytes:
+        return await encode_filter(self.binding, or_all(self._filter), skip_hooks=self._skip_hooks)
+
+    async def open(self, batch_size: int | None) -> BatchCursor:
+        if batch_size is not None:
+            self.call.options = {**self.call.options, "batch_size": batch_size}
+        return cast("BatchCursor", await self.call.send("find", await self._query()))
+
+    async def explain(self, verbosity: str) -> dict[str, Any]:
+        command = {
+            "find": self.binding.target.name,
+            "filter": decode(await self._query()),
+            **{WIRE_NAMES.get(name, name): value for name, value in self.call.options.items()},
+        }
+        return await self.call.command({"explain": command, "verbosity": verbosity})
+
+    def reader(self) -> BatchReader[Any]:
+        return self._reading.reader(self.binding, self.call)
+
+
+class AggregateSource:
+    """An ``aggregate`` that a cursor will send."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        call: Operation,
+        stages: list[bytes],
+        reading: Reading | None,
+    ) -> None:
+        self.binding = binding
+        self.call = call
+        self._stages = stages
+        self._reading = reading
+
+    async def open(self, batch_size: int | None) -> BatchCursor:
+        if batch_size is not None:
+            self.call.options = {**self.call.options, "batch_size": batch_size}
+        return cast("BatchCursor", await self.call.send("aggregate", self._stages))
+
+    async def explain(self, verbosity: str) -> dict[str, Any]:
+        options = {
+            WIRE_NAMES.get(name, name): value
+            for name, value in self.call.options.items()
+            if name not in ("batch_size", "comment")
+        }
+        command: dict[str, Any] = {
+            "aggregate": self.binding.target.name,
+            "pipeline": [decode(stage) for stage in self._stages],
+            "cursor": {},
+            **options,
+        }
+        return await self.call.command({"explain": command, "verbosity": verbosity})
+
+    def reader(self) -> BatchReader[Any]:
+        if self._reading is None:
+            return PlainReader()
+        return self._reading.reader(self.binding, self.call)

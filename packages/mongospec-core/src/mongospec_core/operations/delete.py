@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Unpack
 
+from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import encode, to_raw
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.stored import GONE, STORED, set_stored_form, stored_form
 from mongospec_core.errors import Outcome
-from mongospec_core.operations.beginning import begin
-from mongospec_core.operations.filters import Filter, by_id, scoped
-from mongospec_core.operations.options import DeleteOptions
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.snapshot import DELETED, UNKNOWN_CONTENT, set_snapshot, snapshot_of
+from mongospec_core.operations.filters import Filter, by_id, encode_filter
+from mongospec_core.operations.options import DeleteOptions, begin
 from mongospec_core.operations.save import refuse_without_id
-from mongospec_core.server.door import Call, outcome_of
+from mongospec_core.server.operation import Operation, outcome_of
 
 
 class DeleteOperations(DocumentBase, abstract=True):
@@ -87,15 +86,16 @@ class DeleteOperations(DocumentBase, abstract=True):
         return await _delete(cls, "delete_by_id", "delete_one", wanted, skip_hooks, options)
 
 
-def settle_delete(call: Call, document: DocumentBase, outcome: Outcome) -> None:
+def settle_delete(call: Operation, document: DocumentBase, outcome: Outcome) -> None:
     """Make the document agree with what became of its deletion."""
     if outcome == "not_applied":
         return
-    before = stored_form(document)
+    before = snapshot_of(document)
     gone = outcome == "applied" and call.certain
-    set_stored_form(document, GONE if gone else STORED)
+    set_snapshot(document, DELETED if gone else UNKNOWN_CONTENT)
     call.on_abort(
-        lambda: set_stored_form(document, before), unsure=lambda: set_stored_form(document, STORED)
+        lambda: set_snapshot(document, before),
+        unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT),
     )
 
 
@@ -108,6 +108,6 @@ async def _delete(
     options: Mapping[str, Any],
 ) -> int:
     binding, call = begin(cls, operation, verb, options, "write")
-    query = await scoped(binding, filter, skip_hooks=skip_hooks)
+    query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
     reply = await call.reply(verb, query)
     return int(reply["deleted_count"])

@@ -7,12 +7,12 @@ import msgspec
 from bson import ObjectId
 from bson.errors import InvalidId
 
+from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import DecHook, Plan
-from mongospec_core.codec.shape import bare
-from mongospec_core.codec.values import encode, to_raw
-from mongospec_core.document.binding import Binding
-from mongospec_core.document.hooks import run_dict_hook
 from mongospec_core.errors import InvalidIdError, OptionError
+from mongospec_core.model.binding import Binding
+from mongospec_core.model.hooks import run_dict_hook
 
 type Filter = Mapping[str, Any]
 """A query as MongoDB takes it; values as everywhere: dates, enums, decimals, documents."""
@@ -23,7 +23,7 @@ def or_all(filter: Filter | None) -> Filter:
     return {} if filter is None else filter
 
 
-async def scoped(binding: Binding, filter: Filter, *, skip_hooks: bool) -> bytes:
+async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -> bytes:
     """The caller's filter after the class's ``__pre_find__``, ready to be sent.
 
     :raises OptionError: it is no filter.
@@ -55,8 +55,8 @@ def as_id(plan: Plan[Any], value: Any) -> Any:
     try:
         return msgspec.convert(value, annotation, strict=False, dec_hook=_id_hook(plan))
     except (msgspec.ValidationError, InvalidId, TypeError, ValueError) as error:
-        tp = bare(annotation)
-        arms = [bare(each) for each in get_args(tp) or (tp,) if each is not type(None)]
+        tp = unwrap(annotation)
+        arms = [unwrap(each) for each in get_args(tp) or (tp,) if each is not type(None)]
         names = " or ".join(getattr(each, "__name__", str(each)) for each in arms)
         raise InvalidIdError(
             f"{plan.cls.__name__}: {value!r} is not an id of this class, which is {names}"

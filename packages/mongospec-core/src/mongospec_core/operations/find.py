@@ -6,15 +6,13 @@ from typing import Any, Self, Unpack, overload
 import msgspec
 
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.hooks import deep_copy
-from mongospec_core.document.reader import OnInvalid
-from mongospec_core.operations.beginning import begin
-from mongospec_core.operations.cursor import BatchReader, Cursor
-from mongospec_core.operations.filters import Filter, by_id, or_all, scoped
-from mongospec_core.operations.options import FindOneOptions, FindOptions
-from mongospec_core.operations.reading import Projection, Reading
-from mongospec_core.operations.sources import FindSource
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.hooks import deep_copy
+from mongospec_core.model.read import BatchReader, OnInvalid
+from mongospec_core.operations.cursor import Cursor, FindSource
+from mongospec_core.operations.filters import Filter, by_id, encode_filter, or_all
+from mongospec_core.operations.options import FindOneOptions, FindOptions, begin
+from mongospec_core.operations.projection import Projection, Reading
 
 
 class FindOperations(DocumentBase, abstract=True):
@@ -272,7 +270,7 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, operation, "find_one", options, "read", projection=reading.fields()
         )
-        query = await scoped(binding, or_all(filter), skip_hooks=skip_hooks)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         found = await call.send("find_one", query)
         return await first(reading.reader(binding, call), found)
 
@@ -283,7 +281,7 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, "find_all", "find_many", options, "read", projection=reading.fields()
         )
-        query = await scoped(binding, or_all(filter), skip_hooks=skip_hooks)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         batch = await call.send("find_many", query)
         return await reading.reader(binding, call).read(batch)
 

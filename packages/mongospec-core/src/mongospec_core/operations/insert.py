@@ -3,25 +3,24 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack, cast
 
-from mongospec_core.codec.trimming import trim
-from mongospec_core.codec.values import encode, to_raw
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.stored import same
-from mongospec_core.document.writer import (
-    all_to_bson,
-    listed,
-    make_ready,
-    refuse_others,
-    to_bson,
-    to_stored,
-    validates,
-)
+from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.truncation import trim
 from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
-from mongospec_core.operations.beginning import begin
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.snapshot import same
+from mongospec_core.model.write import (
+    check_class,
+    document_list,
+    encode_document,
+    encode_documents,
+    run_hooks_and_checks,
+    should_validate,
+    to_raw_documents,
+)
 from mongospec_core.operations.filters import Filter
-from mongospec_core.operations.inserting import Ids, InsertMany, settle_insert
-from mongospec_core.operations.options import InsertOptions, UpdateOptions
-from mongospec_core.server.door import outcome_of
+from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
+from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
+from mongospec_core.server.operation import outcome_of
 
 
 class InsertOperations(DocumentBase, abstract=True):
@@ -48,10 +47,12 @@ class InsertOperations(DocumentBase, abstract=True):
         """
         cls = type(self)
         binding, call = begin(cls, "insert", "insert_one", options, "write")
-        await make_ready(binding, [self])
+        await run_hooks_and_checks(binding, [self])
         with Ids([self]) as ids:
-            (raw,) = to_stored(binding.plan, [self], validate=validates(cls, validate_on_write))
-            data = to_bson(binding.plan, raw)
+            (raw,) = to_raw_documents(
+                binding.plan, [self], validate=should_validate(cls, validate_on_write)
+            )
+            data = encode_document(binding.plan, raw)
             ids.sent = True
             try:
                 await call.send("insert_one", data, document=raw)
@@ -77,7 +78,7 @@ class InsertOperations(DocumentBase, abstract=True):
 
             await User.insert_one(User(name="Bob", email="bob@example.com"))
         """
-        refuse_others(cls, [document])
+        check_class(cls, [document])
         # By the class: a field may be called insert.
         await InsertOperations.insert(document, validate_on_write=validate_on_write, **options)
         return document
@@ -106,13 +107,15 @@ class InsertOperations(DocumentBase, abstract=True):
 
             ids = await User.insert_many([User(name="A", email="a@x"), User(name="B", email="b@x")])
         """
-        given = listed(cls, documents)
+        given = document_list(cls, documents)
         binding, call = begin(cls, "insert_many", "insert_many", options, "write", ordered=ordered)
         if not given:
             return []
-        await make_ready(binding, given)
+        await run_hooks_and_checks(binding, given)
         with Ids(given) as ids:
-            encoded = all_to_bson(binding.plan, given, validate=validates(cls, validate_on_write))
+            encoded = encode_documents(
+                binding.plan, given, validate=should_validate(cls, validate_on_write)
+            )
             ids.sent = True
             await InsertMany(call, ids, given, encoded, ordered).run()
         return [each._id for each in given]
@@ -143,7 +146,7 @@ class InsertOperations(DocumentBase, abstract=True):
 
             await User.insert_if_not_exists(alice, {"email": alice.email})
         """
-        refuse_others(cls, [document])
+        check_class(cls, [document])
         binding, call = begin(
             cls, "insert_if_not_exists", "update_one", options, "write", upsert=True
         )
@@ -151,10 +154,14 @@ class InsertOperations(DocumentBase, abstract=True):
             raise MissingIdError(
                 f"{cls.__name__} without _id: say by filter= what counts as existing"
             )
-        await make_ready(binding, [document])
+        await run_hooks_and_checks(binding, [document])
         with Ids([document]) as ids:
-            (raw,) = to_stored(binding.plan, [document], validate=validates(cls, validate_on_write))
-            data = to_bson(binding.plan, raw)  # what will be stored; it is sent as $setOnInsert
+            (raw,) = to_raw_documents(
+                binding.plan, [document], validate=should_validate(cls, validate_on_write)
+            )
+            data = encode_document(
+                binding.plan, raw
+            )  # what will be stored; it is sent as $setOnInsert
             wanted = (
                 {"_id": raw["_id"]} if filter is None else trim(to_raw(dict(filter)), cls.__name__)
             )

@@ -3,26 +3,32 @@
 from collections.abc import Mapping
 from typing import Any, Self, Unpack, cast
 
+from mongospec_core.codec.codec_options import decode
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.values import decode
-from mongospec_core.document.base import DocumentBase
-from mongospec_core.document.binding import Binding
-from mongospec_core.document.writer import make_ready, refuse_others, to_bson, to_stored, validates
 from mongospec_core.errors import MongospecError
-from mongospec_core.operations.beginning import begin
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding
+from mongospec_core.model.write import (
+    check_class,
+    encode_document,
+    run_hooks_and_checks,
+    should_validate,
+    to_raw_documents,
+)
 from mongospec_core.operations.delete import settle_delete
-from mongospec_core.operations.filters import Filter, by_id, scoped
+from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.find import first
-from mongospec_core.operations.operators import Update, final_update
 from mongospec_core.operations.options import (
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
     FindOneAndUpdateOptions,
     UpdateOptions,
+    begin,
 )
-from mongospec_core.operations.reading import Reading
-from mongospec_core.operations.results import UpdateResult
-from mongospec_core.server.door import Call
+from mongospec_core.operations.projection import Reading
+from mongospec_core.operations.updates import Update, encode_update
+from mongospec_core.results import UpdateResult
+from mongospec_core.server.operation import Operation
 
 
 class UpdateOperations(DocumentBase, abstract=True):
@@ -201,8 +207,8 @@ class UpdateOperations(DocumentBase, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        query = await scoped(binding, filter, skip_hooks=skip_hooks)
-        change = await final_update(binding, update, skip_hooks=skip_hooks)
+        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+        change = await encode_update(binding, update, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_update", query, change)
         return await _given(reading, binding, call, found)
 
@@ -225,12 +231,12 @@ class UpdateOperations(DocumentBase, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        refuse_others(cls, [replacement])
-        await make_ready(binding, [replacement])
-        validate = validates(cls, validate_on_write)
-        (raw,) = to_stored(binding.plan, [replacement], validate=validate)
-        data = to_bson(binding.plan, raw)
-        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        check_class(cls, [replacement])
+        await run_hooks_and_checks(binding, [replacement])
+        validate = should_validate(cls, validate_on_write)
+        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
+        data = encode_document(binding.plan, raw)
+        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_replace", query, data)
         return await _given(reading, binding, call, found)
 
@@ -243,7 +249,7 @@ class UpdateOperations(DocumentBase, abstract=True):
         options: Mapping[str, Any],
     ) -> Any:
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
-        query = await scoped(binding, filter, skip_hooks=skip_hooks)
+        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_delete", query)
         document = await _given(reading, binding, call, found)
         if document is not None:
@@ -251,7 +257,7 @@ class UpdateOperations(DocumentBase, abstract=True):
         return document
 
 
-async def _given(reading: Reading, binding: Binding, call: Call, found: bytes | None) -> Any:
+async def _given(reading: Reading, binding: Binding, call: Operation, found: bytes | None) -> Any:
     """The document that a ``findAndModify`` gave; where it cannot be read, it stands in a note."""
     try:
         return await first(reading.reader(binding, call), found)
@@ -273,7 +279,7 @@ async def _update(
     options: Mapping[str, Any],
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
-    query = await scoped(binding, filter, skip_hooks=skip_hooks)
-    change = await final_update(binding, update, skip_hooks=skip_hooks)
+    query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+    change = await encode_update(binding, update, skip_hooks=skip_hooks)
     reply = await call.reply(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])

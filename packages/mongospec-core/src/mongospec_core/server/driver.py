@@ -1,4 +1,3 @@
-# pyright: reportPrivateUsage=false
 """mongojet, called by its inner API: the only module that touches its private names.
 
 mongojet's public methods encode and decode with one codec and throw the bytes away. Ours needs
@@ -7,6 +6,8 @@ decoded is taken apart document by document. So the calls go to the Rust objects
 give BSON. An option that they do not know they drop in silence; :data:`OPTIONS` has what they know.
 """
 
+# pyright: reportPrivateUsage=false
+
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
@@ -14,7 +15,8 @@ import mongojet
 from mongojet import _types
 from mongojet._session import ClientSession
 
-from mongospec_core.codec.values import decode, encode
+from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.errors import OptionError
 
 __all__ = (
     "OPTIONS",
@@ -102,3 +104,44 @@ def appended(document: bytes, fields: Mapping[str, Any]) -> bytes:
     """A BSON document with *fields* after its own."""
     body = document[4:-1] + encode(fields)[4:]
     return (len(body) + 4).to_bytes(4, "little") + body
+
+
+WIRE_NAMES = {
+    "batch_size": "batchSize",
+    "max_time_ms": "maxTimeMS",
+    "allow_partial_results": "allowPartialResults",
+    "allow_disk_use": "allowDiskUse",
+    "no_cursor_timeout": "noCursorTimeout",
+    "return_key": "returnKey",
+    "show_record_id": "showRecordId",
+    "read_concern": "readConcern",
+    "write_concern": "writeConcern",
+    "bypass_document_validation": "bypassDocumentValidation",
+}
+"""The driver's option names that commands spell otherwise."""
+
+_OF_WRITES = ("write_concern", "bypass_document_validation", "let", "comment")
+
+
+def write_fields(
+    options: Mapping[str, Any], default: Mapping[str, Any] | None, operation: str
+) -> dict[str, Any]:
+    """The options that a write command takes as a whole, as its fields.
+
+    :param default: the write concern where the options have none.
+    :raises OptionError: nobody would know what was written.
+    """
+    fields = {WIRE_NAMES.get(name, name): options[name] for name in _OF_WRITES if name in options}
+    if default:
+        fields.setdefault("writeConcern", default)
+    if fields.get("writeConcern", {}).get("w") == 0:
+        raise OptionError(
+            f"{operation}: with the write concern w=0 nobody would know what was written; use w=1 "
+            f"or more"
+        )
+    return fields
+
+
+def milliseconds(seconds: float) -> int:
+    """A time as ``maxTimeMS`` takes it, for which 0 is no limit."""
+    return max(1, int(seconds * 1000))

@@ -4,9 +4,9 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, cast
 
-from mongospec_core.codec.values import decode, encode
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError
-from mongospec_core.server.door import Call
+from mongospec_core.server.operation import Operation
 
 type Mode = Literal["create", "check", "skip"]
 type Conflicts = Literal["error", "warn"]
@@ -109,7 +109,7 @@ def _key_document(keys: Any) -> dict[str, Any]:
 
 
 async def ensure_indexes(
-    call: Call, declared: Sequence[Declared], mode: Mode, conflicts: Conflicts
+    call: Operation, declared: Sequence[Declared], mode: Mode, conflicts: Conflicts
 ) -> None:
     """See to the indexes of one collection.
 
@@ -140,7 +140,7 @@ async def ensure_indexes(
         await _create(call, missing, existing, conflicts)
 
 
-async def _existing(call: Call) -> list[dict[str, Any]]:
+async def _existing(call: Operation) -> list[dict[str, Any]]:
     """What ``listIndexes`` says; nothing where the collection is not there yet."""
     try:
         reply = await call.command({"listIndexes": call.target.name, "cursor": {}})
@@ -182,7 +182,7 @@ def _keys(index: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 async def _create(
-    call: Call,
+    call: Operation,
     missing: Sequence[Declared],
     existing: Sequence[Mapping[str, Any]],
     conflicts: Conflicts,
@@ -206,7 +206,7 @@ async def _create(
 
 
 def _problem(
-    call: Call,
+    call: Operation,
     error: OperationError,
     missing: Sequence[Declared],
     existing: Sequence[Mapping[str, Any]],

@@ -7,9 +7,10 @@ by the door, for every operation, and by the blocks of ``ambient``, for its end.
 import asyncio
 import itertools
 import math
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
-from typing import Any, TypedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any, Protocol, TypedDict, Unpack
 
 import mongojet
 
@@ -22,14 +23,64 @@ from mongospec_core.errors import (
     TransactionClosedError,
     TransactionError,
 )
-from mongospec_core.server.cancellation import PATIENCE, Cancelled, Waiting
-from mongospec_core.server.clients import state_of
-from mongospec_core.server.deadline import block_end, end_of, now
+from mongospec_core.server.client import Target, state_of
 from mongospec_core.server.driver import ClientSession, release
-from mongospec_core.server.observing import observed, watching
-from mongospec_core.server.repeating import pause_before
-from mongospec_core.server.restrictions import Participant, refuse_restricted
-from mongospec_core.server.sending import carry, seconds_left
+from mongospec_core.server.driver_call import (
+    CANCEL_GRACE_SECONDS,
+    CancelledCall,
+    UninterruptedCall,
+    carry,
+    seconds_left,
+)
+from mongospec_core.server.instrument import is_observed, observed
+from mongospec_core.server.retry import backoff
+from mongospec_core.server.timeout import block_end, end_of, now
+
+_CONCERNS = frozenset({"read_concern", "write_concern", "read_preference"})
+_REFUSED = frozenset({"estimated_document_count", "count", "explain", "listIndexes"})
+
+
+class Participant(Protocol):
+    """What a transaction wants to know of an operation that takes part."""
+
+    @property
+    def operation(self) -> str: ...
+    @property
+    def target(self) -> Target: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def session(self) -> ClientSession | None: ...
+    @property
+    def seconds(self) -> float: ...
+
+
+def refuse_restricted(call: Participant, verb: str, client: mongojet.Client | None) -> None:
+    """Refuse what cannot take part in a transaction of *client*.
+
+    :raises TransactionError: it is such an operation.
+    """
+    name = call.operation
+    if call.session is not None:
+        raise TransactionError(
+            f"{name}: session= names another session than the transaction's; leave it out, or "
+            f"step out by outside_transaction()"
+        )
+    if verb in _REFUSED:
+        raise TransactionError(
+            f"{name}: MongoDB has no {verb} in transactions; step out by outside_transaction()"
+        )
+    if concerns := _CONCERNS & call.options.keys():
+        raise TransactionError(
+            f"{name}: {', '.join(sorted(concerns))} is the whole transaction's affair: "
+            f"transaction(read_concern=..., write_concern=...); it reads from the primary"
+        )
+    if client is not None and call.target.client is not client:
+        raise TransactionError(
+            f"{name}: {call.target.owner} is bound to another client than the transaction's; "
+            f"a transaction is of one client: name it in transaction(client)"
+        )
+
 
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 _TIME_UP = 50  # the commit's own max_commit_time_ms
@@ -118,7 +169,7 @@ class Transaction:
             except OperationError as error:
                 self._doom(error)
                 raise
-            except Cancelled as error:
+            except CancelledCall as error:
                 if not error.ended or error.__cause__ is not None:
                     self._doom(error.__cause__ or error)
                 raise
@@ -135,7 +186,7 @@ class Transaction:
                 outcome="not_applied",
             ) from error
         except asyncio.CancelledError as error:
-            cancelled = Cancelled(*error.args)
+            cancelled = CancelledCall(*error.args)
             cancelled.outcome, cancelled.ended = "not_applied", True
             raise cancelled from None
 
@@ -159,8 +210,8 @@ class Transaction:
     async def _start(self, call: Participant) -> ClientSession:
         client = call.target.client
         options: Any = {"read_preference": {"mode": "primary"}, **self._options}
-        session = await Waiting(client.start_session())
-        await Waiting(session.start_transaction(**options))
+        session = await UninterruptedCall(client.start_session())
+        await UninterruptedCall(session.start_transaction(**options))
         if not self._open:  # it was aborted meanwhile
             release(session)
             raise self._closed(call.operation)
@@ -197,9 +248,9 @@ class Transaction:
     async def _send_commit(self, session: ClientSession, until: float | None) -> None:
         end = min(block_end(), end_of(self._seconds))
         if until is not None:  # what was done in more than its time is committed all the same
-            end = min(end, max(until, now() + PATIENCE))
+            end = min(end, max(until, now() + CANCEL_GRACE_SECONDS))
         for attempt in itertools.count():
-            pause = pause_before(attempt)
+            pause = backoff(attempt)
             try:
                 await self._send("commitTransaction", session.commit_transaction, end)
             except OperationError as error:
@@ -211,7 +262,7 @@ class Transaction:
                     error.outcome = "unknown"
                 await self._not_committed(error.outcome)
                 raise
-            except Cancelled as error:
+            except CancelledCall as error:
                 await self._not_committed(error.outcome)
                 raise
             return
@@ -240,7 +291,7 @@ class Transaction:
             # An operation that still runs keeps the session, and the driver aborts after it. What
             # does not arrive is made up for by the server: it drops what is not committed.
             with suppress(MongospecError):
-                await self._send("abortTransaction", abort, now() + PATIENCE)
+                await self._send("abortTransaction", abort, now() + CANCEL_GRACE_SECONDS)
         finally:
             self._release()
 
@@ -266,7 +317,7 @@ class Transaction:
     ) -> None:
         assert self._client is not None
         sent = carry(lambda _: call(), state_of(self._client), command, until=until, write=True)
-        if watching():
+        if is_observed():
             with observed("admin", None, command, "transaction"):
                 await sent
         else:
@@ -278,3 +329,173 @@ def _settle(fate: Outcome | None, undo: Callable[[], None], unsure: Callable[[],
         undo()
     elif fate == "unknown":
         unsure()
+
+
+_TRANSIENT = "TransientTransactionError"
+
+_current: ContextVar[Transaction | None] = ContextVar("mongospec_transaction", default=None)
+
+current: Callable[[], Transaction | None] = _current.get
+"""The transaction that operations take part in here, or None."""
+
+
+@contextmanager
+def _ambient(transaction: Transaction | None) -> Generator[None]:
+    before = _current.get()
+    _current.set(transaction)
+    try:
+        yield
+    finally:
+        # By assignment: the last step of an async generator may run in another context.
+        _current.set(before)
+
+
+@asynccontextmanager
+async def transaction(
+    client: mongojet.Client | None = None, **options: Unpack[TransactionOptions]
+) -> AsyncGenerator[Transaction]:
+    """All operations in the block are stored together at its end, or none of them.
+
+    They find the transaction by themselves, those of references and of the key-value store
+    included, and run one at a time: tasks of ``gather`` or ``TaskGroup`` queue. The transaction
+    starts with its first operation; at the end of the block it is closed, what is running is
+    awaited, then it commits, in the shortest time that an operation of it was given (by ``timeout=`` or
+    ``init(timeout=)``). It aborts when an exception or a cancellation leaves the block, and
+    when an operation failed on the server, even if the block caught that error: further operations
+    and the end of the block then raise :class:`TransactionError` with it as ``__cause__``. After an
+    abort the documents have the ``_id`` and the stored form that they had before.
+
+    A block inside another one joins it. Refused before anything is sent: operations of another
+    client, ``session=``, concern and read-preference options, ``estimated_document_count``,
+    ``explain``, ``init``, and cursors that cross the border of the block. :func:`outside_transaction`
+    steps out. Needs a replica set.
+
+    :param client: the mongojet client; default: that of the first operation.
+    :param read_concern: as the driver takes it: ``{"level": "snapshot"}``.
+    :param write_concern: of the commit: ``{"w": "majority"}``.
+    :param max_commit_time_ms: the server's time limit for the commit.
+    :raises TransactionError: at the end: a caught error had doomed it; nothing is stored.
+    :raises TransactionClosedError: from an operation of a task that outlives the block.
+    :raises OperationError: the commit failed. With ``outcome`` "unknown" it may be stored: documents
+        keep their ``_id``, and the next ``save()`` sends all their fields.
+
+    .. code-block:: python
+
+        async with transaction():
+            await order.insert()
+            await Stock.update_one({"sku": order.sku}, {"$inc": {"count": -1}})
+    """
+    joined = _current.get()
+    if joined is not None:
+        _refuse_other(joined, client, options)
+        try:
+            yield joined
+        except BaseException as error:
+            joined._doom(error)
+            raise
+        return
+    own = Transaction(client, options)
+    async with _entered(own):
+        yield own
+
+
+def _refuse_other(
+    joined: Transaction, client: mongojet.Client | None, options: TransactionOptions
+) -> None:
+    if options:
+        raise TransactionError("a transaction inside of another one joins it: give it no options")
+    if client is not None and joined.client not in (None, client):
+        raise TransactionError(
+            "a transaction inside of another one joins it, and this names another client; "
+            "step out by outside_transaction()"
+        )
+
+
+@asynccontextmanager
+async def _entered(own: Transaction, until: float | None = None) -> AsyncGenerator[None]:
+    try:
+        with _ambient(own):
+            yield
+    except GeneratorExit:
+        own._drop()
+        raise
+    except BaseException:
+        await own._abort()
+        raise
+    await own._commit(until)
+
+
+@contextmanager
+def outside_transaction() -> Generator[None]:
+    """Operations in the block take no part in the surrounding transaction.
+
+    What they write is stored at once, and stays when the transaction aborts.
+
+    .. code-block:: python
+
+        async with transaction():
+            await order.insert()
+            with outside_transaction():
+                await LogEntry(text="trying").insert()
+    """
+    with _ambient(None):
+        yield
+
+
+def refuse_in_transaction(what: str) -> None:
+    """Refuse what cannot be done in a transaction.
+
+    :raises TransactionError: there is one here.
+    """
+    if _current.get() is not None:
+        raise TransactionError(f"{what} cannot be called in a transaction() block")
+
+
+async def run_in_transaction[T](
+    fn: Callable[[], Awaitable[T]],
+    *,
+    client: mongojet.Client | None = None,
+    timeout: float = 120,
+    **options: Unpack[TransactionOptions],
+) -> T:
+    """Call *fn* in a :func:`transaction`, again and again while the server asks for it.
+
+    After an error that the server calls transient (a write conflict, a new primary) all is undone
+    and *fn* is called anew; after a commit whose result is unknown the commit alone is repeated.
+    Pauses grow from 5 to 500 ms, with jitter. Inside of another transaction, *fn* is called once
+    and its operations join that one.
+
+    :param fn: takes nothing; what it does besides operations may be done several times.
+    :param client: as for :func:`transaction`, like the options.
+    :param timeout: seconds after which nothing is repeated any more: the last error is raised. A
+        commit without an answer ends then too, or after the second that it gets at least.
+    :returns: what *fn* returned.
+
+    .. code-block:: python
+
+        async def transfer() -> None:
+            await Account.update_one({"_id": 1}, {"$inc": {"balance": -10}})
+            await Account.update_one({"_id": 2}, {"$inc": {"balance": 10}})
+
+
+        await run_in_transaction(transfer)
+    """
+    end = now() + timeout
+    if _current.get() is not None:
+        async with transaction(client, **options):
+            return await fn()
+    for attempt in itertools.count():
+        own = Transaction(client, options)
+        try:
+            async with _entered(own, end):
+                return await fn()
+        except Exception as error:
+            pause = backoff(attempt)
+            if not _is_transient(own.first_error or error) or now() + pause > end:
+                raise
+        await asyncio.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _is_transient(error: BaseException) -> bool:
+    return isinstance(error, OperationError) and _TRANSIENT in error.labels

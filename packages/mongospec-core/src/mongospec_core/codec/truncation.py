@@ -1,0 +1,138 @@
+"""Cut values in objects to what BSON keeps, so that an object equals its stored copy.
+
+BSON dates are milliseconds in UTC. Before a document is written, its datetimes and timedeltas are
+cut to that in the object itself, and a naive datetime becomes the UTC that the driver takes it for.
+Lists, dicts and nested Structs are changed in place: whoever holds one goes on holding it. What is
+frozen is replaced by a cut copy, so that its hash stays.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
+
+import dataclasses
+import datetime as dt
+import warnings
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+import msgspec
+
+type Trim = Callable[[Any, str], Any]
+"""Takes a value and the name of its field (for warnings), gives the value that can be stored."""
+
+
+def trim(value: Any, where: str) -> Any:
+    """*value* cut to what BSON keeps; the same object where there is nothing to cut."""
+    cut = _trims.get(type(value))
+    if cut is None:
+        cut = _trims[type(value)] = _trim_for(type(value))
+    return cut(value, where)
+
+
+def trim_naive(value: Any, where: str) -> Any:
+    """Like :func:`trim` for a field annotated ``Meta(tz=False)``: it stays naive."""
+    if isinstance(value, dt.datetime) and value.microsecond % 1000:
+        return value.replace(microsecond=value.microsecond // 1000 * 1000)
+    return value
+
+
+def register_trim(tp: type, cut: Trim) -> None:
+    """Say how values of *tp* and its subclasses are cut; Struct plans register theirs here."""
+    _families[tp] = cut
+    _trims.clear()
+
+
+def _keep(value: Any, where: str) -> Any:
+    return value
+
+
+def _datetime(value: dt.datetime, where: str) -> dt.datetime:
+    if value.tzinfo is None:
+        _warn_of_naive(value, where)
+        value = value.replace(tzinfo=dt.UTC)
+    if value.microsecond % 1000:
+        value = value.replace(microsecond=value.microsecond // 1000 * 1000)
+    return value
+
+
+def _warn_of_naive(value: dt.datetime, where: str) -> None:
+    try:
+        offset = value.astimezone().utcoffset()
+    except (OverflowError, OSError, ValueError):
+        return  # at the ends of the calendar there is no local time to compare with
+    if offset:
+        # The standard filter shows one text once: one warning for a field.
+        warnings.warn(
+            f"{where} holds a naive datetime; it is stored as UTC, which is not this machine's "
+            f"local time: use datetime.now(UTC)",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _timedelta(value: dt.timedelta, where: str) -> dt.timedelta:
+    rest = value.microseconds % 1000
+    return value - dt.timedelta(microseconds=rest) if rest else value
+
+
+def _list(value: list[Any], where: str) -> list[Any]:
+    for place, each in enumerate(value):
+        if (cut := trim(each, where)) is not each:
+            value[place] = cut
+    return value
+
+
+def _dict(value: dict[Any, Any], where: str) -> dict[Any, Any]:
+    for key, each in value.items():
+        if (cut := trim(each, where)) is not each:
+            value[key] = cut  # an existing key: the dict keeps its size
+    return value
+
+
+def _frozen(value: Any, where: str) -> Any:
+    cut = [trim(each, where) for each in value]
+    if all(new is old for new, old in zip(cut, value, strict=True)):
+        return value
+    return value._make(cut) if hasattr(value, "_make") else type(value)(cut)
+
+
+def _set(value: set[Any], where: str) -> set[Any]:
+    for each in [each for each in value if trim(each, where) is not each]:
+        value.remove(each)
+        value.add(trim(each, where))
+    return value
+
+
+def _dataclass(value: Any, where: str) -> Any:
+    cuts: dict[str, Any] = {}
+    for field in dataclasses.fields(value):
+        old = getattr(value, field.name)
+        if (cut := trim(old, where)) is not old:
+            cuts[field.name] = cut
+    if cuts and value.__dataclass_params__.frozen:
+        value = copy(value)  # the old one may stand in a set, which goes by what it holds
+    for name, cut in cuts.items():
+        object.__setattr__(value, name, cut)
+    return value
+
+
+_trims: dict[type, Trim] = {}  # by exact type, found once
+_families: dict[type, Trim] = {
+    dt.datetime: _datetime,
+    dt.timedelta: _timedelta,
+    list: _list,
+    dict: _dict,
+    tuple: _frozen,
+    frozenset: _frozen,
+    set: _set,
+    msgspec.Struct: _keep,  # until the plans say better
+}
+
+
+def _trim_for(tp: type) -> Trim:
+    for base in tp.__mro__:
+        if base in _families:
+            return _families[base]
+    return _dataclass if dataclasses.is_dataclass(tp) else _keep

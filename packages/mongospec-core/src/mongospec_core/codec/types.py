@@ -1,0 +1,91 @@
+"""Scalars that BSON keeps as something else, and how they are read back.
+
+A decoder takes the raw value and the reader. It hands back the same object where the value is not
+of its kind: msgspec then judges it.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from bson import Binary, Decimal128, Int64, Regex
+
+from mongospec_core.codec.codec_options import MILLISECOND, to_raw
+
+type Decoder = Callable[[Any, Any], Any]
+
+
+class Checking:
+    """The reader of a check before a write: stricter than a read, where the two can differ."""
+
+
+CHECKING = Checking()
+
+
+def plain(raw: Any) -> Any:
+    """What stands behind ``Any``: Python's own types, and no list or dict of the raw data."""
+    tp = type(raw)
+    if tp is dict:
+        return {key: plain(each) for key, each in raw.items()}
+    if tp is list:
+        return [plain(each) for each in raw]
+    return int(raw) if tp is Int64 else raw
+
+
+def decode_any(raw: Any, reader: Any) -> Any:
+    return plain(raw)
+
+
+def _date(raw: Any, reader: Any) -> Any:
+    if type(raw) is dt.datetime and raw.timetz().replace(tzinfo=None) == dt.time.min:
+        return raw.date()
+    return raw  # with a time of day it is no date: msgspec says so
+
+
+def _timedelta(raw: Any, reader: Any) -> Any:
+    # Other programs may have stored a small int; in our own objects an int is a mistake.
+    if type(raw) is Int64 or (type(raw) is int and reader is not CHECKING):
+        return raw * MILLISECOND
+    return raw
+
+
+def without_zone(raw: Any, reader: Any) -> Any:
+    return raw.replace(tzinfo=None) if isinstance(raw, dt.datetime) else raw
+
+
+def _pattern(raw: Any, reader: Any) -> Any:
+    return raw.try_compile() if isinstance(raw, Regex) else raw
+
+
+def _decimal128(raw: Any, reader: Any) -> Any:
+    return Decimal128(raw) if not isinstance(raw, Decimal128) else raw
+
+
+def _binary(raw: Any, reader: Any) -> Any:
+    return Binary(raw) if type(raw) is bytes else raw
+
+
+def _int64(raw: Any, reader: Any) -> Any:
+    return Int64(raw) if type(raw) is int else raw
+
+
+DECODERS: dict[type, Decoder | None] = {
+    dt.date: _date,
+    dt.timedelta: _timedelta,
+    dt.time: None,
+    re.Pattern: _pattern,
+    Decimal128: _decimal128,
+    Binary: _binary,
+    Int64: _int64,
+}
+
+
+def member(value: Any) -> Any:
+    """An Enum whose values are scalars: nothing to look up."""
+    return value._value_ if isinstance(value, Enum) else to_raw(value)

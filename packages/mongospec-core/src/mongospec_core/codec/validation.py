@@ -1,0 +1,90 @@
+"""What is wrong with a document, in words that name its field."""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from mongospec_core.codec.codec_options import encode
+from mongospec_core.errors import EncodingError
+
+BUILTIN_TYPES = (
+    bytes,
+    bytearray,
+    dt.datetime,
+    dt.date,
+    dt.timedelta,
+    uuid.UUID,
+    Decimal,
+)
+"""Types that BSON has (or that our decoders make): msgspec must not read them from strings."""
+
+_AT = re.compile(r"^(?P<reason>.*?) - at `(?P<key>key` in `)?\$(?P<path>[^`]*)`$", re.DOTALL)
+_TOLD = re.compile(r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$")
+_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`$")
+
+
+def explain(error: msgspec.ValidationError) -> tuple[str, str]:
+    """The field path (``"address.zip"``) and the reason of one of msgspec's errors.
+
+    :param error: from the conversion of one document, in a list or alone.
+    """
+    text = str(error)
+    at = _AT.match(text)
+    path, reason = (at["path"], at["reason"]) if at else ("", text)
+    path = path.removeprefix("[0]").removeprefix(".")
+    if at and at["key"]:
+        reason = f"a key: {reason}"
+    told = _TOLD.match(reason)
+    if told:
+        return path, told["reason"]
+    missing = _MISSING.match(reason)
+    if missing:
+        field = missing["field"]
+        return (f"{path}.{field}" if path else field), "missing, and it has no default"
+    # msgspec's word for a Struct; in the database, and for a reference, it is a document.
+    return path, reason.replace("Expected `object", "Expected `document")
+
+
+def misfit(reason: str) -> object:
+    """What a decoder gives where it knows better than msgspec what is wrong with a value.
+
+    msgspec refuses it and says where it stands; :func:`explain` says *reason*.
+    """
+    return type(reason, (), {})()
+
+
+def unencodable(raw: Mapping[str, Any], path: str = "") -> tuple[str, str] | None:
+    """The first field of *raw* that BSON cannot hold, and why; None where all can be."""
+    for key, value in raw.items():
+        place = f"{path}.{key}" if path else str(key)
+        try:
+            encode({"value": value})
+        except EncodingError as error:
+            return _deeper(value, place) or (place, str(error))
+    try:
+        encode(dict.fromkeys(raw, None))
+    except EncodingError as error:  # one of the keys
+        return path, str(error)
+    return None
+
+
+def _deeper(value: Any, place: str) -> tuple[str, str] | None:
+    if isinstance(value, Mapping):
+        return unencodable(value, place)
+    if isinstance(value, list | tuple):
+        for number, each in enumerate(value):
+            try:
+                encode({"value": each})
+            except EncodingError as error:
+                inner = f"{place}[{number}]"
+                return _deeper(each, inner) or (inner, str(error))
+    return None

@@ -1,0 +1,227 @@
+"""The document itself: its id, its binding, its hooks, its plain form. What it can do is above."""
+
+import copy
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, dataclass_transform
+
+import mongojet
+import msgspec
+from bson import ObjectId
+from msgspec.structs import force_setattr
+
+from mongospec_core.codec import codec_options as values
+from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.truncation import trim
+from mongospec_core.codec.types import Decoder
+from mongospec_core.errors import DefinitionError, MissingIdError
+from mongospec_core.model.binding import binding_of
+from mongospec_core.model.hooks import DONE, AwaitableDict
+from mongospec_core.model.metaclass import DocumentMeta
+from mongospec_core.model.read import Reader
+from mongospec_core.model.snapshot import SnapshotSlot, set_snapshot, snapshot_of
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
+class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
+    """What every document is, before any operation."""
+
+    __collection_name__: ClassVar[str | None] = None
+    """The collection's name; None: the name of the class."""
+    __indexes__: ClassVar[Sequence[Any]] = ()
+    """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
+    __validate_on_write__: ClassVar[bool] = True
+    __abstract__: ClassVar[bool] = True
+
+    if TYPE_CHECKING:
+        # Checkers would refuse another type in a subclass; annotate _id anew to say yours.
+        _id: Any = None
+
+        def __init_subclass__(
+            cls,
+            *,
+            mixin: bool = False,
+            abstract: bool = False,
+            validate_on_write: bool | None = None,
+            frozen: bool = False,
+            kw_only: bool = True,
+            eq: bool = True,
+            order: bool = False,
+            rename: Any = None,
+            tag: Any = None,
+            tag_field: str | None = None,
+            omit_defaults: bool = False,
+            forbid_unknown_fields: bool = False,
+            repr_omit_defaults: bool = False,
+            weakref: bool = False,
+            dict: bool = False,
+            gc: bool = True,
+            cache_hash: bool = False,
+        ) -> None: ...
+
+        @classmethod
+        def __upgrade__(cls, raw: dict[str, Any], /) -> dict[str, Any]:
+            """Bring a raw document of an older shape to today's, before it is read; return it.
+
+            There is none at run time, so that reads ask nothing where no class has one.
+            """
+            ...
+
+    else:
+        _id: ObjectId | None = None
+
+    @property
+    def id(self) -> Any:
+        """The document's ``_id``; None while it has none. Read-only."""
+        return self._id
+
+    # -- binding
+
+    @classmethod
+    def get_collection(cls) -> mongojet.Collection:
+        """The collection that the class is bound to, for what mongospec does not offer.
+
+        :raises NotBoundError: the class is not bound.
+
+        .. code-block:: python
+
+            await User.get_collection().drop()
+        """
+        return binding_of(cls).target.collection
+
+    @classmethod
+    def get_collection_name(cls) -> str:
+        """The name of the class's collection; it need not be bound for it."""
+        return cls.__collection_name__ or cls.__name__
+
+    # -- plain data
+
+    def dump(self) -> dict[str, Any]:
+        """The document as it would be stored: plain data by stored names, references as ids.
+
+        Values keep the types that BSON has (``datetime``, ``UUID``, ``Decimal``, ``ObjectId``).
+        ``_id`` is left out while it is None. Nothing is sent.
+
+        .. code-block:: python
+
+            User(name="Alice").dump()  # {"name": "Alice", ...}
+        """
+        raw: dict[str, Any] = trim(plan_of(type(self)).encode(self), type(self).__name__)
+        if raw.get("_id", 0) is None:
+            del raw["_id"]
+        return raw
+
+    @classmethod
+    def load(cls, data: Mapping[str, Any]) -> Self:
+        """An instance from data as it is stored: the way that a read takes, for one document.
+
+        :param data: a raw document, by stored names; it is not changed.
+        :raises DocumentValidationError: the data do not fit the class.
+
+        .. code-block:: python
+
+            User.load({"_id": ObjectId(), "name": "Alice", "email": "alice@example.com"})
+        """
+        plan = plan_of(cls)
+        raw = cast("dict[str, Any]", values.to_raw(data))
+        (document,) = Reader(plan, values.DECIMAL_CODEC_OPTIONS).decode([values.encode(raw)])
+        set_snapshot(document, None)  # that it could be stored does not say that it is
+        return cast("Self", document)
+
+    # -- hooks; Any lets both a plain and an async override pass the type checkers
+
+    def __pre_save__(self) -> Any:
+        """Called before the document is inserted or saved; change its fields here."""
+        return DONE
+
+    @classmethod
+    def __pre_update__(cls, update: dict[str, Any]) -> Any:
+        """Called with a copy of an update before it is sent; return the one to send."""
+        return AwaitableDict(update)
+
+    @classmethod
+    def __pre_find__(cls, filter: dict[str, Any]) -> Any:
+        """Called with a copy of a caller's filter before it is sent; return the one to send."""
+        return AwaitableDict(filter)
+
+    @classmethod
+    def _before_bind(cls, bound: Collection[type]) -> None:
+        """A seam: called by ``init()`` with all classes that will be bound; raise to refuse."""
+
+    @classmethod
+    def _before_write(cls, documents: Sequence[Any]) -> None:
+        """The seam for packages that judge documents before they are written.
+
+        Called by every write of whole documents: after the hooks, before ids are handed out.
+        """
+
+    # -- a field typed as a document class
+
+    @classmethod
+    def __bson_decoder__(cls) -> Decoder:
+        """The seam for packages that store documents inside of documents; core does not."""
+        raise DefinitionError(
+            f"a field typed as the document class {cls.__name__} is a reference; "
+            f"install mongospec-refs and use its MongoDocument (or mongospec's), "
+            f"or make {cls.__name__} a plain msgspec.Struct to embed it"
+        )
+
+    # -- identity and copies; every copy carries the stored form
+
+    def __hash__(self) -> int:
+        """The hash of the ``_id``.
+
+        :raises TypeError: there is no ``_id`` yet, so the hash would change.
+        """
+        if self._id is None:
+            raise TypeError(f"unhashable: a {type(self).__name__} without _id")
+        return hash(self._id)
+
+    def __copy__(self) -> Self:
+        return _copied(self)
+
+    def __replace__(self, /, **changes: Any) -> Self:
+        twin = msgspec.structs.replace(self, **changes)
+        if twin._id == self._id:  # with another _id it is another document, not stored yet
+            set_snapshot(twin, snapshot_of(self))
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = _copied(self)
+        memo[id(self)] = twin  # before its fields: they may lead back to it
+        for name in self.__struct_fields__:
+            force_setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        return _rebuilt, (type(self), fields, snapshot_of(self))
+
+
+_shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - not in the stubs
+
+
+def _copied[D: DocumentBase](document: D) -> D:
+    twin: D = _shallow(document)
+    set_snapshot(twin, snapshot_of(document))
+    return twin
+
+
+def _rebuilt(cls: type[DocumentBase], fields: dict[str, Any], form: Any) -> DocumentBase:
+    document = cls(**fields)
+    set_snapshot(document, form)
+    return document
+
+
+def reference_id(document: DocumentBase) -> Any:
+    """What stands for a document in a filter, an update or a field: its ``_id``.
+
+    :raises MissingIdError: it has none yet.
+    """
+    if document._id is None:
+        raise MissingIdError(
+            f"{type(document).__name__} has no _id to stand for it; insert it first"
+        )
+    return values.to_raw(document._id)
+
+
+values.register_builtin(DocumentBase, reference_id)

@@ -1,0 +1,105 @@
+"""Lifecycle hooks: plain functions or coroutines, inherited, combined by ``super()``."""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
+
+import inspect
+from collections.abc import Callable, Generator
+from copy import copy
+from typing import Any
+
+from mongospec_core.errors import HookError
+
+type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
+
+NAMES = ("__pre_save__", "__pre_update__", "__pre_find__", "__upgrade__")
+
+
+class NoResult:
+    """What the default of a hook without a result returns: fine to await, fine to ignore."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any]:
+        yield from ()  # a generator that never waits
+
+
+class AwaitableDict(dict[str, Any]):
+    """What the default of a hook with a result returns: a dict, also where it is awaited."""
+
+    def __await__(self) -> Generator[Any, None, dict[str, Any]]:
+        yield from ()  # a generator that never waits
+        return self
+
+
+DONE = NoResult()
+
+
+async def run_pre_save(document: Any) -> None:
+    """Run the document's own ``__pre_save__``."""
+    result = document.__pre_save__()
+    if inspect.isawaitable(result):
+        await result
+
+
+async def run_dict_hook(cls: type, name: str, value: dict[str, Any]) -> dict[str, Any]:
+    """Run a hook that takes a dict and gives one; it gets a copy that it may change.
+
+    :raises HookError: it returned something else.
+    """
+    result: Any = getattr(cls, name)(deep_copy(value))
+    if inspect.isawaitable(result) and not isinstance(result, dict):
+        result = await result
+    if not isinstance(result, dict):
+        raise HookError(
+            f"{cls.__name__}.{name} returned {type(result).__name__}, not the dict to go on with; "
+            f"end it with a return statement"
+        )
+    return result
+
+
+class UpgradeFailedError(Exception):
+    """An ``__upgrade__`` raised: the document cannot be read."""
+
+
+def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, Any]:
+    """Run the class's ``__upgrade__`` on one raw document.
+
+    :raises UpgradeFailedError: it raised.
+    :raises HookError: it returned something else than a dict.
+    """
+    try:
+        result: Any = upgrade(raw)
+    except Exception as error:
+        raise UpgradeFailedError(f"__upgrade__ raised {error!r}") from error
+    if not isinstance(result, dict):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise HookError(
+            f"{cls.__name__}.__upgrade__ returned {type(result).__name__}, not the document to go "
+            f"on with; make it a plain function and end it with a return statement"
+        )
+    return result
+
+
+def deep_copy(value: Any) -> Any:
+    """A copy of a filter or an update down to its dicts and lists; other values are shared."""
+    if isinstance(value, dict):
+        return {key: deep_copy(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [deep_copy(each) for each in value]
+    return copy(value) if isinstance(value, set) else value
+
+
+def overridden(cls: type, base: type) -> frozenset[str]:
+    """Which hooks *cls* has beyond the defaults of *base*: the others are never called."""
+    return frozenset(
+        name
+        for name in NAMES
+        if _function(getattr(cls, name, None)) is not _function(getattr(base, name, None))
+    )
+
+
+def _function(hook: Any) -> Any:
+    return getattr(hook, "__func__", hook)

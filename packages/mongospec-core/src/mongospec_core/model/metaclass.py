@@ -1,0 +1,208 @@
+"""The metaclass: keyword-only fields, field mixins, and what a class body may not say."""
+
+import warnings
+from collections.abc import Callable
+from inspect import get_annotations, getattr_static
+from typing import Any, ForwardRef, dataclass_transform
+
+import msgspec
+
+from mongospec_core.codec.annotations import is_classvar, remember
+from mongospec_core.errors import DefinitionError
+
+type Namespace = dict[str, Any]
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
+class DocumentMeta(msgspec.StructMeta):
+    """The class of document classes.
+
+    Beyond msgspec's own keywords a class takes
+
+    - ``mixin=True``: it stays without fields of its own and gives the ones in its body to every
+      concrete subclass, so that it combines with any other document class;
+    - ``abstract=True`` (not inherited): it is a base only, and cannot be bound;
+    - ``validate_on_write=False`` (inherited): documents are not checked before a write.
+    """
+
+    def __new__(
+        mcls,
+        name: str,
+        bases: tuple[type, ...],
+        namespace: Namespace,
+        *,
+        mixin: bool = False,
+        abstract: bool = False,
+        validate_on_write: bool | None = None,
+        **config: Any,
+    ) -> Any:
+        config.setdefault("kw_only", True)
+        if config.get("array_like"):
+            raise DefinitionError(
+                f"{name}: a document cannot be array_like, MongoDB stores documents by field name; "
+                f"leave array_like out (nested Structs may have it)"
+            )
+        _refuse_dunders(name, namespace)
+        _refuse_plain_hooks(name, namespace)
+        fields = _own_fields(namespace)
+        if mixin:
+            _pop_fields(namespace, fields)
+            namespace.setdefault("__post_init__", _refuse_instance(name))
+        else:
+            _warn_of_hidden(name, bases, fields)
+            _add_mixin_fields(bases, namespace)
+            _inherit_id(bases, namespace)
+        namespace["__abstract__"] = abstract or mixin
+        if validate_on_write is not None:
+            namespace["__validate_on_write__"] = validate_on_write
+        try:
+            cls = super().__new__(mcls, name, bases, namespace, **config)
+        except TypeError as error:
+            if "lay-out conflict" not in str(error):
+                raise
+            raise DefinitionError(
+                f"{name}: two of its bases have fields of their own, which Python cannot combine; "
+                f"declare one of them with mixin=True"
+            ) from error
+        except ValueError as error:  # a stored name with NUL, a tag that is a field's name, ...
+            raise DefinitionError(f"{name}: {error}") from error
+        _refuse_stored_names(cls)
+        if "[" not in name:  # not a generated class
+            remember(cls)
+        return cls
+
+
+def is_abstract(cls: type) -> bool:
+    """Whether *cls* is a base only: declared ``abstract=True``, a mixin, or with abstract methods."""
+    return bool(cls.__dict__.get("__abstract__")) or any(
+        getattr(getattr_static(cls, name, None), "__isabstractmethod__", False) is True
+        for name in dir(cls)
+    )
+
+
+def _own_fields(namespace: Namespace) -> dict[str, Any]:
+    annotations = namespace.get("__annotations__", {})
+    return {field: tp for field, tp in annotations.items() if not is_classvar(tp)}
+
+
+def _refuse_dunders(name: str, namespace: Namespace) -> None:
+    for field, tp in _own_fields(namespace).items():
+        if field.startswith("__") and field.endswith("__"):
+            raise DefinitionError(
+                f"{name}.{field} is annotated like a field of the document; "
+                f"write {field}: ClassVar[{tp if isinstance(tp, str) else '...'}] = ..."
+            )
+
+
+def _refuse_plain_hooks(name: str, namespace: Namespace) -> None:
+    for hook in ("__pre_update__", "__pre_find__", "__upgrade__"):
+        if hook in namespace and not isinstance(namespace[hook], classmethod | staticmethod):
+            raise DefinitionError(
+                f"{name}.{hook} is called on the class; put @classmethod above it"
+            )
+
+
+def _refuse_stored_names(cls: Any) -> None:
+    for field, stored in zip(cls.__struct_fields__, cls.__struct_encode_fields__, strict=True):
+        if "." in stored or "\0" in stored or stored.startswith("$"):
+            raise DefinitionError(
+                f"{cls.__name__}.{field} would be stored as {stored!r}, which MongoDB reads as a "
+                f"path or an operator; give it another name in msgspec.field(name=...) or rename"
+            )
+
+
+def _warn_of_hidden(name: str, bases: tuple[type, ...], fields: dict[str, Any]) -> None:
+    """A field may be called like a method: the data wins, and one warning says what it hides."""
+    for field in fields:
+        for base in bases:
+            hidden = getattr(base, field, None)
+            if field in getattr(base, "__struct_fields__", ()) or hidden is None:
+                continue
+            if not callable(hidden) and not isinstance(hidden, property):
+                continue
+            owner = next(cls for cls in base.__mro__ if field in cls.__dict__)
+            kind = owner.__dict__[field]
+            way = (
+                f"super({name}, {name}).{field}(...)"
+                if isinstance(kind, classmethod)
+                else f"super({name}, document).{field}"
+            )
+            warnings.warn(
+                f"the field {name}.{field} hides {owner.__name__}.{field}; "
+                f"that one is still there as {way}",
+                UserWarning,
+                stacklevel=3,
+            )
+            break
+
+
+# -- field mixins: two Structs that both add fields cannot be combined in CPython
+
+
+def _pop_fields(namespace: Namespace, fields: dict[str, Any]) -> None:
+    """Keep a mixin's fields aside, for its concrete subclasses."""
+    annotations = namespace.get("__annotations__", {})
+    namespace["__annotations__"] = {k: v for k, v in annotations.items() if k not in fields}
+    namespace["__mixin_fields__"] = {
+        field: (tp, namespace.pop(field, msgspec.NODEFAULT)) for field, tp in fields.items()
+    }
+
+
+def _add_mixin_fields(bases: tuple[type, ...], namespace: Namespace) -> None:
+    """Add the fields of all mixins among the bases, unless the class has them already."""
+    annotations = namespace.setdefault("__annotations__", {})
+    given = {field for base in bases for field in getattr(base, "__struct_fields__", ())}
+    for base in bases:
+        for cls in base.__mro__:
+            for field, (tp, default) in cls.__dict__.get("__mixin_fields__", {}).items():
+                if field in annotations or (field in given and field != "_id"):
+                    continue
+                annotations[field] = (
+                    ForwardRef(tp, module=cls.__module__) if isinstance(tp, str) else tp
+                )
+                if default is not msgspec.NODEFAULT and field not in namespace:
+                    namespace[field] = default
+
+
+def _inherit_id(bases: tuple[Any, ...], namespace: Namespace) -> None:
+    """Where several bases meet, the one that has an ``_id`` of its own gives type and default.
+
+    msgspec would take the default of the first base, be it the plain one of all documents.
+    """
+    if len(bases) < 2 or "_id" in namespace.get("__annotations__", {}):
+        return
+    owners = {base: _owner_of_id(base) for base in bases if hasattr(base, "__struct_fields__")}
+    own = [
+        base
+        for base, owner in owners.items()
+        if not any(other is not owner and issubclass(other, owner) for other in owners.values())
+    ]
+    if not own or own[0] is bases[0]:
+        return
+    base, owner = own[0], owners[own[0]]
+    tp = owner.__annotations__["_id"]
+    forward = ForwardRef(tp, module=owner.__module__) if isinstance(tp, str) else tp
+    namespace.setdefault("__annotations__", {})["_id"] = forward
+    defaults = (msgspec.NODEFAULT,) * len(base.__struct_fields__) + base.__struct_defaults__
+    default = defaults[base.__struct_fields__.index("_id") - len(base.__struct_fields__)]
+    if default is not msgspec.NODEFAULT:
+        namespace["_id"] = default
+
+
+def _owner_of_id(base: type) -> Any:
+    return next(cls for cls in base.__mro__ if "_id" in get_annotations(cls))
+
+
+def _refuse_instance(name: str) -> Callable[[Any], None]:
+    def refuse(self: Any) -> None:
+        if "__mixin_fields__" in type(self).__dict__:
+            raise DefinitionError(
+                f"{name} is a mixin and has no documents of its own; "
+                f"subclass it: class My{name}({name}, Document): ..."
+            )
+        found = [cls.__dict__.get("__post_init__") for cls in type(self).__mro__]
+        after = next(filter(None, found[found.index(refuse) + 1 :]), None)
+        if after is not None:  # of a base beside the mixin
+            after(self)
+
+    return refuse

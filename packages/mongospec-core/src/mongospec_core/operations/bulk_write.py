@@ -1,0 +1,215 @@
+"""Many writes at once, by pymongo's operation classes."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Unpack, cast
+
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode, to_raw
+from mongospec_core.codec.plan import plan_of
+from mongospec_core.errors import (
+    BulkWriteError,
+    EncodingError,
+    OperationError,
+    OperationTimeoutError,
+    OptionError,
+    Outcome,
+)
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding
+from mongospec_core.model.read import Reader
+from mongospec_core.model.snapshot import set_snapshot
+from mongospec_core.model.write import (
+    MAX_DOCUMENT,
+    check_class,
+    encode_document,
+    run_hooks_and_checks,
+    should_validate,
+    to_raw_documents,
+)
+from mongospec_core.operations.filters import encode_filter
+from mongospec_core.operations.insert_many import Ids, settle_insert
+from mongospec_core.operations.options import BulkOptions, begin
+from mongospec_core.operations.updates import encode_update
+from mongospec_core.results import BulkResult
+from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.operation import Operation
+
+
+class BulkOperations(DocumentBase, abstract=True):
+    """``bulk_write``."""
+
+    @classmethod
+    async def bulk_write(
+        cls,
+        operations: Iterable[Any],
+        *,
+        ordered: bool = True,
+        skip_hooks: bool = False,
+        validate_on_write: bool | None = None,
+        **options: Unpack[BulkOptions],
+    ) -> BulkResult:
+        """Carry out pymongo's operations: ``InsertOne``, ``UpdateOne``, ``UpdateMany``,
+        ``ReplaceOne``, ``DeleteOne``, ``DeleteMany``.
+
+        Hooks run as for the single operations. Sends one command for each run of operations of one
+        kind (insert, update, delete), of at most 100,000 operations or 16 MB.
+
+        :param operations: ``InsertOne`` and ``ReplaceOne`` take documents of this class, or (as
+            pymongo's types want it) dicts, which are read as stored documents of it.
+        :param ordered: in their order, stopping at the first that fails; with False, each kind
+            together, and all are attempted.
+        :param skip_hooks: leave ``__pre_find__`` and ``__pre_update__`` out.
+        :raises BulkWriteError: some were not carried out: ``results``, ``failures``, ``unknown``.
+
+        .. code-block:: python
+
+            await User.bulk_write(
+                [
+                    InsertOne({"name": "A", "email": "a@x"}),
+                    UpdateMany({"active": False}, {"$set": {"archived": True}}),
+                    DeleteOne({"email": "b@x"}),
+                ]
+            )
+        """
+        binding, call = begin(cls, "bulk_write", "bulk", options, "write")
+        asked = list(operations)
+        whole = {
+            place: _document_of(cls, each)
+            for place, each in enumerate(asked)
+            if _kind(cls, each) in ("InsertOne", "ReplaceOne")
+        }
+        await run_hooks_and_checks(binding, list(whole.values()))
+        inserts = {n: whole[n] for n in whole if _kind(cls, asked[n]) == "InsertOne"}
+        validate = should_validate(cls, validate_on_write)
+        with Ids(list(inserts.values())) as ids:
+            raws = to_raw_documents(binding.plan, ids.documents, validate=validate)
+            encoded = {
+                place: encode_document(binding.plan, raw)
+                for place, raw in zip(inserts, raws, strict=True)
+            }
+            statements = [
+                Statement("insert", encoded[place], operation)
+                if place in inserts
+                else await _statement(binding, operation, whole.get(place), skip_hooks, validate)
+                for place, operation in enumerate(asked)
+            ]
+            ids.sent = True
+            sent = Sent(statements)
+            try:
+                await send_statements(call, sent, ordered=ordered)
+            finally:
+                for place, document in inserts.items():
+                    outcome = sent.outcome(place)
+                    settle_insert(call, ids, document, encoded[place], outcome)
+        raise_for(call, sent)
+        return result_of(sent)
+
+
+async def _statement(
+    binding: Binding, operation: Any, replacement: Any, skip_hooks: bool, validate: bool
+) -> Statement:
+    """An update or a delete, as the command takes it."""
+    kind = type(operation).__name__
+    query = decode(await encode_filter(binding, operation._filter, skip_hooks=skip_hooks))
+    more = {
+        "collation": getattr(operation, "_collation", None),
+        "hint": getattr(operation, "_hint", None),
+        "sort": getattr(operation, "_sort", None),
+    }
+    if kind.startswith("Delete"):
+        statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
+        return Statement("delete", _sized(binding, statement | _said(more)), operation)
+    if kind == "ReplaceOne":
+        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
+        change: Any = decode(encode_document(binding.plan, raw))
+    else:
+        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks)
+        change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
+        more["arrayFilters"] = operation._array_filters
+    statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
+    more["upsert"] = operation._upsert or None
+    return Statement("update", _sized(binding, statement | _said(more)), operation)
+
+
+def _sized(binding: Binding, statement: Mapping[str, Any]) -> bytes:
+    data = encode(statement)
+    if len(data) > MAX_DOCUMENT:
+        raise EncodingError(
+            f"{binding.plan.cls.__name__}.bulk_write: an operation takes {len(data):,} bytes, more "
+            f"than the {MAX_DOCUMENT:,} that MongoDB takes (nothing was written)"
+        )
+    return data
+
+
+def _said(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+_KINDS = ("InsertOne", "UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "DeleteMany")
+
+
+def _kind(cls: type, operation: Any) -> str:
+    """The name of pymongo's class: importing pymongo would take longer than all of mongospec."""
+    name = type(operation).__name__
+    if name in _KINDS and type(operation).__module__.startswith("pymongo"):
+        return name
+    raise OptionError(
+        f"{cls.__name__}.bulk_write: {operation!r} is none of pymongo's {', '.join(_KINDS)}"
+    )
+
+
+def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
+    """The document of an ``InsertOne`` or a ``ReplaceOne``."""
+    document = operation._doc
+    if isinstance(document, Mapping):
+        reader = Reader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
+        reader.upgrade = None  # it is as it shall be stored
+        raw = cast("Mapping[str, Any]", to_raw(document))
+        (document,) = reader.decode([encode(raw)])
+        set_snapshot(document, None)
+        return document
+    check_class(cls, [document])
+    return document
+
+
+def result_of(sent: Sent) -> BulkResult:
+    """The counts of what was done."""
+    return BulkResult(
+        inserted_count=sent.inserted,
+        matched_count=sent.matched,
+        modified_count=sent.modified,
+        deleted_count=sent.deleted,
+        upserted_ids=sent.upserted,
+    )
+
+
+def raise_for(call: Operation, sent: Sent) -> None:
+    """Raise what went wrong, if anything did.
+
+    :raises BulkWriteError: some statements failed, or their fate is not known.
+    """
+    if not sent.failures and not sent.unknown and sent.error is None:
+        return
+    done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
+    outcome: Outcome = "applied"
+    if sent.unknown:
+        outcome = "unknown"
+    elif sent.failures:
+        outcome = "partial" if done else "not_applied"
+    failures = [sent.failures[place] for place in sorted(sent.failures)]
+    shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
+    first = sent.error if isinstance(sent.error, OperationError) else None
+    kind = _TimedOutBulkError if isinstance(first, OperationTimeoutError) else BulkWriteError
+    raise kind(
+        f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
+        f"{': ' + shown if shown else ''}",
+        results=result_of(sent),
+        failures=failures,
+        unknown=[sent.statements[place].about for place in sorted(sent.unknown)],
+        outcome=outcome,
+        code=first.code if first else next((each.code for each in failures), None),
+        labels=first.labels if first else frozenset(),
+    ) from sent.error
+
+
+class _TimedOutBulkError(BulkWriteError, OperationTimeoutError):
+    """Both: what is known of every operation, and that time was up."""

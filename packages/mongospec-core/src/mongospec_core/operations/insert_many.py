@@ -1,0 +1,225 @@
+"""An insert on its way: ids handed out, batches sent, every document's fate noted."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Self
+
+import mongojet
+from bson import ObjectId
+from msgspec.structs import force_setattr
+
+from mongospec_core.codec.codec_options import decode
+from mongospec_core.errors import (
+    BulkInsertError,
+    MongospecError,
+    OperationError,
+    OperationTimeoutError,
+    Outcome,
+    WriteFailure,
+)
+from mongospec_core.model.snapshot import (
+    UNKNOWN_CONTENT,
+    is_new,
+    remember_written,
+    set_snapshot,
+    snapshot_of,
+)
+from mongospec_core.server.driver_call import CancelledCall
+from mongospec_core.server.driver_errors import duplicate_key, write_errors
+from mongospec_core.server.operation import Operation, outcome_of
+
+_BATCH_DOCUMENTS = 100_000
+_BATCH_BYTES = 40_000_000  # the server takes 48,000,000 in a message, the command's frame included
+
+
+class Ids:
+    """Hands out ids, and takes them back from documents that were certainly not written."""
+
+    def __init__(self, documents: Sequence[Any]) -> None:
+        self.documents = documents
+        self.sent = False
+        self._fresh: set[int] = set()
+
+    def __enter__(self) -> Self:
+        for document in self.documents:
+            if document._id is None:
+                force_setattr(document, "_id", ObjectId())
+                self._fresh.add(id(document))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None and not self.sent:
+            self.take_back()
+
+    def take_back(self, document: Any = None) -> None:
+        """Take the id back from *document* (default: from all) where it was handed out here.
+
+        A document that was written all the same (by another task, or because it was listed twice)
+        keeps it.
+        """
+        for each in self.documents if document is None else (document,):
+            if id(each) in self._fresh and is_new(each):
+                force_setattr(each, "_id", None)
+
+
+def settle_insert(call: Operation, ids: Ids, document: Any, data: bytes, outcome: Outcome) -> None:
+    """Make the document agree with what became of its insert."""
+    if outcome == "not_applied":
+        ids.take_back(document)
+        return
+    before = snapshot_of(document) if call.transaction is not None else None
+    if outcome == "applied" and call.certain:
+        remember_written(document, data)
+    else:
+        set_snapshot(document, UNKNOWN_CONTENT)
+    if call.transaction is not None:
+        _undo_on_abort(call, ids, document, before)  # last: it undoes at once after an abort
+
+
+def _undo_on_abort(call: Operation, ids: Ids, document: Any, before: Any) -> None:
+    def undo() -> None:
+        set_snapshot(document, before)
+        ids.take_back(document)
+
+    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+
+
+class InsertMany:
+    """One insert_many on its way: batches out, every document's fate noted."""
+
+    def __init__(
+        self,
+        call: Operation,
+        ids: Ids,
+        documents: Sequence[Any],
+        encoded: Sequence[bytes],
+        ordered: bool,
+    ) -> None:
+        self.call = call
+        self.ids = ids
+        self.documents = documents
+        self.encoded = encoded
+        self.ordered = ordered
+        self.failures: dict[int, WriteFailure] = {}
+        self.unknown: set[int] = set()
+        self.named: bool = False  # whether the server named single documents
+        self.first: Exception | None = None
+
+    async def run(self) -> None:
+        """Send all batches; raise when it is known what became of every document."""
+        end = 0
+        for start, end in self._batches():
+            try:
+                await self.call.send("insert_many", list(self.encoded[start:end]))
+            except MongospecError as error:
+                self.first = self.first or error
+                if not self._note(error, start, end):
+                    break
+            except BaseException as error:  # cancelled
+                if outcome_of(error) == "unknown":
+                    self.unknown.update(range(start, end))
+                elif outcome_of(error) == "not_applied":
+                    self._fail(range(start, end), None, "cancelled before it was sent")
+                self._settle(end)
+                if (
+                    isinstance(error, CancelledCall)
+                    and error.outcome == "applied"
+                    and self.failures
+                ):
+                    error.outcome = "partial"
+                raise
+        self._settle(end)
+        if self.first is not None:
+            raise self._error(self.first) from self.first.__cause__ or self.first
+
+    def _batches(self) -> Iterable[tuple[int, int]]:
+        start = size = 0
+        for place, data in enumerate(self.encoded):
+            if place - start == _BATCH_DOCUMENTS or (size and size + len(data) > _BATCH_BYTES):
+                yield start, place
+                start, size = place, 0
+            size += len(data)
+        yield start, len(self.encoded)
+
+    def _note(self, error: Exception, start: int, end: int) -> bool:
+        """Note what an error says of its batch; whether the next batch may be sent."""
+        cause = error.__cause__
+        named = write_errors(str(cause)) if isinstance(cause, mongojet.PyMongoError) else []
+        for index, number, message in named:
+            place = start + index
+            _, pattern, value = duplicate_key(message, None, decode(self.encoded[place]))
+            self.failures[place] = WriteFailure(
+                place, number, message, self.documents[place], pattern, value
+            )
+        if named:
+            self.named = True
+            if self.ordered:
+                after = start + named[0][0] + 1
+                self._fail(range(after, end), None, "not attempted: an earlier document failed")
+            return not self.ordered
+        outcome = outcome_of(error)
+        if outcome == "unknown":
+            self.unknown.update(range(start, end))
+        elif outcome == "applied":
+            return True  # only the write concern failed
+        elif outcome == "not_applied":
+            code = error.code if isinstance(error, OperationError) else None
+            self._fail(range(start, end), code, str(error))
+        return False
+
+    def _fail(self, places: Iterable[int], code: int | None, message: str) -> None:
+        for place in places:
+            self.failures[place] = WriteFailure(place, code, message, self.documents[place])
+
+    def _settle(self, end: int) -> None:
+        if end == len(self.documents) and not self.failures and not self.unknown:
+            for document, data in zip(self.documents, self.encoded, strict=True):
+                settle_insert(self.call, self.ids, document, data, "applied")
+            return
+        self._fail(range(end, len(self.documents)), None, "not attempted: an earlier batch failed")
+        stored = {
+            id(document)
+            for place, document in enumerate(self.documents)
+            if self.fate(place) != "not_applied"
+        }
+        for place, (document, data) in enumerate(zip(self.documents, self.encoded, strict=True)):
+            if place in self.failures and id(document) in stored:
+                continue  # it stands in the list twice, and is in the database once
+            settle_insert(self.call, self.ids, document, data, self.fate(place))
+
+    def fate(self, place: int) -> Outcome:
+        """What became of one document."""
+        if place in self.failures:
+            return "not_applied"
+        return "unknown" if place in self.unknown else "applied"
+
+    def _error(self, error: Exception) -> Exception:
+        inserted = [
+            document
+            for place, document in enumerate(self.documents)
+            if self.fate(place) == "applied"
+        ]
+        if not inserted and not self.unknown and not self.named:
+            return error  # it is the same for every document: the error says it all
+        failures = [self.failures[place] for place in sorted(self.failures)]
+        unknown = [self.documents[place] for place in sorted(self.unknown)]
+        kind = _TimedOutInsertError if isinstance(error, OperationTimeoutError) else BulkInsertError
+        shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
+        outcome: Outcome = "applied"
+        if unknown:
+            outcome = "unknown"
+        elif failures:
+            outcome = "partial" if inserted else "not_applied"
+        return kind(
+            f"{self.call.operation}: {len(inserted)} inserted, {len(failures)} failed, "
+            f"{len(unknown)} unknown{': ' + shown if shown else ''}",
+            inserted=inserted,
+            failures=failures,
+            unknown=unknown,
+            outcome=outcome,
+            code=error.code if isinstance(error, OperationError) else None,
+            labels=error.labels if isinstance(error, OperationError) else frozenset(),
+        )
+
+
+class _TimedOutInsertError(BulkInsertError, OperationTimeoutError):
+    """Both: what is known of every document, and that time was up."""

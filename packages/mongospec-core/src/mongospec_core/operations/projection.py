@@ -1,0 +1,115 @@
+"""What a read asks for: whole documents, a smaller Struct, or plain dicts."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, cast, get_args, get_origin
+
+import msgspec
+
+from mongospec_core.codec.annotations import fields_of
+from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
+from mongospec_core.codec.field_codec import unwrap
+from mongospec_core.codec.plan import Plan, plan_of
+from mongospec_core.errors import OptionError
+from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import Binding
+from mongospec_core.model.read import BatchReader, OnInvalid, PlainReader, Reader
+from mongospec_core.server.operation import Operation
+
+type Projection = type[msgspec.Struct] | Mapping[str, Any] | None
+
+
+class Reading:
+    """The caller's ``projection=`` and ``on_invalid=``, and the reader that they ask for.
+
+    This is the seam for reads that do more: a subclass gives another reader.
+    """
+
+    __slots__ = ("on_invalid", "projection")
+
+    def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
+        # A user without a type checker may write anything.
+        if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
+            raise OptionError(f'on_invalid={on_invalid!r}: say "raise", "skip" or a function')
+        self.projection: Projection = projection
+        self.on_invalid: OnInvalid = on_invalid
+
+    def fields(self) -> dict[str, Any] | None:
+        """The projection document to send; None for whole documents."""
+        if self.projection is None:
+            return None
+        if isinstance(self.projection, Mapping):
+            return dict(self.projection)
+        cls: Any = get_origin(self.projection) or self.projection
+        if not (isinstance(cls, type) and issubclass(cls, msgspec.Struct)):
+            raise OptionError(
+                f"projection={self.projection!r}: give a msgspec.Struct of the fields that you want "
+                f'(they are read as it), or a dict like {{"name": 1}}'
+            )
+        if issubclass(cls, DocumentBase):
+            raise OptionError(
+                f"projection={cls.__name__} is a document class, and there are no half-filled "
+                f"documents; make a msgspec.Struct of the fields that you want"
+            )
+        return dict(projection_of(self.projection))
+
+    def reader(self, binding: Binding, call: Operation) -> BatchReader[Any]:
+        """The reader of one batch."""
+        if self.projection is None:
+            return self.struct_reader(binding.plan, binding.target.codec, call)
+        if isinstance(self.projection, Mapping):
+            return PlainReader()
+        plan = plan_of(self.projection)
+        return self.struct_reader(
+            plan, DECIMAL_CODEC_OPTIONS if plan.decimals else CODEC_OPTIONS, call
+        )
+
+    def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> BatchReader[Any]:
+        """The reader of a document class or of a Struct.
+
+        :param call: the read that it serves; further queries go out by ``call.on(...)``.
+        """
+        return Reader(plan, codec, on_invalid=self.on_invalid, call=call)
+
+
+@cache
+def projection_of(tp: type[msgspec.Struct]) -> Mapping[str, Any]:
+    """The projection document that reads just the fields of a Struct, nested ones by their path."""
+    fields: dict[str, Any] = dict.fromkeys(_paths(tp, ()), 1)
+    # The server gives the _id unless told not to; where nothing else is asked for, it must stay.
+    return fields if "_id" in fields else {**fields, "_id": 0 if fields else 1}
+
+
+def _paths(tp: Any, above: tuple[Any, ...]) -> Iterator[str]:
+    config = cast("type[msgspec.Struct]", get_origin(tp) or tp).__struct_config__
+    if config.tag is not None:
+        yield config.tag_field or "type"
+    for field in fields_of(tp):
+        inner = _inner_struct(field.type)
+        if inner is None or inner in above or field.encode_name == "_id":
+            yield field.encode_name
+        else:
+            for path in _paths(inner, (*above, tp)):
+                yield f"{field.encode_name}.{path}"
+
+
+def _inner_struct(annotation: Any) -> Any:
+    """The one plain Struct inside of ``S`` or ``list[S]``, else None.
+
+    Not where a None may stand for it: of a stored None, a projection by paths leaves nothing.
+    """
+    tp = unwrap(annotation)
+    if type(None) in get_args(tp):
+        return None
+    arms = [unwrap(each) for each in get_args(tp) if each not in (msgspec.UnsetType, ...)]
+    cls = get_origin(tp) or tp
+    if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
+        partial = not (
+            hasattr(cls, "__bson_decoder__")
+            or cls.__struct_config__.array_like
+            or not cls.__struct_fields__
+        )
+        return tp if partial else None
+    if cls is dict or len(arms) != 1 or (cls is tuple and ... not in get_args(tp)):
+        return None
+    return _inner_struct(arms[0])

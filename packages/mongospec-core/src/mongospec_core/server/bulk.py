@@ -1,0 +1,180 @@
+"""Many writes in few commands: cut by the server's limits, and every statement's fate noted.
+
+A write command answers ``ok: 1`` also where single statements failed; what became of each stands in
+``writeErrors``, ``n`` and ``upserted``. :class:`Sent` holds it by the statements' places.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from bson.raw_bson import RawBSONDocument
+
+from mongospec_core.errors import OperationError, Outcome, WriteFailure
+from mongospec_core.server.driver_call import CancelledCall
+from mongospec_core.server.operation import Operation, outcome_of
+
+type Kind = Literal["insert", "update", "delete"]
+
+_FIELD: dict[Kind, str] = {"insert": "documents", "update": "updates", "delete": "deletes"}
+_MOST = 100_000  # statements that the server takes in one command
+_MOST_BYTES = 16_000_000  # it takes 16 MB and 16 KB in a command's body
+_FRAME = 9  # bytes around a statement in the command's array: its type, its number
+
+
+class Statement(NamedTuple):
+    """One write of a command: its kind, its BSON, and what it is about, for errors."""
+
+    kind: Kind
+    data: bytes
+    about: Any
+
+
+class Sent:
+    """What became of a list of statements.
+
+    :param indexes: where they stand in the caller's list; default: as here.
+    """
+
+    def __init__(
+        self, statements: Sequence[Statement], indexes: Sequence[int] | None = None
+    ) -> None:
+        self.statements = statements
+        self.indexes: Sequence[int] = range(len(statements)) if indexes is None else indexes
+        self.failures: dict[int, WriteFailure] = {}
+        self.unknown: set[int] = set()
+        self.error: Exception | None = None  # the first that a whole command ended in
+        self.inserted: int = 0
+        self.matched: int = 0
+        self.modified: int = 0
+        self.deleted: int = 0
+        self.upserted: dict[int, Any] = {}
+
+    def outcome(self, place: int) -> Outcome:
+        """What became of one statement."""
+        if place in self.failures:
+            return "not_applied"
+        return "unknown" if place in self.unknown else "applied"
+
+    def fail(self, places: Iterable[int], code: int | None, message: str, **key: Any) -> None:
+        """Note that statements were not carried out."""
+        for place in places:
+            about = self.statements[place].about
+            index = self.indexes[place]
+            self.failures[place] = WriteFailure(index, code, message, about, **key)
+
+    def note_reply(
+        self, kind: Kind, places: Sequence[int], reply: Mapping[str, Any], *, ordered: bool
+    ) -> None:
+        """Note what a command's reply says of its statements."""
+        errors: Sequence[Mapping[str, Any]] = reply.get("writeErrors", ())
+        for error in errors:
+            key: dict[str, Any] = {
+                "key_pattern": error.get("keyPattern"),
+                "key_value": error.get("keyValue"),
+            }
+            self.fail([places[int(error["index"])]], error["code"], error.get("errmsg", ""), **key)
+        if errors and ordered:
+            self.fail(places[errors[-1]["index"] + 1 :], None, _NOT_ATTEMPTED)
+        count = int(reply.get("n", 0))
+        if kind == "insert":
+            self.inserted += count
+        elif kind == "delete":
+            self.deleted += count
+        else:
+            upserted: Sequence[Mapping[str, Any]] = reply.get("upserted", ())
+            self.matched += count - len(upserted)
+            self.modified += int(reply.get("nModified", 0))
+            self.upserted.update({places[each["index"]]: each["_id"] for each in upserted})
+
+    def note_error(self, places: Sequence[int], error: BaseException) -> None:
+        """Note a command that did not end well as a whole."""
+        outcome = outcome_of(error)
+        if outcome == "unknown":
+            self.unknown.update(places)
+        elif outcome == "not_applied":
+            self.fail(places, getattr(error, "code", None), str(error))
+
+
+_NOT_ATTEMPTED = "not attempted: an earlier one failed"
+
+
+async def send_statements(
+    call: Operation,
+    sent: Sent,
+    *,
+    ordered: bool,
+    repeatable: bool = False,
+) -> None:
+    """Send the statements of *sent*, in as few commands as their kinds and the limits allow.
+
+    What became of each is noted in *sent*, also where this raises: only a cancellation does.
+
+    :param ordered: keep their order and stop at the first that fails; otherwise statements of one
+        kind go out together, and the rest goes on after a failure and after a write concern error.
+    :param repeatable: carrying them out twice does no harm, so a command whose reply was lost may
+        be sent once more.
+    """
+    commands = list(_commands(sent.statements, ordered=ordered))
+    for number, (kind, places) in enumerate(commands):
+        command: dict[str, Any] = {
+            kind: call.target.name,
+            _FIELD[kind]: [RawBSONDocument(sent.statements[place].data) for place in places],
+            "ordered": ordered,
+        }
+        try:
+            reply = await call.write_command(command, repeatable=repeatable)
+        except BaseException as error:
+            sent.note_error(places, error)
+            carried_out = _reply_with(error)
+            if carried_out is not None:
+                sent.note_reply(kind, places, carried_out, ordered=ordered)
+            if isinstance(error, OperationError):
+                sent.error = sent.error or error
+                if carried_out is not None and not ordered:
+                    continue
+            _skip(sent, commands[number + 1 :])
+            if not isinstance(error, OperationError):
+                raise
+            return
+        sent.note_reply(kind, places, reply, ordered=ordered)
+        if ordered and reply.get("writeErrors"):
+            _skip(sent, commands[number + 1 :])
+            return
+
+
+def _reply_with(error: BaseException) -> Mapping[str, Any] | None:
+    """The reply of a command that was carried out, though it ended in an error."""
+    if isinstance(error, CancelledCall):
+        reply: Mapping[str, Any] | None = error.reply
+        return reply
+    if isinstance(error, OperationError) and error.outcome in ("applied", "partial"):
+        return error.details
+    return None
+
+
+def _skip(sent: Sent, commands: Iterable[tuple[Kind, list[int]]]) -> None:
+    for _, places in commands:
+        sent.fail(places, None, _NOT_ATTEMPTED)
+
+
+def _commands(
+    statements: Sequence[Statement], *, ordered: bool
+) -> Iterator[tuple[Kind, list[int]]]:
+    """The places of the statements of each command."""
+    places: Iterable[int] = range(len(statements))
+    if not ordered:
+        kinds = list(_FIELD)
+        places = sorted(places, key=lambda place: kinds.index(statements[place].kind))
+    batch: list[int] = []
+    size = 0
+    for place in places:
+        statement = statements[place]
+        needed = len(statement.data) + _FRAME
+        full = len(batch) == _MOST or size + needed > _MOST_BYTES
+        if batch and (full or statements[batch[0]].kind != statement.kind):
+            yield statements[batch[0]].kind, batch
+            batch, size = [], 0
+        batch.append(place)
+        size += needed
+    if batch:
+        yield statements[batch[0]].kind, batch

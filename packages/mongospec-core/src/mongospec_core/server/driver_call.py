@@ -1,0 +1,240 @@
+"""A driver call whose end is known even when its caller is cancelled; no task is made for it.
+
+Cancelling a mongojet call stops nothing: it goes on in Rust. So a cancellation is noted, the call
+is waited for, and the :class:`CancelledCall` error that is raised then says what became of it.
+
+mongojet's coroutines wait on plain asyncio futures, and a task waits on anything that behaves like
+one. A :class:`UninterruptedCall` stands before the driver's future and passes all on to it but ``cancel()``.
+``asyncio.timeout``, ``TaskGroup``, ``gather`` and anyio see an ordinary cancellation that took a
+little longer.
+
+Measured, client CPU, medians of 60 interleaved rounds: 1.5 microseconds more than the bare await of
+a call that takes one trip through the loop, where a ``find_one`` or an ``update_one`` of the driver
+costs about 200.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextvars import Context
+from typing import Any, cast
+
+import mongojet
+
+from mongospec_core.errors import OperationTimeoutError, Outcome
+from mongospec_core.server.client import ClientState
+from mongospec_core.server.driver_errors import to_operation_error
+from mongospec_core.server.timeout import now
+
+CANCEL_GRACE_SECONDS = 1.0
+"""Seconds that a cancelled call is waited for: a server that hangs must not hold up a shutdown."""
+
+
+class CancelledCall(asyncio.CancelledError):
+    """A cancellation that tells what became of the call.
+
+    ``outcome``; ``ended``: whether the call came to its end, with ``reply`` or with the error that
+    stands in ``__cause__``.
+    """
+
+    def __init__(self, *message: Any) -> None:
+        super().__init__(*message)  # anyio knows its own cancellations by their message
+        self.outcome: Outcome = "unknown"
+        self.ended = False
+        self.reply: Any = None
+
+
+class DeadlineExceeded(Exception):  # noqa: N818 - never leaves the server room
+    """The call did not end in the time it was given; it goes on."""
+
+
+class UninterruptedCall[T]:
+    """Waits for a driver's coroutine; what was given up can be waited for again.
+
+    :param patience: seconds to wait on after a cancellation; with 0 it is given up at once.
+    :raises TimeUp: ``seconds`` were set, and are over.
+    :raises Cancelled: the caller was cancelled in the meantime.
+    """
+
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_cancelled",
+        "_context",
+        "_coroutine",
+        "_future",
+        "_given_up",
+        "_message",
+        "_patience",
+        "_timer",
+        "_wakeup",
+        "failed",
+        "finished",
+        "reply",
+        "seconds",
+    )
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, T], patience: float = CANCEL_GRACE_SECONDS
+    ) -> None:
+        self._coroutine = coroutine
+        self._patience = patience
+        self._future: asyncio.Future[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.finished: bool = False
+        self.failed: bool = False
+        self.seconds: float | None = None
+
+    def __await__(self) -> Generator[Any, None, T]:
+        self._cancelled = self._given_up = False
+        try:
+            if not self.finished:
+                yield from self._wait()
+        except Exception as error:
+            if not self._cancelled:
+                raise
+            raise self._cancellation() from (None if isinstance(error, DeadlineExceeded) else error)
+        if self._cancelled:
+            raise self._cancellation()
+        return cast("T", self.reply)
+
+    def _wait(self) -> Generator[Any]:
+        coroutine = self._coroutine
+        try:
+            if self.seconds is not None:
+                self._timer = asyncio.get_running_loop().call_later(self.seconds, self._give_up)
+            future = self._future or coroutine.send(None)
+            while True:
+                self._future = future
+                if self._given_up and (future is None or not future.done()):
+                    raise DeadlineExceeded
+                if future is None:  # the driver only wants to be asked again
+                    yield from self._step()
+                else:
+                    future._asyncio_future_blocking = False
+                    self._asyncio_future_blocking = True
+                    yield self
+                future = coroutine.send(None)
+        except StopIteration as end:
+            self.finished = True
+            self.reply: Any = end.value
+        except Exception as error:
+            self.failed = not isinstance(error, DeadlineExceeded)
+            raise
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def _step(self) -> Generator[None]:
+        try:
+            yield
+        except asyncio.CancelledError as error:  # here the task itself is cancelled
+            self.cancel(*error.args)
+
+    def _cancellation(self) -> CancelledCall:
+        cancelled = CancelledCall() if self._message is None else CancelledCall(self._message)
+        if self.finished:
+            cancelled.outcome, cancelled.ended, cancelled.reply = "applied", True, self.reply
+        return cancelled
+
+    def _give_up(self) -> None:
+        future = self._future
+        self._given_up = True
+        if future is not None and not future.done():  # else its own wakeup is on the way
+            future.remove_done_callback(self._wakeup)
+            future.get_loop().call_soon(self._wakeup, self, context=self._context)
+
+    # -- what a task wants of a future
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return cast("asyncio.Future[Any]", self._future).get_loop()
+
+    def add_done_callback(
+        self, wakeup: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        self._wakeup, self._context = wakeup, context
+        cast("asyncio.Future[Any]", self._future).add_done_callback(wakeup, context=context)
+
+    def cancel(self, msg: Any = None) -> bool:
+        if not self._cancelled:
+            self._cancelled, self._message = True, msg
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._patience:
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(self._patience, self._give_up)
+            else:
+                self._give_up()
+        return True
+
+    def result(self) -> None:
+        """What a task asks for when it is woken by :meth:`_give_up`."""
+        raise DeadlineExceeded
+
+
+type Start = Callable[[float | None], Coroutine[Any, Any, Any] | UninterruptedCall[Any]]
+"""Makes the driver's call; it is told the seconds that are left."""
+
+
+def seconds_left(until: float, operation: str) -> float | None:
+    """The time to *until*; None where there is no end.
+
+    :raises OperationTimeoutError: it is up; nothing was sent.
+    """
+    if until == math.inf:
+        return None
+    left = until - now()
+    if left <= 0:
+        raise OperationTimeoutError(
+            f"{operation}: the time was up before it was sent", outcome="not_applied"
+        )
+    return left
+
+
+async def carry(
+    start: Start,
+    state: ClientState,
+    operation: str,
+    *,
+    until: float,
+    write: bool,
+    torn: bool = False,
+    document: Mapping[str, Any] | None = None,
+    many: bool = False,
+) -> Any:
+    """Start a call of the driver and wait for its end.
+
+    :param torn: whether a cancellation may end the wait at once: for a read outside of a session.
+    :raises OperationTimeoutError: it did not end in its time; it goes on in the driver.
+    :raises Cancelled: the caller was cancelled; it has ended, or was waited for long enough.
+    """
+    left = seconds_left(until, operation)
+    running: Awaitable[Any] | None = None
+    try:
+        running = waiting = start(left)
+        state.in_flight.add(running)
+        if not isinstance(waiting, UninterruptedCall):
+            if torn and left is None:
+                return await waiting
+            waiting = UninterruptedCall(waiting, 0 if torn else CANCEL_GRACE_SECONDS)
+        waiting.seconds = left
+        return await waiting
+    except (mongojet.PyMongoError, ValueError) as error:
+        raise to_operation_error(error, operation, document, write=write, many=many) from error
+    except DeadlineExceeded:
+        outcome: Outcome = "unknown" if write else "not_applied"
+        raise OperationTimeoutError(
+            f"{operation}: no answer within {left:.3g} seconds", outcome=outcome
+        ) from None
+    except CancelledCall as error:
+        told = error.__cause__
+        if isinstance(told, mongojet.PyMongoError | ValueError):
+            error.__cause__ = to_operation_error(told, operation, document, write=write, many=many)
+            error.__cause__.__cause__ = told
+            error.outcome = error.__cause__.outcome
+        elif not write:
+            error.outcome = "not_applied"
+        raise
+    finally:
+        if running is not None:
+            state.in_flight.discard(running)

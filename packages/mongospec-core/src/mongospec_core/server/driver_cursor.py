@@ -1,0 +1,105 @@
+"""The driver's cursor: one batch at a time, and none is lost when its fetch is given up."""
+
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Protocol
+
+from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS, UninterruptedCall
+
+EMPTY = b"\x05\x00\x00\x00\x00"
+"""A batch without documents."""
+
+_FIRST_BATCH = 101  # documents of a first batch whose size nobody chose
+_HALF_REPLY = 8_000_000  # a batch of more bytes may have been cut by the 16 MB of a reply
+
+
+class CoreCursor(Protocol):
+    """The Rust side of a cursor."""
+
+    def next_batch(self) -> Coroutine[Any, Any, bytes]: ...
+    def collect(self) -> Coroutine[Any, Any, bytes]: ...
+
+
+class DriverCursor:
+    """A cursor of the driver, and the fetch that is under way on it.
+
+    :param size: the batch size that was asked for; None: the server's own.
+    :param limit: the most documents that it gives; 0: all.
+    :param in_session: whether it belongs to a session: its calls are then waited for even when they
+        are cancelled, because nothing else may happen on the session before.
+    """
+
+    __slots__ = ("_core", "_first", "_last", "_left", "_pending", "_size", "patience")
+
+    def __init__(
+        self, core: CoreCursor, size: int | None, limit: int = 0, *, in_session: bool = False
+    ) -> None:
+        self._core = core
+        self._size = size
+        self._left = limit or None
+        self._pending: UninterruptedCall[bytes] | None = None
+        self._first = True
+        self._last = b""
+        self.patience: float = CANCEL_GRACE_SECONDS if in_session else 0.0
+
+    def fetch(self) -> UninterruptedCall[bytes]:
+        """The next batch; where an earlier fetch of it was given up, that one goes on.
+
+        An empty batch is either the end, or the server gave up in between and may do so again: what
+        is fetched after it is all that is left. Empty then, it is the end.
+        """
+        if self._pending is None or self._pending.failed:
+            fetch = self._core.collect if self._last == EMPTY else self._core.next_batch
+            self._pending = UninterruptedCall(fetch(), self.patience)
+        return self._pending
+
+    def arrived(self, batch: bytes) -> None:
+        """Note that the caller has the batch."""
+        self._pending = None
+        self._first = self._last == b""
+        self._last = batch
+
+    def asks_server(self) -> bool:
+        """Whether the next fetch sends a ``getMore``; the driver does not say it, so it is inferred.
+
+        The first batch came with the query. The server leaves the cursor open after a batch that
+        is as full as it was asked to be (and short of the limit), or cut by the size of a reply.
+        """
+        if not self._last:
+            return False
+        count = sum(1 for _ in split_documents(self._last))
+        if self._left is not None:
+            self._left -= count
+            if self._left <= 0:
+                return False
+        size = self._size or (_FIRST_BATCH if self._first else None)
+        return count == size or len(self._last) > _HALF_REPLY
+
+
+def split_documents(batch: bytes) -> Iterator[bytes]:
+    """The documents of a batch, which is BSON of ``{"0": document, "1": document, ...}``."""
+    place = 4
+    while place < len(batch) - 1:
+        start = batch.index(b"\0", place) + 1
+        place = start + int.from_bytes(batch[start : start + 4], "little")
+        yield batch[start:place]
+
+
+async def all_in_one(fetch: Callable[[], Awaitable[bytes]]) -> bytes:
+    """All batches that *fetch* gives, as one."""
+    batches: list[bytes] = []
+    before = False
+    while True:
+        batch = await fetch()
+        empty = len(batch) <= len(EMPTY)
+        if empty and before:  # one may be empty in between, see Batches
+            return _joined(batches)
+        batches.append(batch)
+        before = empty
+
+
+def _joined(batches: list[bytes]) -> bytes:
+    body = b"".join(
+        b"\x03%d\0%b" % (place, each)
+        for place, each in enumerate(each for batch in batches for each in split_documents(batch))
+    )
+    return (len(body) + 5).to_bytes(4, "little") + body + b"\0"

@@ -1,0 +1,195 @@
+"""Observers of what goes to the server, and the logger ``mongospec.operations``."""
+
+import logging
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from mongospec_core.errors import OperationError
+
+type Observer = Callable[[dict[str, Any]], AbstractContextManager[Any]]
+
+_log = logging.getLogger("mongospec.operations")
+
+_COMMANDS = {
+    "find_one": "find",
+    "find_many": "find",
+    "find_one_and_update": "findAndModify",
+    "find_one_and_replace": "findAndModify",
+    "find_one_and_delete": "findAndModify",
+    "insert_one": "insert",
+    "insert_many": "insert",
+    "update_one": "update",
+    "update_many": "update",
+    "delete_one": "delete",
+    "delete_many": "delete",
+    "count_documents": "aggregate",
+    "estimated_document_count": "count",
+}
+"""What the driver's verbs send, where it is not of the same name."""
+
+
+class Instrumentation:
+    """An installed observer; :func:`instrument` makes it. It is removed at the end of a ``with``."""
+
+    def __init__(self, observer: Observer | None, slow: float | None) -> None:
+        self.observer = observer
+        self.slow = slow
+
+    def remove(self) -> None:
+        """Observe no more. Idempotent."""
+        global _installed  # noqa: PLW0603 - one tuple, read once by each operation
+        _installed = tuple(each for each in _installed if each is not self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+_installed: tuple[Instrumentation, ...] = ()
+
+
+def instrument(observer: Observer | None = None, *, slow: float | None = None) -> Instrumentation:
+    """Observe every command that is sent, in this whole process, until the end of the ``with``.
+
+    *observer* is called with the attributes of each command and gives a context manager that is
+    entered before it is sent and left when it has ended. The attributes have OpenTelemetry's names
+    and never a value of a document, a filter or an update::
+
+        db.system.name           "mongodb"
+        db.namespace             the database
+        db.collection.name       the collection
+        db.operation.name        the command: "find", "getMore", "insert", "commitTransaction"
+        db.operation.batch.size  documents of an insert_many, statements of a bulk write
+        mongospec.operation      what was called: "User.find_one"
+
+    and in the same dict, when the context manager is left, after an error::
+
+        error.type               the error's class
+        db.response.status_code  the server's code, where there is one
+        mongospec.outcome        of a write: "not_applied", "applied", "partial", "unknown"
+
+    The context manager is not told the error itself, whose text can hold values, and cannot stop
+    it; an error of its own is logged and stops nothing. A command that the driver repeats by itself
+    is seen once. Further batches of ``find_all`` are fetched one by one to be seen.
+
+    The logger ``mongospec.operations`` tells the same, at level DEBUG.
+
+    :param observer: called as ``observer(attributes)``.
+    :param slow: seconds from which on a command is logged as a warning.
+    :returns: a context manager; ``remove()`` ends it without a ``with``.
+
+    .. code-block:: python
+
+        @contextmanager
+        def spans(attributes):
+            with tracer.start_as_current_span(attributes["db.operation.name"]) as span:
+                yield
+                span.set_attributes(attributes)
+
+
+        with instrument(spans, slow=0.5):
+            await User.find_one({"email": "alice@example.com"})
+    """
+    global _installed  # noqa: PLW0603
+    made = Instrumentation(observer, slow)
+    _installed = (*_installed, made)
+    return made
+
+
+def is_observed() -> bool:
+    """Whether anybody wants to know: all that an operation pays for where nobody does.
+
+    That is 0.1 microseconds, measured; an observed command costs 4 more, and what the observer takes.
+    """
+    return bool(_installed) or _log.isEnabledFor(logging.DEBUG)
+
+
+@contextmanager
+def observed(
+    database: str, collection: str | None, verb: str, operation: str, size: int | None = None
+) -> Generator[None]:
+    """Tell the observers and the log of one command, which is sent in the block."""
+    attributes: dict[str, Any] = {
+        "db.system.name": "mongodb",
+        "db.namespace": database,
+        "db.operation.name": _COMMANDS.get(verb, verb),
+        "mongospec.operation": operation,
+    }
+    if collection is not None:
+        attributes["db.collection.name"] = collection
+    if size is not None:
+        attributes["db.operation.batch.size"] = size
+    installed = _installed
+    entered = [
+        manager
+        for each in installed
+        if each.observer is not None and (manager := _enter(each.observer, attributes)) is not None
+    ]
+    started = time.perf_counter()
+    try:
+        yield
+    except BaseException as error:
+        attributes |= _told(error)
+        raise
+    finally:
+        _write_log(installed, attributes, time.perf_counter() - started)
+        for manager in reversed(entered):
+            _leave(manager)
+
+
+def _enter(observer: Observer, attributes: dict[str, Any]) -> AbstractContextManager[Any] | None:
+    try:
+        manager = observer(attributes)
+        manager.__enter__()
+    except Exception:  # noqa: BLE001 - an observer must not decide over an operation
+        _log.exception("the observer %r failed", observer)
+        return None
+    return manager
+
+
+def _leave(manager: AbstractContextManager[Any]) -> None:
+    try:
+        manager.__exit__(None, None, None)
+    except Exception:  # noqa: BLE001 - an observer must not decide over an operation
+        _log.exception("an observer failed at the end of a command")
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    told: dict[str, Any] = {"error.type": type(error).__name__}
+    if isinstance(error, OperationError) and error.code is not None:
+        told["db.response.status_code"] = str(error.code)
+    if (outcome := getattr(error, "outcome", None)) is not None:
+        told["mongospec.outcome"] = outcome
+    return told
+
+
+def _write_log(
+    installed: tuple[Instrumentation, ...], attributes: dict[str, Any], seconds: float
+) -> None:
+    slow = any(each.slow is not None and seconds >= each.slow for each in installed)
+    level = logging.WARNING if slow else logging.DEBUG
+    if not _log.isEnabledFor(level):
+        return
+    error = attributes.get("error.type")
+    _log.log(
+        level,
+        "%s%s %s.%s (%s): %.1f ms%s",
+        "slow: " if slow else "",
+        attributes["db.operation.name"],
+        attributes["db.namespace"],
+        attributes.get("db.collection.name", ""),
+        attributes["mongospec.operation"],
+        seconds * 1000,
+        "" if error is None else f", {error}",
+        extra={"attributes": dict(attributes)},
+    )

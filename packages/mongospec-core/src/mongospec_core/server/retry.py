@@ -1,0 +1,44 @@
+"""What is sent once more, and when."""
+
+import random
+from collections.abc import Awaitable, Callable
+
+import mongojet
+
+from mongospec_core.errors import OperationError, OperationTimeoutError
+
+_WORTH_REPEATING = frozenset({91, 189, 262, 10107, 11600, 11602, 13435, 13436})
+"""Codes of a primary that steps or shuts down."""
+
+
+async def retry_once[T](send: Callable[[], Awaitable[T]]) -> T:
+    """Send, and once more after an error that may leave the outcome open.
+
+    What is sent must do no harm when it is carried out twice, and be in no session. Where both
+    fail, the second error is raised; what the first left open stays open.
+    """
+    try:
+        return await send()
+    except OperationError as error:
+        if not _is_worth_repeating(error):
+            raise
+        first = error.outcome
+    try:
+        return await send()
+    except OperationError as error:
+        if error.outcome == "not_applied":
+            error.outcome = first
+        raise
+
+
+def _is_worth_repeating(error: OperationError) -> bool:
+    if isinstance(error, OperationTimeoutError):
+        return False
+    if error.code is None:  # the network's; where no server was found, the driver looked long
+        return not isinstance(error.__cause__, mongojet.ServerSelectionError)
+    return error.code in _WORTH_REPEATING
+
+
+def backoff(attempt: int) -> float:
+    """Seconds to wait before a further attempt: from 5 to 500 ms, with jitter."""
+    return random.random() * min(0.005 * 1.5**attempt, 0.5)  # noqa: S311 - jitter

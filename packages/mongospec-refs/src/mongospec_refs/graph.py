@@ -1,0 +1,280 @@
+"""Where references are in a class, and the documents that can be reached by them."""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# What stands in a field is of any type; this module tells the types apart.
+
+import dataclasses
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import (
+    Any,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
+
+import msgspec
+
+from mongospec_core.extension import DocumentBase, Operation, plan_of, type_args, unwrap
+from mongospec_refs.unresolved import is_resolved
+
+READS = ("read_preference", "read_concern", "comment")
+WRITES = ("write_concern", "bypass_document_validation", "comment")
+
+
+def inherited_options(names: tuple[str, ...], call: Operation) -> Mapping[str, Any]:
+    """The options among *names* that *call* was given."""
+    return {name: call.options[name] for name in names if name in call.options}
+
+
+class Reference(NamedTuple):
+    """One reference in an instance: where it stands, its class by the annotation, what is there."""
+
+    path: str
+    target: type[Any] | None
+    document: Any
+
+
+type Walk = Callable[[Any, str, list[Reference]], None]
+"""Adds the references in a value, which stands at a path, to a list."""
+
+
+def references_in(holder: Any) -> list[Reference]:
+    """The references in a document or another Struct, in the order of its fields; not theirs."""
+    links: list[Reference] = []
+    _nested(holder, "", links)
+    return links
+
+
+def has_references(cls: type[Any]) -> bool:
+    """Whether instances of a class may hold references."""
+    return bool(_walks_of(cls))
+
+
+def targets_of(cls: type[Any]) -> dict[type[Any], str]:
+    """The document classes that a class refers to, each with the first field that does."""
+    targets: dict[type[Any], str] = {}
+    for field in plan_of(cls).fields:
+        for each in _reachable(field.type):
+            if _is_document(each):
+                targets.setdefault(get_origin(each) or each, field.name)
+    return targets
+
+
+def ambiguous_in(cls: type[Any]) -> tuple[str, type[Any], Any] | None:
+    """A field, document class and other type of one union, where an id may be either of them."""
+    for field in plan_of(cls).fields:
+        for each in _reachable(field.type):
+            if get_origin(each) not in (Union, types.UnionType):
+                continue
+            arms = [unwrap(arm) for arm in get_args(each)]
+            for target in filter(_is_document, arms):
+                for arm in _id_types(get_origin(target) or target).intersection(arms):
+                    return field.name, target, arm
+    return None
+
+
+def _id_types(cls: type[Any]) -> set[Any]:
+    annotation = next(unwrap(each.type) for each in plan_of(cls).fields if each.name == "_id")
+    return {unwrap(each) for each in (annotation, *get_args(annotation))} - {type(None)}
+
+
+# -- compiling
+
+_walks: dict[type[Any], tuple[tuple[str, str, Walk], ...]] = {}
+
+
+def _walks_of(cls: type[Any]) -> tuple[tuple[str, str, Walk], ...]:
+    """Attribute, stored name and walk of the fields that may hold references."""
+    walks = _walks.get(cls)
+    if walks is None:
+        found = [(each, _walk_of(each.type)) for each in plan_of(cls).fields]
+        walks = tuple(
+            (field.name, field.encode_name, walk) for field, walk in found if walk is not None
+        )
+        _walks[cls] = walks
+    return walks
+
+
+def _walk_of(annotation: Any, *, strict: bool = True) -> Walk | None:
+    tp = unwrap(annotation)
+    cls = get_origin(tp) or tp
+    if cls in (Union, types.UnionType):
+        return _union(get_args(tp))
+    if isinstance(tp, TypeVar):
+        return _anything
+    if not isinstance(cls, type):
+        return None
+    if _is_document(cls):
+        return _document(cls, strict=strict)
+    if not any(_is_document(each) or isinstance(each, TypeVar) for each in _reachable(tp)):
+        return None
+    if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
+        return _nested
+    if is_typeddict(cls):
+        hints = get_type_hints(cls, include_extras=True)
+        return _keys({name: _walk_of(each) for name, each in hints.items()})
+    if issubclass(cls, Mapping):
+        return _values(_walk_of(get_args(tp)[1]))
+    if issubclass(cls, tuple) and ... not in get_args(tp):
+        places = get_type_hints(cls).values() if hasattr(cls, "_fields") else get_args(tp)
+        return _places([_walk_of(each) for each in places])
+    return _items(_walk_of(get_args(tp)[0]))
+
+
+def _is_document(tp: Any) -> bool:
+    cls = get_origin(tp) or tp
+    return isinstance(cls, type) and issubclass(cls, DocumentBase)
+
+
+def _reachable(annotation: Any) -> Iterable[Any]:
+    """Every annotation in an annotation, through nested Structs but not through documents."""
+    todo: list[Any] = [annotation]
+    seen: set[Any] = set()
+    while todo:
+        tp = unwrap(todo.pop())
+        try:
+            if tp in seen:
+                continue
+        except TypeError:  # a Literal of something unhashable
+            continue
+        seen.add(tp)
+        yield tp
+        if _is_document(tp):
+            continue
+        cls = get_origin(tp) or tp
+        if isinstance(cls, type) and (
+            issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
+        ):
+            todo += [each.type for each in plan_of(tp).fields]
+        elif isinstance(cls, type) and hasattr(cls, "_fields"):
+            todo += get_type_hints(cls).values()
+        todo += type_args(tp)
+
+
+# -- one walk for each shape
+
+
+def _document(cls: type[Any], *, strict: bool) -> Walk:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
+        if isinstance(value, DocumentBase) or (strict and value is not msgspec.UNSET):
+            links.append(Reference(path, cls, value))
+
+    return walk
+
+
+def _union(arms: tuple[Any, ...]) -> Walk | None:
+    some = [each for each in arms if each not in (type(None), msgspec.UnsetType)]
+    strict = len(some) == 1
+    walks = [found for each in some if (found := _walk_of(each, strict=strict)) is not None]
+    if not walks:
+        return None
+
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
+        if value is not None:
+            for each in walks:
+                each(value, path, links)
+
+    return walk
+
+
+def _items(item: Walk | None) -> Walk | None:
+    if item is None:
+        return None
+
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
+        if type(value) is list or (
+            isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
+        ):
+            for place, each in enumerate(value):
+                item(each, f"{path}[{place}]", links)
+
+    return walk
+
+
+def _places(items: list[Walk | None]) -> Walk:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
+        if isinstance(value, list | tuple):
+            for place, (each, item) in enumerate(zip(value, items, strict=False)):
+                if item is not None:
+                    item(each, f"{path}[{place}]", links)
+
+    return walk
+
+
+def _values(item: Walk | None) -> Walk | None:
+    if item is None:
+        return None
+
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
+        if isinstance(value, Mapping):
+            for key, each in value.items():
+                item(each, f"{path}.{key}", links)
+
+    return walk
+
+
+def _keys(items: dict[str, Walk | None]) -> Walk:
+    def walk(value: Any, path: str, links: list[Reference]) -> None:
+        if isinstance(value, Mapping):
+            for key, item in items.items():
+                if item is not None and key in value:
+                    item(value[key], f"{path}.{key}", links)
+
+    return walk
+
+
+def _nested(value: Any, path: str, links: list[Reference]) -> None:
+    if not isinstance(value, msgspec.Struct) and not dataclasses.is_dataclass(value):
+        return
+    for attribute, name, walk in _walks_of(type(value)):
+        each = getattr(value, attribute, None)
+        if each is not None:
+            walk(each, f"{path}.{name}" if path else name, links)
+
+
+def _anything(value: Any, path: str, links: list[Reference]) -> None:
+    """A generic Struct does not know what it was parametrised with; its values do."""
+    if isinstance(value, DocumentBase):
+        links.append(Reference(path, None, value))
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            _anything(each, f"{path}.{key}", links)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for place, each in enumerate(value):
+            _anything(each, f"{path}[{place}]", links)
+    else:
+        _nested(value, path, links)
+
+
+def reachable_documents(roots: Iterable[Any]) -> list[Any]:
+    """The documents that can be reached from *roots*, these included; each once.
+
+    A document comes after those that it refers to (in a cycle, after those that can be), siblings in
+    the order of the fields. Hollow documents are none of them.
+    """
+    found: list[Any] = []
+    seen: set[int] = set()
+    todo = [(root, False) for root in reversed(list(roots))]
+    while todo:
+        document, left = todo.pop()
+        if left:
+            found.append(document)
+        elif id(document) not in seen:
+            seen.add(id(document))
+            todo.append((document, True))
+            todo += [(each, False) for each in reversed(references_of(document))]
+    return found
+
+
+def references_of(document: Any) -> list[Any]:
+    """The loaded documents that *document* refers to itself."""
+    return [
+        link.document
+        for link in references_in(document)
+        if isinstance(link.document, DocumentBase) and is_resolved(link.document)
+    ]

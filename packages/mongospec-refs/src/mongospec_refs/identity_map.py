@@ -1,0 +1,181 @@
+"""The documents of one read: one object for each ``_id`` of a class."""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# What stands in a field is of any type; this module tells the types apart.
+
+import datetime as dt
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cached_property
+from typing import Any, get_args
+
+import msgspec
+from bson import DBRef, ObjectId
+
+from mongospec_core.extension import CHECKING, DocumentBase, Plan, misfit, plan_of, to_raw, unwrap
+from mongospec_refs.unresolved import class_of, fill, hollow_class, placeholder, turn
+
+
+def key_of(raw: Any) -> Hashable:
+    """A raw ``_id`` as a key that keeps apart what MongoDB keeps apart.
+
+    Python takes ``True`` and ``1`` for one key; documents as ids differ by the order of fields.
+    """
+    if isinstance(raw, bool):
+        return bool, raw
+    if isinstance(raw, dict):
+        return dict, tuple((name, key_of(each)) for name, each in raw.items())
+    if isinstance(raw, list):
+        return list, tuple(key_of(each) for each in raw)
+    return raw  # type: ignore[no-any-return]  # what BSON has besides is hashable
+
+
+def key_of_document(document: Any) -> Hashable:
+    """The key of a document's ``_id``."""
+    id_ = document._id
+    return id_ if type(id_) is ObjectId else key_of(to_raw(id_))
+
+
+type Wanted = dict[type[Any], dict[Hashable, Any]]
+"""By class and key: blank documents that a query shall fill."""
+
+
+class IdentityMap:
+    """Every reference met in one read, and what became of it.
+
+    A reference is *open* until it is asked for. Those that a query brought are filled in place;
+    :meth:`close` makes the others hollow, once nothing is converted any more.
+    """
+
+    __slots__ = ("_known", "missing", "open", "unresolved")
+
+    def __init__(self) -> None:
+        self._known: Wanted = defaultdict(dict)
+        self.open: Wanted = {}
+        self.missing: list[Any] = []
+        self.unresolved: list[Any] = []
+
+    def document(self, cls: type[Any], raw: Any, id_: Any) -> Any:
+        """The object for an id; a new one is blank and open."""
+        key: Hashable = raw if type(raw) is ObjectId else key_of(raw)
+        known = self._known[cls]
+        document = known.get(key)
+        if document is None:
+            document = known[key] = placeholder(cls, id_)
+            self.open.setdefault(cls, {})[key] = document
+        return document
+
+    def know(self, document: Any, cls: type[Any]) -> None:
+        """References to this id are this object."""
+        self._known[cls][key_of_document(document)] = document
+
+    def enter(self, documents: list[Any]) -> None:
+        """Take the roots of the read in: references to one of them are this root."""
+        for place, document in enumerate(documents):
+            if not isinstance(document, DocumentBase):
+                continue  # what the caller's on_invalid put there
+            cls, key = class_of(document), key_of_document(document)
+            known = self._known[cls].setdefault(key, document)
+            if known is not document:
+                fill(known, document)
+                documents[place] = known
+                self.open.get(cls, {}).pop(key, None)
+
+    def documents(self) -> Iterable[Any]:
+        """All of them, whatever became of them."""
+        for known in self._known.values():
+            yield from known.values()
+
+    def take_open(self) -> Wanted:
+        """The open references, which are open no longer."""
+        wanted = {cls: documents for cls, documents in self.open.items() if documents}
+        self.open = {}
+        return wanted
+
+    @staticmethod
+    def fill(wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
+        """Fill blanks with the documents that a query brought, and strike them off *wanted*."""
+        for document in found:
+            waiting = wanted[cls].pop(key_of_document(document), None)
+            if waiting is not None:
+                fill(waiting, document)
+
+    def close(self) -> None:
+        """Make hollow what was not filled."""
+        for cls, documents in self.take_open().items():
+            for document in documents.values():
+                turn(document, hollow_class(cls))
+        for document in self.unresolved:
+            turn(document, hollow_class(class_of(document)))
+        for document in self.missing:
+            turn(document, hollow_class(class_of(document), missing=True))
+        self.unresolved, self.missing = [], []
+
+
+_EXACT = frozenset({ObjectId, str, int, bytes, uuid.UUID, dt.datetime})
+"""Types of ids that are alike as raw data and in Python."""
+_MOST_BLANKS = 4_096
+
+
+class IdDecoder:
+    """The decoder of fields annotated with one document class."""
+
+    def __init__(self, cls: type[Any]) -> None:
+        self.cls = cls
+        self._blanks: dict[Any, Any] = {}
+
+    def __call__(self, raw: Any, reader: Any) -> Any:
+        if raw is None:  # a class whose _id may be None has no reference of that id
+            return None
+        if type(raw) in self._exact:
+            id_ = raw
+            if reader is CHECKING:
+                return self._checked(raw)
+        else:
+            try:
+                id_ = self._read(raw)
+            except (msgspec.ValidationError, TypeError, ValueError):
+                return self._refused(raw)
+        if reader is CHECKING:
+            return placeholder(self.cls, id_)
+        return reader.references.document(self.cls, raw, id_)
+
+    def _checked(self, id_: Any) -> Any:
+        """A check throws its instances away: one for each id will do."""
+        document = self._blanks.get(id_)
+        if document is None:
+            if len(self._blanks) >= _MOST_BLANKS:
+                self._blanks.clear()
+            document = self._blanks[id_] = placeholder(self.cls, id_)
+        return document
+
+    # Asked for at the first value: when a class is compiled, those that it refers to need not be.
+
+    @cached_property
+    def _exact(self) -> frozenset[type]:
+        annotation = unwrap(self._plan.fields[self._place].type)
+        return _EXACT.intersection(unwrap(each) for each in (annotation, *get_args(annotation)))
+
+    @cached_property
+    def _plan(self) -> Plan[Any]:
+        return plan_of(self.cls)
+
+    @cached_property
+    def _place(self) -> int:
+        return self._plan.encode_names.index("_id")
+
+    @cached_property
+    def _read(self) -> Callable[[Any], Any]:
+        return lambda raw: self._plan.convert_field(self._place, raw, CHECKING)
+
+    def _refused(self, raw: Any) -> Any:
+        """What msgspec refuses; a plain value it may take for another arm of a union."""
+        name = self.cls.__name__
+        if isinstance(raw, DBRef):
+            return misfit(f"looks like a DBRef; a reference to {name} is stored as the plain _id")
+        if isinstance(raw, Mapping):
+            return misfit(
+                f"looks like an embedded copy of a {name}; a reference is stored as its _id"
+            )
+        return raw

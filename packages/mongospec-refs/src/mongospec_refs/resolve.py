@@ -1,0 +1,328 @@
+"""References become documents: level by level, one query for each class.
+
+The documents of a level are asked for with one ``find`` a class and filled in place; the references
+in them are the next level. Every ``find`` brings all its documents in one batch.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from bson.codec_options import CodecOptions
+
+from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
+from mongospec_core.extension import (
+    OnInvalid,
+    Operation,
+    Plan,
+    Projection,
+    Reader,
+    Reading,
+    begin,
+    binding_of,
+    encode,
+    settle_read,
+    split_documents,
+    to_raw,
+)
+from mongospec_refs.errors import MissingReferenceError
+from mongospec_refs.graph import READS, inherited_options, references_in
+from mongospec_refs.identity_map import IdentityMap, Wanted, key_of
+from mongospec_refs.unresolved import class_of, fill, hollow_class, is_resolved, real_class, turn
+
+_PRIMARY = {"mode": "primary"}
+_MOST_BYTES = 8 * 1024 * 1024
+"""A query with more ids than that is cut in two; the server takes 16 MB."""
+
+
+class ReferenceReader[T](Reader[T]):
+    """A reader whose references are those of its whole read."""
+
+    __slots__ = ("guest", "references")
+
+    def __init__(
+        self,
+        plan: Plan[T],
+        codec: CodecOptions[dict[str, Any]],
+        references: IdentityMap,
+        *,
+        on_invalid: OnInvalid = "raise",
+        guest: Any = None,
+    ) -> None:
+        super().__init__(plan, codec, on_invalid=on_invalid)
+        self.references = references
+        self.guest = guest
+
+    def decode(self, parts: list[bytes]) -> list[T]:
+        """As every reader; a hollow guest among the references is exact meanwhile."""
+        guest = self.guest
+        if guest is None or is_resolved(guest):
+            return super().decode(parts)
+        hollow = class_of(guest)
+        turn(guest, real_class(guest))
+        try:
+            return super().decode(parts)
+        finally:
+            turn(guest, hollow)
+
+
+async def resolve(
+    root: ReferenceReader[Any], documents: Sequence[Any], call: Operation, depth: int | None
+) -> None:
+    """Read what *documents* refer to, and what that refers to, level by level.
+
+    :param root: the reader of *documents*.
+    :param call: their read: its session, its time and its read preference count.
+    :param depth: how many levels; None: all.
+    :raises DocumentValidationError: a referenced document does not fit its class.
+    """
+    references = root.references
+    level = 0
+    while level != depth and (wanted := references.take_open()):
+        level += 1
+        unfit = _InvalidReferences(root.on_invalid)
+        await _fill(root, wanted, call, unfit, {})
+        possibly_stale = {cls: left for cls, left in wanted.items() if left and _may_lag(call, cls)}
+        if possibly_stale:
+            await _fill(root, possibly_stale, call, unfit, {"read_preference": _PRIMARY})
+        if unfit.found and root.on_invalid == "raise":
+            raise unfit.error(documents)
+        references.unresolved += [document for document, _ in unfit.found]
+        references.missing += [each for left in wanted.values() for each in left.values()]
+
+
+def _may_lag(call: Operation, cls: type[Any]) -> bool:
+    """Whether a secondary may have been asked: only the primary can say what is missing."""
+    if call.transaction is not None:
+        return False
+    collection = binding_of(cls).target.collection
+    preference = call.options.get("read_preference") or collection.read_preference
+    return preference is not None and str(preference["mode"]).lower() != "primary"
+
+
+async def _fill(
+    root: ReferenceReader[Any],
+    wanted: Wanted,
+    call: Operation,
+    unfit: "_InvalidReferences",
+    options: Mapping[str, Any],
+) -> None:
+    """Ask for *wanted*; what comes is filled and struck off."""
+    queries = [
+        (cls, query, count)
+        for cls, documents in wanted.items()
+        if documents
+        for query, count in _queries([to_raw(each._id) for each in documents.values()])
+    ]
+    batches = await _gathered(
+        [
+            partial(
+                _ask,
+                call,
+                cls,
+                query,
+                {**inherited_options(READS, call), **options, "batch_size": count + 1},
+            )
+            for cls, query, count in queries
+        ],
+        one_by_one=call.session is not None or call.transaction is not None,
+    )
+    for (cls, _, _), batch in zip(queries, batches, strict=True):
+        binding = binding_of(cls)
+        reader = ReferenceReader(
+            binding.plan,
+            binding.target.codec,
+            root.references,
+            on_invalid=unfit.noting(wanted[cls]),
+            guest=root.guest,
+        )
+        root.references.fill(wanted, cls, reader.decode(list(split_documents(batch))))
+
+
+def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:
+    query = encode({"_id": {"$in": ids}})
+    if len(query) <= _MOST_BYTES or len(ids) == 1:
+        yield query, len(ids)
+    else:
+        half = len(ids) // 2
+        yield from _queries(ids[:half])
+        yield from _queries(ids[half:])
+
+
+async def _ask(call: Operation, cls: type[Any], query: bytes, options: Mapping[str, Any]) -> bytes:
+    target = binding_of(cls).target
+    further = call.on(target, f"{call.operation}: {cls.__name__}", options, write=False)
+    batch: bytes = await further.send("find_many", query)
+    return batch
+
+
+async def _gathered(
+    questions: Sequence[Callable[[], Coroutine[Any, Any, bytes]]], *, one_by_one: bool
+) -> list[bytes]:
+    """The answers in order; in a session one at a time, otherwise all at once."""
+    if one_by_one or len(questions) == 1:
+        return [await each() for each in questions]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each()) for each in questions]
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [each.result() for each in tasks]
+
+
+class _InvalidReferences:
+    """Referenced documents that do not fit their class."""
+
+    def __init__(self, on_invalid: OnInvalid) -> None:
+        self.found: list[tuple[Any, InvalidDocument]] = []
+        self._on_invalid = on_invalid
+
+    def noting(
+        self, wanted: dict[Hashable, Any]
+    ) -> Callable[[InvalidDocument, Mapping[str, Any]], None]:
+        """What a reader of one class does with a document that does not fit."""
+
+        def note(failure: InvalidDocument, raw: Mapping[str, Any]) -> None:
+            document = wanted.pop(key_of(raw.get("_id")), None)
+            if document is not None:
+                self.found.append((document, failure))
+                if callable(self._on_invalid):
+                    self._on_invalid(failure, raw)
+
+        return note
+
+    def error(self, roots: Sequence[Any]) -> DocumentValidationError:
+        """One error for all, each with its path from the root."""
+        ways = _ways(roots, {id(document) for document, _ in self.found})
+        failures: list[InvalidDocument] = []
+        for document, failure in self.found:
+            root, path = ways[id(document)]
+            failures.append(
+                InvalidDocument(
+                    getattr(root, "_id", None),
+                    f"{path}.{failure.path}" if failure.path else path,
+                    f"{failure.reason}, in the {type(document).__name__} of _id={failure.id!r}",
+                )
+            )
+        return DocumentValidationError(
+            class_of(roots[0]),
+            failures,
+            "stored like this; correct it, teach its class by __upgrade__, or read with "
+            'on_invalid="skip", which leaves the reference unresolved',
+        )
+
+
+def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
+    """Root and path of each wanted document, the shortest."""
+    ways: dict[int, tuple[Any, str]] = {}
+    seen = {id(each) for each in roots}
+    todo = [(root, root, "") for root in roots]
+    for root, holder, above in todo:  # grows as it goes: level by level
+        for path, _, document in references_in(holder):
+            if id(document) in seen:
+                continue
+            seen.add(id(document))
+            way = f"{above}.{path}" if above else path
+            if id(document) in wanted:
+                ways[id(document)] = (root, way)
+            else:
+                todo.append((root, document, way))
+    return ways
+
+
+class RefReading(Reading):
+    """A read whose references are resolved, *depth* levels deep."""
+
+    __slots__ = ("depth",)
+
+    def __init__(
+        self,
+        projection: Projection = None,
+        on_invalid: OnInvalid = "raise",
+        *,
+        resolve_refs: bool = True,
+        ref_depth: int | None = None,
+    ) -> None:
+        super().__init__(projection, on_invalid)
+        if type(resolve_refs) is not bool:
+            raise OptionError(f"resolve_refs={resolve_refs!r}: say True or False")
+        if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
+            raise OptionError(f"ref_depth={ref_depth!r}: a number of levels, or None for all")
+        self.depth = ref_depth if resolve_refs else 0
+
+    def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> Reader[Any]:
+        """The reader of a document class, or of a smaller Struct with references in it."""
+        if not plan.decoders:
+            return Reader(plan, codec, on_invalid=self.on_invalid, call=call)
+        return RootReader(
+            plan,
+            codec,
+            call,
+            depth=self.depth,
+            on_invalid=self.on_invalid,
+            whole=self.projection is None,
+        )
+
+
+class RootReader[T](ReferenceReader[T]):
+    """Reads what a caller asked for, and then what that refers to.
+
+    :param call: the read; None: nothing can be asked for, so references stay unresolved.
+    :param whole: the roots are whole documents: references to one of them are this very object.
+    :param guest: a hollow document outside of the read that references to its ``_id`` are to be.
+    """
+
+    __slots__ = ("_call", "_depth", "_whole")
+
+    def __init__(
+        self,
+        plan: Plan[T],
+        codec: CodecOptions[dict[str, Any]],
+        call: Operation | None,
+        *,
+        depth: int | None,
+        on_invalid: OnInvalid = "raise",
+        whole: bool = True,
+        guest: Any = None,
+    ) -> None:
+        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, guest=guest)
+        self._call = call
+        self._depth = depth
+        self._whole = whole and guest is None
+        if guest is not None:
+            self.references.know(guest, plan.cls)
+
+    async def load(self, parts: list[bytes]) -> list[T]:
+        """The documents of one batch, with the documents that they refer to."""
+        documents = self.decode(parts)
+        references = self.references
+        if references.open and self._depth != 0 and self._call is not None:
+            if self._whole:
+                references.enter(documents)
+            await resolve(self, documents, self._call, self._depth)
+        references.close()
+        if self._call is not None:
+            settle_read(self._call, [*documents, *references.documents()])
+        return documents
+
+
+async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any]) -> None:
+    """Read the document of a hollow reference into it."""
+    cls = real_class(reference)
+    binding, call = begin(cls, "fetch", "find_one", options, "read")
+    found = await call.send("find_one", encode({"_id": to_raw(reference._id)}))
+    if found is None:
+        if not is_resolved(reference):
+            turn(reference, hollow_class(cls, missing=True))
+        raise MissingReferenceError(
+            f"{cls.__name__} of _id={reference._id!r} is not in the collection "
+            f"{binding.target.name!r}",
+            reference,
+        )
+    reader = RootReader(
+        binding.plan, binding.target.codec, call, depth=reading.depth, guest=reference
+    )
+    (document,) = await reader.read_one(found)
+    if not is_resolved(reference):  # another task may have been faster; its object is in use
+        fill(reference, document)

@@ -1,0 +1,126 @@
+"""Documents that were inserted, or may have been, and how they are deleted again."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NamedTuple
+
+from msgspec.structs import force_setattr
+
+from mongospec_core import MongospecError, ServerUnavailableError
+from mongospec_core.extension import Operation, encode, set_snapshot, snapshot_of
+from mongospec_refs.errors import RollbackFailure
+from mongospec_refs.unresolved import class_of
+
+
+class Created(NamedTuple):
+    """One document, its raw form, and whether its ``_id`` was made here."""
+
+    document: Any
+    raw: dict[str, Any]
+    fresh: bool
+    certain: bool = True
+
+    def filter(self) -> dict[str, Any]:
+        """What finds it, and nobody else's document.
+
+        Where nobody knows whether an id that was not made here was inserted by us, the document may
+        have been there before: only one that is exactly what was sent is ours.
+        """
+        if self.certain or self.fresh:
+            return {"_id": self.raw["_id"]}
+        return {name: {"$eq": value} for name, value in self.raw.items()}
+
+
+class RollbackReport(NamedTuple):
+    """What deleting came to."""
+
+    deleted: int
+    left: list[Created]
+    failures: list[RollbackFailure]
+
+
+async def delete(
+    created: Iterable[Created], call_of: Callable[[type[Any]], Operation], *, trust: bool
+) -> RollbackReport:
+    """Delete documents, the last class first: one ``delete`` command a class.
+
+    Documents that are deleted are new again. It goes on where one class fails, and stops where the
+    server cannot be reached.
+
+    :param trust: that it worked also for a document whose insert got no answer; without it, that
+        insert may still arrive, and the document stays *left*.
+    """
+    by_class: dict[type[Any], list[Created]] = {}
+    for each in reversed(list(created)):
+        by_class.setdefault(class_of(each.document), []).append(each)
+    count, left, failures = 0, list[Created](), list[RollbackFailure]()
+    unreachable: MongospecError | None = None
+    for cls, group in by_class.items():
+        try:
+            if unreachable is not None:
+                raise unreachable
+            call = call_of(cls)
+            reply = await call.reply("delete_many", _query(group))
+        except MongospecError as error:
+            if isinstance(error, ServerUnavailableError | TimeoutError):
+                unreachable = error
+            left += group
+            failures.append(RollbackFailure(cls, [each.document for each in group], error))
+        else:
+            count += int(reply["deleted_count"])
+            for each in group:
+                if each.certain or trust:
+                    _forget(each, call)
+                else:
+                    left.append(each)
+    return RollbackReport(count, left[::-1], failures)
+
+
+def _query(group: Iterable[Created]) -> bytes:
+    filters = [each.filter() for each in group]
+    by_id = [each["_id"] for each in filters if len(each) == 1]
+    others = [each for each in filters if len(each) > 1]
+    if not others:
+        return encode({"_id": {"$in": by_id}})
+    return encode({"$or": [{"_id": {"$in": by_id}}, *others]})
+
+
+def _forget(created: Created, call: Operation) -> None:
+    """The document is new again; should the transaction abort that deleted it, as it was."""
+    document = created.document
+    id_, form = document._id, snapshot_of(document)
+
+    def restore() -> None:
+        force_setattr(document, "_id", id_)
+        set_snapshot(document, form)
+
+    set_snapshot(document, None)
+    if created.fresh:
+        force_setattr(document, "_id", None)
+    call.on_abort(restore)
+
+
+_PATIENCE = 5.0
+"""Seconds that a cancelled caller waits for the end at most: on a hung server it has to go."""
+
+
+async def shielded[T](work: Coroutine[Any, Any, T]) -> T:
+    """The result of *work*; where the caller is cancelled meanwhile, it leaves once that is done.
+
+    :raises asyncio.CancelledError: the caller was cancelled; the work was done, or is still going
+        on after the patience is over.
+    """
+    task = asyncio.create_task(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError as cancelled:
+        if task.done() and task.cancelled():
+            raise
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _PATIENCE
+        while not task.done() and (left := until - loop.time()) > 0:
+            try:
+                await asyncio.wait([task], timeout=left)
+            except asyncio.CancelledError:
+                continue  # asked again to go: the answer is the same
+        raise cancelled from task.exception() if task.done() else None

@@ -1,0 +1,201 @@
+"""Hollow documents: what stands for a document that was not read, or is not there.
+
+A hollow document is an instance of a generated, field-less subclass (``User[unresolved]``,
+``User[missing]``), so that it is a ``User`` to everybody who asks, and can become one in place, for
+every holder, by a change of its class. It has its ``_id``; its other slots hold ``msgspec.UNSET``,
+which every msgspec encoder leaves out, and ``__getattribute__`` guards them.
+
+A *blank* is the same object under the exact class: what :func:`msgspec.convert` accepts in a field
+while a read is under way. No caller ever sees one.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, NoReturn, cast
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from mongospec_core.extension import (
+    UNKNOWN_CONTENT,
+    DocumentBase,
+    set_snapshot,
+    snapshot_of,
+)
+from mongospec_refs.errors import MissingReferenceError, UnresolvedReferenceError
+
+_WRITES = ("save", "insert", "insert_recursive", "delete", "dump")
+"""What a hollow document cannot do; to msgspec's encoders it is ``{"_id": ...}`` nevertheless."""
+
+
+class UnresolvedMixin:
+    """The first base of every generated class."""
+
+    __slots__ = ()
+    __real__: ClassVar[type[Any]]
+    __closed__: ClassVar[frozenset[str]]
+    __missing_target__: ClassVar[bool]
+
+    def __init_subclass__(cls, **config: Any) -> None:
+        """Keep the user's own ``__init_subclass__`` out of generated classes."""
+
+    def __post_init__(self) -> None:
+        """Keep the user's own ``__post_init__`` away from empty fields."""
+
+    @classmethod
+    def _before_write(cls, documents: Sequence[Any]) -> None:
+        """Core's seam: whatever writes whole documents, or compares them, stops here."""
+        _refuse(documents[0], "save")
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in type(self).__closed__:
+            _refuse(self, name)
+        return object.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _refuse(self, name)
+
+    def __delattr__(self, name: str) -> None:
+        _refuse(self, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(_id={_id(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DocumentBase) or real_class(other) is not type(self).__real__:
+            return NotImplemented
+        return same_id(self, other)
+
+    def __hash__(self) -> int:
+        return hash(_id(self))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return memo.setdefault(id(self), cast("Any", self).__copy__())
+
+    def __replace__(self, /, **changes: Any) -> Any:
+        _refuse(self, next(iter(changes), "_id"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return hollow, (type(self).__real__, _id(self), type(self).__missing_target__)
+
+
+def _id(document: Any) -> Any:
+    return document._id
+
+
+def _refuse(reference: Any, name: str) -> NoReturn:
+    cls = real_class(reference)
+    what = f"{class_of(reference).__name__} of _id={_id(reference)!r}"
+    if name in _WRITES and name not in cls.__struct_fields__:
+        what = f"{name}() of {what}"
+        way = f"{cls.__name__}.delete_by_id() deletes" if name == "delete" else ""
+    else:
+        what, way = f"{what}: .{name}", ""
+    if class_of(reference).__missing_target__:
+        raise MissingReferenceError(
+            f"{what}: its document is not in the collection {cls.get_collection_name()!r}; "
+            f"await .fetch() looks again, is_resolved() tells it from others",
+            reference,
+        )
+    advice = way or "await .fetch() reads it"
+    raise UnresolvedReferenceError(f"{what}: its document was not read; {advice}", reference)
+
+
+def is_resolved(document: DocumentBase) -> bool:
+    """Whether a document's fields are there: False for unresolved and for missing references.
+
+    :param document: a document, or what stands for one in a field.
+
+    .. code-block:: python
+
+        post = await Post.find_one({...}, resolve_refs=False)
+        is_resolved(post.author)  # False
+    """
+    return not isinstance(document, UnresolvedMixin)
+
+
+def class_of(document: object) -> type[Any]:
+    """``type(document)``, which tells checkers nothing of a document of any class."""
+    return type(document)
+
+
+def real_class(document: Any) -> type[Any]:
+    """The class that a document is of, hollow or not."""
+    cls = class_of(document)
+    return cls.__real__ if issubclass(cls, UnresolvedMixin) else cls
+
+
+def same_id(one: Any, other: Any) -> bool:
+    """Whether two documents have one ``_id``; one that is None is like no other."""
+    return one._id is not None and one._id == other._id and type(one._id) is type(other._id)
+
+
+# -- generated classes
+
+
+def hollow_class(cls: type[Any], *, missing: bool = False) -> Any:
+    """``User[unresolved]`` or ``User[missing]``; made once."""
+    name = "__missing_class__" if missing else "__unresolved_class__"
+    made = cls.__dict__.get(name)
+    if made is None:
+        made = _generated(cls, missing=missing)
+        type.__setattr__(cls, name, made)
+    return made
+
+
+def _generated(cls: type[Any], *, missing: bool) -> Any:
+    word = "missing" if missing else "unresolved"
+    config = cls.__struct_config__
+    namespace: dict[str, Any] = {
+        "__module__": cls.__module__,
+        "__qualname__": f"{cls.__qualname__}[{word}]",
+        "__doc__": None,
+        "__collection_name__": cls.get_collection_name(),
+        "__real__": cls,
+        "__missing_target__": missing,
+        "__closed__": frozenset({*cls.__struct_fields__, *_WRITES} - {"_id"}),
+        "__empty__": dict.fromkeys(
+            [each for each in cls.__struct_fields__ if each != "_id"], msgspec.UNSET
+        ),
+    }
+    # A tag would be made of the new name; the JSON of a reference says its real class.
+    options = {"tag": config.tag, "tag_field": config.tag_field} if config.tag is not None else {}
+    generate: Any = type(cls)
+    return generate(f"{cls.__name__}[{word}]", (UnresolvedMixin, cls), namespace, **options)
+
+
+# -- instances
+
+_TRACKED: list[Any] = []
+"""msgspec leaves an object without containers out of the garbage collector; one that is filled in
+place may become part of a cycle, so it is made with a container in it."""
+
+
+def hollow(cls: type[Any], id: Any, missing: bool = False) -> Any:
+    """A hollow document of *cls*."""
+    made = hollow_class(cls, missing=missing)
+    document = made(_id=_TRACKED, **made.__empty__)
+    force_setattr(document, "_id", id)
+    set_snapshot(document, UNKNOWN_CONTENT)
+    return document
+
+
+def placeholder(cls: type[Any], id: Any) -> Any:
+    """An exact instance of *cls* with nothing but its ``_id``, for :func:`msgspec.convert`."""
+    document = hollow(cls, id)
+    object.__setattr__(document, "__class__", cls)
+    return document
+
+
+def turn(document: Any, cls: type[Any]) -> None:
+    """Change a blank or hollow document to its exact class, or to one of its hollow ones."""
+    object.__setattr__(document, "__class__", cls)
+
+
+def fill(document: Any, source: Any) -> None:
+    """Give a blank or hollow document everything that *source* has, and its class."""
+    cls = class_of(source)
+    for name in cls.__struct_fields__:
+        force_setattr(document, name, getattr(source, name))
+    set_snapshot(document, snapshot_of(source))
+    if class_of(document) is not cls:
+        turn(document, cls)

@@ -1,0 +1,91 @@
+"""Before a write: references in the documents have to be what a read would give back."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from mongospec_core import DocumentValidationError, InvalidDocument
+from mongospec_core.extension import DELETED, DocumentBase, snapshot_of, to_raw
+from mongospec_refs.errors import UnsavedReferenceError
+from mongospec_refs.graph import Reference, has_references, references_in
+from mongospec_refs.unresolved import real_class
+
+
+def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
+    """Refuse references that cannot be stored, or that a read could not find again.
+
+    A reference of a document to itself is fine: it has its id by the time it is sent.
+
+    :raises UnsavedReferenceError: a referenced document has no ``_id``, or was deleted.
+    :raises DocumentValidationError: what stands there is no document of the annotated class.
+    """
+    if not has_references(cls):
+        return
+    failures: list[InvalidDocument] = []
+    for document in documents:
+        for link in references_in(document):
+            if (
+                type(link.document) is link.target
+                and link.document._id is not None
+                and snapshot_of(link.document) is not DELETED
+            ):
+                continue  # as nearly always
+            reason = _wrong(link)
+            if reason is None and snapshot_of(link.document) is DELETED:
+                raise _deleted(cls, link)
+            if reason is not None:
+                failures.append(InvalidDocument(document._id, link.path, reason))
+            elif link.document._id is None and link.document is not document:
+                raise _unsaved(cls, link)
+    if failures:
+        raise DocumentValidationError(cls, failures, "nothing was written")
+
+
+def _wrong(link: Reference) -> str | None:
+    given, target = link.document, link.target
+    if not isinstance(given, DocumentBase):
+        name = target.__name__ if target else "document"
+        return (
+            f"Expected `{name}`, got `{type(given).__name__}`; "
+            f"{name}.ref(id) makes a reference of an id"
+        )
+    if target is None or real_class(given) is target:
+        return None
+    return (
+        f"Expected `{target.__name__}`, got `{real_class(given).__name__}`, whose documents are in "
+        f"another collection"
+    )
+
+
+def _deleted(cls: type[Any], link: Reference) -> UnsavedReferenceError:
+    name = type(link.document).__name__
+    return UnsavedReferenceError(
+        f"{cls.__name__}.{link.path}: this {name} was deleted through this object; put another "
+        f"one or None there, or {name}.ref({link.document._id!r}) to keep the id (nothing was "
+        f"written)",
+        link.document,
+        link.path,
+    )
+
+
+def _unsaved(cls: type[Any], link: Reference) -> UnsavedReferenceError:
+    name = type(link.document).__name__
+    return UnsavedReferenceError(
+        f"{cls.__name__}.{link.path}: this {name} has no _id, so it was never stored; insert it "
+        f"first, or both at once by insert_recursive() (nothing was written)",
+        link.document,
+        link.path,
+    )
+
+
+def id_of(document: Any) -> Any:
+    """What stands for a document in a field, a filter or an update: its raw ``_id``.
+
+    :raises UnsavedReferenceError: it has none.
+    """
+    if document._id is None:
+        name = type(document).__name__
+        raise UnsavedReferenceError(
+            f"a {name} without _id was never stored, so nothing can refer to it; insert it first",
+            document,
+        )
+    return to_raw(document._id)
