@@ -27,7 +27,7 @@ TAG ?=
 PYTEST = pytest -n $(WORKERS) $(if $(MONGO),--mongo-server='$(MONGO)') $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server demo test lowest check lint types contracts wheels workflows docs format bench \
+.PHONY: help setup server demo test lowest check lint types contracts wheels workflows docs format bench bench-peers \
 	release-check clean
 
 help:  ## show this list
@@ -108,11 +108,14 @@ format: setup  ## format the code and mend what ruff can mend
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-bench: server  ## compare with raw mongojet; RESULTS.md in benchmarks/ has the figures
-	$(RUN) mongospec-server -- python -m benchmarks.run $(ARGS)
+bench: setup  ## compare with raw mongojet: today's figures and their aims
+	$(RUN) python -m benchmarks.run $(ARGS)
+
+bench-peers: setup  ## compare with other packages; writes benchmarks/RESULTS.md and results.svg
+	UV='$(UV)' $(RUN) python -m benchmarks.run --peers $(ARGS)
 
 release-check: setup setup-release docs  ## build a release into dist/ and check all of it; TAG=v1.2.3: as that tag would
 	$(RELEASE) run --no-sync python -m scripts.check_release $(TAG)
 
 clean:  ## remove environments, caches and what was built
-	rm -rf .venv .venv-* .server .uv build dist .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .server .uv .benchmarks build dist .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
