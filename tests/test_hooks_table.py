@@ -16,9 +16,7 @@ CORE = (ROOT / "packages/mongospec-core/README.md", mongospec_core.MongoDocument
 GUIDE = (ROOT / "docs/guides/hooks.md", mongospec.MongoDocument, OPERATIONS | OF_REFERENCES)
 
 
-@pytest.mark.parametrize(
-    ("path", "base", "operations"), [CORE, GUIDE], ids=["core", "guide"]
-)
+@pytest.mark.parametrize(("path", "base", "operations"), [CORE, GUIDE], ids=["core", "guide"])
 async def test_the_table_says_which_operation_calls_which_hook(
     path: Path, base: Any, operations: dict[str, Try], bind: Bind
 ) -> None:
