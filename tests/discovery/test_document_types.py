@@ -170,3 +170,42 @@ async def test_what_was_collected_can_be_bound(package: str, mongo_db: mongojet.
         assert [await cls.count() for cls in found] == [1, 1, 1]
     finally:
         await mongospec_core.close()
+
+
+CUSTOMERS = """
+    from typing import TYPE_CHECKING
+    from mongospec_refs import MongoDocument
+    if TYPE_CHECKING:
+        from .orders import Order
+
+    class Customer(MongoDocument):
+        name: str
+        last_order: "Order | None" = None
+"""
+ORDERS = """
+    from typing import TYPE_CHECKING
+    from mongospec_refs import MongoDocument
+    if TYPE_CHECKING:
+        from .customers import Customer
+
+    class Order(MongoDocument):
+        customer: "Customer"
+"""
+
+
+async def test_modules_that_refer_to_each_other_are_collected_and_bound_in_the_usual_order(
+    write_package: WritePackage, mongo_db: mongojet.Database
+) -> None:
+    package = write_package({"__init__.py": "", "customers.py": CUSTOMERS, "orders.py": ORDERS})
+    found: list[Any] = collect_document_types(package, on_error="raise")
+    assert names(found) == ["Customer", "Order"]
+    await mongospec_core.init(mongo_db, document_types=found, close_client=False)
+    try:
+        customer, order = found
+        ada = await customer(name="Ada").insert()
+        ada.last_order = await order(customer=ada).insert()
+        await ada.save()
+        read = await customer.find_by_id(ada.id)
+        assert read.last_order.customer is read
+    finally:
+        await mongospec_core.close()
