@@ -161,7 +161,8 @@ class UninterruptedCall[T]:
             if self._timer is not None:
                 self._timer.cancel()
             if self._patience:
-                loop = asyncio.get_running_loop()
+                # Not the running loop: asyncio.run() cancels what is left when none runs any more.
+                loop = asyncio.get_running_loop() if self._future is None else self.get_loop()
                 self._timer = loop.call_later(self._patience, self._give_up)
             else:
                 self._give_up()

@@ -210,8 +210,17 @@ class Transaction:
     async def _start(self, call: Participant) -> ClientSession:
         client = call.target.client
         options: Any = {"read_preference": {"mode": "primary"}, **self._options}
-        session = await UninterruptedCall(client.start_session())
-        await UninterruptedCall(session.start_transaction(**options))
+        session: ClientSession | None = None
+        try:
+            session = await UninterruptedCall(client.start_session())
+            await UninterruptedCall(session.start_transaction(**options))
+        except CancelledCall as error:  # of this call: the operation itself was not sent
+            started = session or error.reply
+            if isinstance(started, ClientSession):
+                release(started)
+            cancelled = CancelledCall(*error.args)
+            cancelled.outcome, cancelled.ended = "not_applied", True
+            raise cancelled from None
         if not self._open:  # it was aborted meanwhile
             release(session)
             raise self._closed(call.operation)
