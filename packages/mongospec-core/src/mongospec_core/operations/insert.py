@@ -7,7 +7,7 @@ from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.truncation import trim
 from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.snapshot import same
+from mongospec_core.model.snapshot import as_stored, same
 from mongospec_core.model.write import (
     check_class,
     document_list,
@@ -209,7 +209,7 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
                 f"{cls.__name__}: the filter's field {field!r} is none of the document's top-level "
                 f"fields, and MongoDB would store it; filter by fields of the document"
             )
-        if not same(raw[field], value):
+        if not same(as_stored(raw[field]), as_stored(value)):
             raise OptionError(
                 f"{cls.__name__}: the filter says {field}={value!r}, the document {raw[field]!r}"
             )

@@ -8,14 +8,15 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import MongospecError
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
+from mongospec_core.model.snapshot import DELETED, snapshot_of
 from mongospec_core.model.write import (
+    apply_outcome,
     check_class,
     encode_document,
     run_hooks_and_checks,
     should_validate,
     to_raw_documents,
 )
-from mongospec_core.operations.delete import settle_delete
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.find import first
 from mongospec_core.operations.options import (
@@ -253,7 +254,8 @@ class UpdateOperations(DocumentBase, abstract=True):
         found = await call.send("find_one_and_delete", query)
         document = await _given(reading, binding, call, found)
         if document is not None:
-            settle_delete(call, document, "applied")
+            before = snapshot_of(document)
+            apply_outcome(call, document, "applied", before=before, after=DELETED)
         return document
 
 
