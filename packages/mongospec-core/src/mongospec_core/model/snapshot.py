@@ -47,8 +47,8 @@ class _Mark:
         return self._name
 
 
-UNKNOWN_CONTENT: Final = _Mark("STORED")
-DELETED: Final = _Mark("GONE")
+UNKNOWN_CONTENT: Final = _Mark("UNKNOWN_CONTENT")
+DELETED: Final = _Mark("DELETED")
 
 type StoredForm = bytes | _Mark | None
 
@@ -157,8 +157,7 @@ def changed_fields(
     changed: dict[str, bytes | None] = {
         name: now.get(name)
         for place, name in enumerate(plan.encode_names)
-        if name in gaps
-        or (stored.get(name) != now.get(name))
+        if name in gaps or (stored.get(name) != now.get(name))
         if not _unchanged(plan, place, name, stored, now, gaps, reader)
     }
     if changed and isinstance(form, Snapshot) and form.original is not None:

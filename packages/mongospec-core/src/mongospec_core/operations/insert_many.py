@@ -62,9 +62,7 @@ class Ids:
                 force_setattr(each, "_id", None)
 
 
-def settle_insert(
-    call: Operation, ids: Ids, document: Any, data: bytes, outcome: Outcome
-) -> None:
+def settle_insert(call: Operation, ids: Ids, document: Any, data: bytes, outcome: Outcome) -> None:
     """Make the document agree with what became of its insert."""
     before = ids.before(document)
     apply_outcome(call, document, outcome, before=before, after=data, revoke=ids.take_back)
