@@ -26,6 +26,7 @@ from bson import (
     Regex,
     Timestamp,
 )
+from pymongo import ReplaceOne
 
 from mongospec_core import (
     BulkInsertError,
@@ -968,3 +969,72 @@ async def test_a_save_many_cancelled_while_it_asks_what_is_gone_knows_nothing(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [form(each) for each in people] == ["stored", "stored"]
+
+
+# -- after a replace the document is known
+
+
+@pytest.mark.parametrize("return_updated", [True, False])
+async def test_a_replacement_is_known_and_has_the_id(bind: Bind, return_updated: bool) -> None:
+    await bind(Person)
+    old = await Person(name="a").insert()
+    new = Person(name="b")
+    await Person.find_one_and_replace({"name": "a"}, new, return_updated=return_updated)
+    assert new.id == old.id
+    assert changes(new) == {}
+    await Person.update_by_id(new.id, {"$set": {"name": "another writer's"}})
+    new.age = 7
+    await new.save()
+    assert [(each["name"], each["age"]) for each in await stored(Person)] == [
+        ("another writer's", 7)
+    ]
+
+
+async def test_a_replacement_that_found_nothing_stays_new(bind: Bind) -> None:
+    await bind(Person)
+    new = Person(name="b")
+    assert await Person.find_one_and_replace({"name": "none"}, new) is None
+    await Person.bulk_write([ReplaceOne({"name": "none"}, new)])
+    assert new.id is None
+    assert form(new) == "new"
+
+
+async def test_a_replacement_in_a_bulk_write_is_known(bind: Bind) -> None:
+    await bind(Person)
+    person = await Person(name="a").insert()
+    person.age = 2
+    await Person.bulk_write([ReplaceOne({"_id": person.id}, person)])
+    assert changes(person) == {}
+    person.age = 0
+    await person.save()
+    assert (await stored(Person))[0]["age"] == 0
+    inserted, named = Person(name="u"), Person(name="n")
+    await Person.bulk_write(
+        [
+            ReplaceOne({"name": "none"}, inserted, upsert=True),
+            ReplaceOne({"_id": person.id}, named),
+        ]
+    )
+    assert named.id == person.id
+    assert inserted.id == (await stored(Person, {"name": "u"}))[0]["_id"]
+    assert [changes(inserted), changes(named)] == [{}, {}]
+
+
+async def test_of_replacements_of_which_one_found_nothing_none_is_known(bind: Bind) -> None:
+    await bind(Person)
+    here, gone = await Person(name="a").insert(), await Person(name="b").insert()
+    await Person.delete_by_id(gone.id)
+    await Person.bulk_write([ReplaceOne({"_id": each.id}, each) for each in (here, gone)])
+    assert [form(here), form(gone)] == ["stored", "stored"]
+
+
+async def test_a_replacement_in_an_aborted_transaction_is_as_it_was(bind: Bind) -> None:
+    await bind(Person)
+    await Person(name="a").insert()
+    new = Person(name="b")
+    with pytest.raises(ZeroDivisionError):
+        async with transaction():
+            await Person.find_one_and_replace({"name": "a"}, new)
+            raise ZeroDivisionError
+    assert new.id is None
+    assert form(new) == "new"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import Plan
@@ -24,6 +25,8 @@ from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
     StoredForm,
     changed_fields,
+    element_value,
+    is_new,
     join_elements,
     set_snapshot,
     snapshot_of,
@@ -299,3 +302,34 @@ def apply_outcome(
             revoke(document)
 
     call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+
+
+def apply_replace(
+    call: Operation,
+    plan: Plan[Any],
+    document: Any,
+    outcome: Outcome,
+    *,
+    before: StoredForm,
+    data: bytes,
+    id_: Any,
+) -> None:
+    """Make a whole document agree with what became of putting it in the place of another.
+
+    :param data: its BSON, as it was sent.
+    :param id_: the raw ``_id`` of the stored document; a document without one gets it.
+    """
+    revoke: Callable[[Any], None] | None = None
+    if document._id is None:
+        if outcome != "applied" or id_ is None or isinstance(id_, dict):
+            return  # nobody knows which document it is now
+        place = plan.encode_names.index("_id")
+        (given,) = split_elements(encode({"_id": id_})).values()
+        data = join_elements([given, *split_elements(data).values()])
+        force_setattr(document, "_id", plan.convert_field(place, element_value(given), CHECKING))
+
+        def revoke(document: Any) -> None:
+            if is_new(document):
+                force_setattr(document, "_id", None)
+
+    apply_outcome(call, document, outcome, before=before, after=data, revoke=revoke)
