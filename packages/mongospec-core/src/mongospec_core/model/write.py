@@ -1,9 +1,13 @@
 """From instances to what is sent: raw documents, checked, and their BSON."""
 
+import datetime as dt
+import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from decimal import Decimal
+from typing import Any, cast
 
 import msgspec
+from bson import ObjectId
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import encode, to_raw
@@ -35,9 +39,25 @@ from mongospec_core.model.snapshot import (
 from mongospec_core.server.operation import Operation
 
 _CHUNK = 500
+_SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
 _NOTHING = "nothing was written"
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
+
+
+def id_filter(cls: type, raw: Any) -> dict[str, Any]:
+    """The filter for one raw ``_id``, which is a value and never an operator.
+
+    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators.
+    """
+    if type(raw) in _SCALARS:
+        return {"_id": raw}
+    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
+        raise InvalidIdError(
+            f"{cls.__name__}: {raw!r} is not an id: keys of an _id cannot begin with $; to look "
+            f"documents up by operators give them in a filter"
+        )
+    return {"_id": {"$eq": raw}}
 
 
 def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
@@ -213,7 +233,7 @@ class Change:
     @property
     def filter(self) -> dict[str, Any]:
         """The filter that finds the stored document."""
-        return {"_id": self.raw["_id"]}
+        return id_filter(type(self.document), self.raw["_id"])
 
 
 def prepare(

@@ -8,7 +8,7 @@ from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.snapshot import DELETED, snapshot_of
-from mongospec_core.model.write import apply_outcome
+from mongospec_core.model.write import apply_outcome, id_filter
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.options import DeleteOptions, begin
 from mongospec_core.operations.save import refuse_without_id
@@ -30,9 +30,10 @@ class DeleteOperations(DocumentBase, abstract=True):
         """
         _, call = begin(type(self), "delete", "delete_one", options, "write")
         refuse_without_id(self)
+        wanted = id_filter(type(self), to_raw(self._id))
         settle = partial(apply_outcome, call, self, before=snapshot_of(self), after=DELETED)
         try:
-            reply = await call.reply("delete_one", encode({"_id": to_raw(self._id)}))
+            reply = await call.reply("delete_one", encode(wanted))
         except BaseException as error:
             settle(outcome_of(error))
             raise

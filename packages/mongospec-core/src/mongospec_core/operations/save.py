@@ -256,7 +256,7 @@ async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> 
     there = {encode(each) for each in found}
     for place in applied:
         change = changes[place]
-        if encode(change.filter) not in there:
+        if encode({"_id": change.raw["_id"]}) not in there:
             sent.fail(
                 [place],
                 None,
