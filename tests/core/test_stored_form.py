@@ -1038,3 +1038,39 @@ async def test_a_replacement_in_an_aborted_transaction_is_as_it_was(bind: Bind) 
             raise ZeroDivisionError
     assert new.id is None
     assert form(new) == "new"
+
+
+# -- a write that found nothing, and whose write concern failed, was not applied
+
+
+async def test_a_save_of_what_is_gone_is_not_applied_if_its_write_concern_fails(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    gone, here = await Person(name="a").insert(), await Person(name="b").insert()
+    await Person.delete_by_id(gone.id)
+    gone.age = here.age = 1
+    outcomes: list[str] = []
+    for person in (gone, here):
+        with mongo_proxy.write_concern_error("update"), pytest.raises(OperationError) as caught:
+            await person.save()
+        outcomes.append(caught.value.outcome)
+    assert outcomes == ["not_applied", "applied"]
+    assert changes(gone) == {"age": 1}
+    assert changes(here) == {}
+
+
+async def test_what_exists_is_not_inserted_if_the_write_concern_fails(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    await Person(name="there").insert()
+    twin, new = Person(name="there", age=5), Person(name="new")
+    outcomes: list[str] = []
+    for person in (twin, new):
+        with mongo_proxy.write_concern_error("update"), pytest.raises(OperationError) as caught:
+            await Person.insert_if_not_exists(person, {"name": person.name})
+        outcomes.append(caught.value.outcome)
+    assert outcomes == ["not_applied", "applied"]
+    assert twin.id is None
+    assert await Person.count() == 2

@@ -160,7 +160,8 @@ async def _statement(
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
     more["upsert"] = operation._upsert or None
-    return Statement("update", _sized(binding, statement | _said(more)), operation)
+    many = kind == "UpdateMany"
+    return Statement("update", _sized(binding, statement | _said(more)), operation, many)
 
 
 def _sized(binding: Binding, statement: Mapping[str, Any]) -> bytes:
@@ -220,7 +221,7 @@ def raise_for(call: Operation, sent: Sent) -> None:
         return
     done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
     outcome: Outcome = "applied"
-    if sent.unknown:
+    if sent.unknown or sent.partly:
         outcome = "unknown"
     elif sent.failures:
         outcome = "partial" if done else "not_applied"

@@ -21,6 +21,7 @@ from mongospec_core.model.write import (
 from mongospec_core.operations.filters import Filter, check_filter
 from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
+from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import outcome_of
 
 
@@ -58,8 +59,9 @@ class InsertOperations(DocumentBase, abstract=True):
             try:
                 await call.send("insert_one", data, document=raw)
             except BaseException as error:
-                settle_insert(call, ids, self, data, outcome_of(error))
-                raise
+                if not ids.is_written(call, self, error):
+                    settle_insert(call, ids, self, data, outcome_of(error))
+                    raise
         settle_insert(call, ids, self, data, "applied")
         return self
 
@@ -189,7 +191,7 @@ class InsertOperations(DocumentBase, abstract=True):
                         return None
                 raise
             except BaseException as error:
-                outcome = outcome_of(error)
+                outcome = await outcome_if_there(call, error, encode(id_filter(cls, raw["_id"])))
                 carried_out: Any = getattr(error, "reply", None)  # where it was cancelled meanwhile
                 if isinstance(carried_out, Mapping) and carried_out["upserted_id"] is None:
                     outcome = "not_applied"

@@ -51,6 +51,17 @@ class Ids:
         """What was known of the stored copy before the write."""
         return self._before[id(document)]
 
+    def is_written(self, call: Operation, document: Any, error: object) -> bool:
+        """Whether an error says that the very ``_id`` that was made here is taken.
+
+        Nobody else can have it, unless another write of this object was acknowledged: the driver
+        sent the insert twice, and the first had arrived.
+        """
+        pattern: Any = getattr(error, "key_pattern", None)
+        made_here = id(document) in self._fresh and is_new(document)
+        alone = call.transaction is None and call.session is None
+        return made_here and alone and pattern is not None and list(pattern) == ["_id"]
+
     def take_back(self, document: Any = None) -> None:
         """Take the id back from *document* (default: from all) where it was handed out here.
 
@@ -96,7 +107,6 @@ class InsertMany:
             try:
                 await self.call.send("insert_many", list(self.encoded[start:end]))
             except MongospecError as error:
-                self.first = self.first or error
                 if not self._note(error, start, end):
                     break
             except BaseException as error:  # cancelled
@@ -129,17 +139,25 @@ class InsertMany:
         """Note what an error says of its batch; whether the next batch may be sent."""
         cause = error.__cause__
         named = write_errors(str(cause)) if isinstance(cause, mongojet.PyMongoError) else []
+        failures: dict[int, WriteFailure] = {}
         for index, number, message in named:
             place = start + index
+            document = self.documents[place]
             _, pattern, value = duplicate_key(message, None, decode(self.encoded[place]))
-            self.failures[place] = WriteFailure(
-                place, number, message, self.documents[place], pattern, value
-            )
+            failure = WriteFailure(place, number, message, document, pattern, value)
+            if not (self._is_first(place) and self.ids.is_written(self.call, document, failure)):
+                failures[place] = failure
+        after = range(start + named[0][0] + 1, end) if named and self.ordered else range(0)
+        if named and not failures and not after:
+            return True
+        self.first = self.first or error
         if named:
             self.named = True
-            if self.ordered:
-                after = start + named[0][0] + 1
-                self._fail(range(after, end), None, "not attempted: an earlier document failed")
+            self.failures |= failures
+            if failures:
+                self._fail(after, None, "not attempted: an earlier document failed")
+            else:  # they may have arrived with the one that was there
+                self.unknown.update(after)
             return not self.ordered
         outcome = outcome_of(error)
         if outcome == "unknown":
@@ -150,6 +168,10 @@ class InsertMany:
             code = error.code if isinstance(error, OperationError) else None
             self._fail(range(start, end), code, str(error))
         return False
+
+    def _is_first(self, place: int) -> bool:
+        document = self.documents[place]
+        return all(each is not document for each in self.documents[:place])
 
     def _fail(self, places: Iterable[int], code: int | None, message: str) -> None:
         for place in places:

@@ -13,6 +13,7 @@ from mongospec_core.errors import (
     DocumentNotFoundError,
     MissingIdError,
     OperationError,
+    Outcome,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
@@ -104,7 +105,7 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
     try:
         reply = await call.reply("update_one", encode(change.filter), change.update)
     except BaseException as error:
-        settle(outcome_of(error))
+        settle(await outcome_if_there(call, error, encode(change.filter)))
         raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
         raise DocumentNotFoundError(
@@ -112,6 +113,22 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
             f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it"
         )
     settle("applied")
+
+
+async def outcome_if_there(call: Operation, error: BaseException, query: bytes) -> Outcome:
+    """The outcome of a write of one document; it may have found nothing if only its concern failed.
+
+    :param query: finds the document that was to be written.
+    """
+    if not isinstance(error, OperationError) or error.outcome != "applied" or call.transaction:
+        return outcome_of(error)
+    try:
+        there = await call.sibling("find_one", projection={"_id": 1}).send("find_one", query)
+    except OperationError:
+        error.outcome = "unknown"
+    else:
+        error.outcome = "applied" if there is not None else "not_applied"
+    return error.outcome
 
 
 def changes(document: DocumentBase) -> dict[str, Any]:
