@@ -233,7 +233,8 @@ class Change:
     @property
     def filter(self) -> dict[str, Any]:
         """The filter that finds the stored document."""
-        return id_filter(type(self.document), self.raw["_id"])
+        cls: type[Any] = type(self.document)
+        return id_filter(cls, self.raw["_id"])
 
 
 def prepare(
@@ -339,17 +340,18 @@ def apply_replace(
     :param data: its BSON, as it was sent.
     :param id_: the raw ``_id`` of the stored document; a document without one gets it.
     """
-    revoke: Callable[[Any], None] | None = None
-    if document._id is None:
+    had_none = document._id is None
+    if had_none:
         if outcome != "applied" or id_ is None or isinstance(id_, dict):
             return  # nobody knows which document it is now
         place = plan.encode_names.index("_id")
         (given,) = split_elements(encode({"_id": id_})).values()
         data = join_elements([given, *split_elements(data).values()])
         force_setattr(document, "_id", plan.convert_field(place, element_value(given), CHECKING))
-
-        def revoke(document: Any) -> None:
-            if is_new(document):
-                force_setattr(document, "_id", None)
-
+    revoke = _without_id if had_none else None
     apply_outcome(call, document, outcome, before=before, after=data, revoke=revoke)
+
+
+def _without_id(document: Any) -> None:
+    if is_new(document):
+        force_setattr(document, "_id", None)

@@ -64,7 +64,7 @@ class AggregateOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "aggregate", "aggregate", options, "read")
         given: Any = pipeline  # a user without a type checker may give anything
         if not isinstance(given, Sequence) or not all(
-            isinstance(stage, Mapping) for stage in given
+            isinstance(stage, Mapping) for stage in cast("Sequence[object]", given)
         ):
             raise OptionError(f"{cls.__name__}.aggregate: a pipeline is a list of stages, of dicts")
         if any("$changeStream" in stage for stage in pipeline):
