@@ -214,27 +214,23 @@ class Change:
 
     :ivar document: the document.
     :ivar raw: its raw document.
+    :ivar filter: what finds the stored document.
     :ivar data: its BSON, what the stored document will be.
     :ivar before: what was known of the stored copy when it was compared.
     :ivar update: the BSON of the update that is sent; None if nothing changed.
     """
 
-    __slots__ = ("before", "data", "document", "raw", "update")
+    __slots__ = ("before", "data", "document", "filter", "raw", "update")
 
     def __init__(
         self, plan: Plan[Any], document: Any, raw: Mapping[str, Any], *, upsert: bool = False
     ) -> None:
         self.document: Any = document
         self.raw: Mapping[str, Any] = raw
+        self.filter: dict[str, Any] = id_filter(plan.cls, raw.get("_id"))
         self.data: bytes = encode_document(plan, raw)
         self.before: StoredForm = snapshot_of(document)
         self.update: bytes | None = _update(plan, self, upsert=upsert)
-
-    @property
-    def filter(self) -> dict[str, Any]:
-        """The filter that finds the stored document."""
-        cls: type[Any] = type(self.document)
-        return id_filter(cls, self.raw["_id"])
 
 
 def prepare(
