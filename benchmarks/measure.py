@@ -1,97 +1,286 @@
-"""Client CPU of two ways to do the same work, turn by turn in one process.
+"""Contenders measured turn by turn, each in a process of its own, and what comes of it.
 
-The clock is the process's CPU time, so the driver's own threads count and waiting for the server
-does not. Other programs on the machine make single figures jump; they meet both ways alike, so what
-is compared is each pair of neighbouring turns, and what is reported is the median of those ratios.
+Other work on the machine makes single figures jump. It meets all contenders of a round alike, so
+ratios are made within a round, and reported are their median and quartiles. Who goes first changes from
+round to round. A fixed loop is timed in each round: its spread is the machine's own drift.
 """
 
-import gc
+import contextlib
+import json
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import bson
+
+from benchmarks.data import person
+from benchmarks.rows import ROWS, Row
+
+ROOT = Path(__file__).parent.parent
+TOGETHER = 32
+ONE_THREAD = ", one driver thread"  # after the label of a contender whose driver has one
+RAW = "mongojet_raw"
+OURS = "mongospec_now"
 
 
-async def nothing() -> None:
-    """The preparation of work that needs none."""
+class Contender(NamedTuple):
+    """Who is measured: the module of its work, and the Python that has its packages."""
+
+    module: str
+    label: str
+    python: str = sys.executable
+    environment: tuple[tuple[str, str], ...] = ()
+    together: bool = True
+    """Whether it can do several things at once."""
 
 
-class Way(NamedTuple):
-    """One way to do the work."""
+class Size(NamedTuple):
+    """How much is done in a turn."""
 
-    run: Callable[[Any], Awaitable[Any]]
-    prepare: Callable[[], Awaitable[Any]] = nothing
-    """Makes what ``run`` is given; not measured."""
-
-
-class Task(NamedTuple):
-    """The same work done by mongospec and by the driver."""
-
-    name: str
-    operations: int
-    """How many operations, or documents, one turn has."""
-    aim: float
-    ours: Way
-    driver: Way
+    singles: int
+    documents: int
 
 
-class Row(NamedTuple):
-    """What was measured of one task."""
+QUICK = Size(singles=32, documents=200)
+FULL = Size(singles=640, documents=10_000)
 
-    name: str
-    ours: float
-    """Microseconds of CPU for one operation, the median."""
-    driver: float
-    ratio: float
+
+class Figures(NamedTuple):
+    """Quartiles of what was measured in all rounds."""
+
     low: float
-    """The quartiles of the ratios of all rounds."""
+    median: float
     high: float
-    aim: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        return cls(*statistics.quantiles(values, n=4, method="inclusive"))
 
 
-async def compare(task: Task, rounds: int) -> Row:
-    """Measure a task; one more round goes ahead to warm both ways up."""
-    await turn(task.ours)
-    await turn(task.driver)
-    ours: list[float] = []
-    driver: list[float] = []
-    for number in range(rounds):
-        # Who goes second finds the machine as the first has left it, so they take turns.
-        if number % 2:
-            driver.append(await turn(task.driver))
-            ours.append(await turn(task.ours))
-        else:
-            ours.append(await turn(task.ours))
-            driver.append(await turn(task.driver))
-    ratios = [one / other for one, other in zip(ours, driver, strict=True)]
-    low, ratio, high = quartiles(ratios)
-    per = 1e6 / task.operations
-    return Row(
-        task.name,
-        statistics.median(ours) * per,
-        statistics.median(driver) * per,
-        ratio,
-        low,
-        high,
-        task.aim,
-    )
+type Turn = tuple[str, int]
+"""A row's title, and how many operations are under way at once."""
 
 
-def quartiles(values: list[float]) -> tuple[float, float, float]:
-    """The lower quartile, the median and the upper quartile; for one value, three times it."""
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high
+def turns(rows: Sequence[Row] = ROWS) -> list[tuple[Row, int]]:
+    """Every row with one operation at a time, and where it makes sense with many."""
+    return [(row, each) for row in rows for each in ((1, TOGETHER) if row.together else (1,))]
 
 
-async def turn(way: Way) -> float:
-    """CPU seconds of one turn, letting go of the result included.
+def titled(row: Row, concurrency: int) -> str:
+    return row.title if concurrency == 1 else f"{row.title}, {concurrency} at a time"
 
-    The collector runs before it, and may run in it as it would in an application.
+
+class Worker:
+    """A process that does a contender's work; see :mod:`benchmarks.worker`."""
+
+    def __init__(self, contender: Contender, port: int | str) -> None:
+        command = [contender.python, "-m", "benchmarks.worker", contender.module, str(port)]
+        environment = {**os.environ, "PYTHONHASHSEED": "0", **dict(contender.environment)}
+        self.contender = contender
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"{self.contender.label} ended in {do} {arguments}; see above")
+        told: dict[str, Any] = json.loads(answer)
+        return told
+
+    def close(self) -> None:
+        self._process.communicate(timeout=30)
+
+
+@contextlib.contextmanager
+def workers(contenders: Sequence[Contender], port: int | str) -> Iterator[list[Worker]]:
+    """Processes of all contenders, for the time of a block."""
+    started: list[Worker] = []
+    try:
+        started += [Worker(each, port) for each in contenders]
+        for each in started:
+            each.ask("started")  # what a contender sends at its start is not to be counted later
+        yield started
+    finally:
+        for each in started:
+            each.close()
+
+
+class WrongError(Exception):
+    """A contender does not do what it is measured for."""
+
+
+def check(all_workers: Sequence[Worker]) -> dict[str, dict[str, float]]:
+    """See that every contender reads and writes what each row asks for: the commands of each call.
+
+    :raises WrongError: one does not.
     """
-    given = await way.prepare()
-    gc.collect()
+    commands: dict[str, dict[str, float]] = {}
+    wrong: list[str] = []
+    for worker in all_workers:
+        told = worker.ask("check")
+        commands[worker.contender.label] = told["commands"]
+        for title, why in told["wrong"].items():
+            wrong.append(f"{worker.contender.label}, {title}: {why}")
+    if wrong:
+        raise WrongError("\n".join(wrong))
+    return commands
+
+
+class Samples:
+    """Microseconds of CPU by contender and turn, one figure a round; and of the fixed loop."""
+
+    def __init__(self) -> None:
+        self.cpu: dict[tuple[str, Turn], list[float]] = defaultdict(list)
+        self.loop: list[float] = []
+
+    def figures(self, label: str, turn: Turn) -> Figures | None:
+        values = self.cpu.get((label, turn))
+        return Figures.of(values) if values else None
+
+    def ratio(self, label: str, turn: Turn, base: str) -> Figures | None:
+        """To *base*, round by round."""
+        values, others = self.cpu.get((label, turn)), self.cpu.get((base, turn))
+        if not values or not others:
+            return None
+        return Figures.of([one / other for one, other in zip(values, others, strict=True)])
+
+    def drift(self) -> float:
+        """How far apart the quartiles of the fixed loop are, as a part of its median."""
+        loop = Figures.of(self.loop)
+        return (loop.high - loop.low) / loop.median
+
+
+def measure(
+    all_workers: Sequence[Worker],
+    commands: dict[str, dict[str, float]],
+    size: Size,
+    rounds: int,
+    samples: Samples,
+    rows: Sequence[Row] = ROWS,
+) -> None:
+    """Add so many rounds to *samples*; one more goes ahead to warm up."""
+    for number in range(rounds + 1):
+        calibration = fixed_loop()
+        if number:
+            samples.loop.append(calibration)
+        for row, concurrency in turns(rows):
+            shift = number % len(all_workers)
+            for worker in (*all_workers[shift:], *all_workers[:shift]):
+                who = worker.contender
+                if row.title not in commands[who.label] or (concurrency > 1 and not who.together):
+                    continue
+                told = worker.ask(
+                    "turn",
+                    row=row.title,
+                    count=max((size.documents if row.batch else size.singles) // row.share, 1),
+                    calls=row.share,
+                    concurrency=concurrency,
+                )
+                if number:
+                    samples.cpu[who.label, (row.title, concurrency)].append(told["cpu"])
+
+
+def fixed_loop() -> float:
+    """CPU milliseconds of work that never changes."""
+    document = person(7)
     start = time.process_time()
-    await way.run(given)
-    return time.process_time() - start
+    for _ in range(2_000):
+        bson.decode(bson.encode(document))
+    return (time.process_time() - start) * 1_000
+
+
+# -- what is measured once
+
+_IMPORT = """\
+import sys, time
+for each in {before!r}: __import__(each)
+wall, cpu = time.perf_counter(), time.process_time()
+for each in {modules!r}: __import__(each)
+print((time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000)
+"""
+
+
+def import_milliseconds(
+    python: str, modules: Sequence[str], rounds: int, before: Sequence[str] = ()
+) -> Figures:
+    """Wall time of importing *modules* in fresh processes, with all bytecode at hand.
+
+    :param before: what has been imported already.
+    """
+    command = [python, "-c", _IMPORT.format(modules=list(modules), before=list(before))]
+    environment = {
+        each: os.environ[each] for each in os.environ if each != "COVERAGE_PROCESS_START"
+    }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    times = []
+    for _ in range(rounds + 1):  # the first writes the bytecode
+        ran = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+        times.append(float(ran.stdout.split()[0]))
+    return Figures.of(times[1:])
+
+
+def peak_megabytes(contender: Contender, port: int, row: str, count: int) -> tuple[float, float]:
+    """Of a fresh process: what it takes at its peak, and how much of that is for the row."""
+    with workers([contender], port) as (worker,):
+        told = worker.ask("memory", row=row, count=count)
+    return told["peak"], told["peak"] - told["before"]
+
+
+GROWING = (
+    "find_all, a document",
+    "cursor, a document",
+    "insert_many, a document",
+    "posts with author and tags, a post",
+)
+
+
+class Growth(NamedTuple):
+    """Of one row at one size."""
+
+    row: str
+    documents: int
+    microseconds: float
+    """CPU for a document."""
+    megabytes: float
+    """What the work itself took at its peak, in a fresh process."""
+
+
+def growth(
+    contender: Contender,
+    port: int,
+    sizes: Sequence[int],
+    rounds: int,
+    rows: Sequence[str] = GROWING,
+) -> list[Growth]:
+    """How time and memory grow with the number of documents."""
+    found: list[Growth] = []
+    with workers([contender], port) as (worker,):
+        times: dict[tuple[str, int], list[float]] = defaultdict(list)
+        for number in range(rounds + 1):
+            for row in rows:
+                for size in sizes:
+                    calls = max(1, sizes[-1] // size // 10)
+                    told = worker.ask("turn", row=row, count=size, calls=calls)
+                    if number:
+                        times[row, size].append(told["cpu"])
+    for (row, size), values in times.items():
+        _, megabytes = peak_megabytes(contender, port, row, size)
+        found.append(Growth(row, size, statistics.median(values), megabytes))
+    return found

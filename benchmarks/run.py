@@ -1,56 +1,147 @@
-"""Compare mongospec with the driver below it: ``make bench``, or
+"""Compare mongospec with the driver below it, or with everybody: ``make bench``, ``make bench-peers``.
 
-    mongospec-server -- python -m benchmarks.run [--quick] [--rounds N] [--json]
-
-The server is the one that MONGODB_URI names: a process of its own, or its CPU would count as ours.
+python -m benchmarks.run [--peers] [--quick] [--rounds N] [--output FOLDER]
 """
 
 import argparse
-import asyncio
-import os
-import uuid
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-import mongojet
+from benchmarks import report
+from benchmarks.measure import (
+    FULL,
+    GROWING,
+    ONE_THREAD,
+    OURS,
+    QUICK,
+    RAW,
+    ROOT,
+    Contender,
+    Figures,
+    Growth,
+    Samples,
+    check,
+    growth,
+    import_milliseconds,
+    measure,
+    peak_megabytes,
+    workers,
+)
+from benchmarks.peers import PEERS, contenders
+from benchmarks.rows import ROWS
+from benchmarks.server import running
 
-from benchmarks.documents import Newcomer, Person
-from benchmarks.imports import compare_imports
-from benchmarks.measure import compare
-from benchmarks.report import Report, to_json, to_markdown
-from benchmarks.stored_form import cost_of_stored_form
-from benchmarks.tasks import tasks
-from mongospec_core import close, init
+SITTINGS = 3
+"""How often all processes are started anew: the lay-out of a process's memory is luck."""
+_BEFORE = ("asyncio", "mongojet", "msgspec")
 
 
-async def measure(uri: str, documents: int, singles: int, rounds: int) -> Report:
-    """Run everything in a database that is dropped at the end."""
-    client = await mongojet.create_client(uri)
-    db = client[f"benchmark_{uuid.uuid4().hex[:8]}"]
-    try:
-        await init(db, document_types=[Person, Newcomer])
-        rows = [await compare(task, rounds) for task in await tasks(db, documents, singles)]
-        stored_form = await cost_of_stored_form(rounds)
-        version = (await db.run_command({"buildInfo": 1}))["version"]
-    finally:
-        await db.drop()
-        await close()
-    imports = compare_imports(rounds)
-    return Report(documents, singles, rounds, str(version), rows, stored_form, imports)
+@dataclasses.dataclass
+class Results:
+    """All that one run has measured, and how."""
+
+    contenders: list[Contender]
+    rounds: int
+    quick: bool
+    commands: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    samples: Samples = dataclasses.field(default_factory=Samples)
+    ready: Samples = dataclasses.field(default_factory=Samples)
+    bytecodes: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    one_thread: Samples = dataclasses.field(default_factory=Samples)
+    growth: dict[str, list[Growth]] = dataclasses.field(default_factory=dict)
+    memory: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    memory_documents: int = 0
+    imports: dict[str, Figures] = dataclasses.field(default_factory=dict)
+    import_over_driver: Figures | None = None
+    seconds: float = 0.0
+
+
+def run(who: list[Contender], *, rounds: int, quick: bool, say: Callable[[str], None]) -> Results:
+    results = Results(who, rounds, quick)
+    size = QUICK if quick else FULL
+    start = time.monotonic()
+    on_driver = [
+        each for each in who if PEERS[each.module]["imports"][:2] == ["asyncio", "mongojet"]
+    ]
+    raw_and_ours = [each for each in who if each.module in (RAW, OURS)]
+    with running() as port:
+        sittings = min(SITTINGS, rounds)
+        for sitting in range(sittings):
+            say(f"sitting {sitting + 1} of {sittings}")
+            with workers(who, port) as all_workers:
+                results.commands = check(all_workers)
+                part = rounds // sittings + (sitting < rounds % sittings)
+                measure(all_workers, results.commands, size, part, results.samples)
+        say("one thread of the driver's")
+        singly = [
+            each._replace(
+                label=each.label + ONE_THREAD, environment=(("TOKIO_WORKER_THREADS", "1"),)
+            )
+            for each in raw_and_ours
+        ]
+        with workers([*raw_and_ours, *singly], port) as all_workers:
+            commands = check(all_workers)
+            rows = [row for row in ROWS if row.together]
+            measure(all_workers, commands, size, rounds, results.one_thread, rows)
+        say("growth")
+        sizes = (100, 1_000) if quick else (1_000, 10_000, 100_000)
+        for each in raw_and_ours:
+            results.growth[each.label] = growth(
+                each, port, sizes, 1 if quick else 5, GROWING[:1] if quick else GROWING
+            )
+        results.memory_documents = sizes[-2] if not quick else sizes[-1]
+        for each in who:
+            results.memory[each.label] = peak_megabytes(
+                each, port, "find_all, a document", results.memory_documents
+            )
+    say("ready bytes")
+    with workers(on_driver, "ready") as all_workers:
+        measure(all_workers, results.commands, size, rounds, results.ready)
+        for worker in all_workers:
+            label = worker.contender.label
+            results.bytecodes[label] = {
+                title: worker.ask("bytecodes", row=title)["count"]
+                for title in results.commands[label]
+            }
+    say("imports")
+    for each in who:
+        results.imports[each.label] = _imports(each, rounds)
+    ours = next(each for each in who if each.module == OURS)
+    results.import_over_driver = import_milliseconds(ours.python, ["mongospec"], rounds, _BEFORE)
+    results.seconds = time.monotonic() - start
+    return results
+
+
+def _imports(contender: Contender, rounds: int) -> Figures:
+    modules: Sequence[str] = PEERS[contender.module]["imports"]
+    return import_milliseconds(contender.python, modules, rounds)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="compare mongospec with mongojet")
-    parser.add_argument("--rounds", type=int, default=15, help="turns of each way (default: 15)")
-    parser.add_argument("--quick", action="store_true", help="see in seconds that it runs")
-    parser.add_argument("--json", action="store_true", help="figures for programs")
-    options = parser.parse_args()
-    documents, singles, rounds = (200, 20, 2) if options.quick else (10_000, 500, options.rounds)
-    uri = os.environ.get("MONGODB_URI")
-    if uri is None:
-        parser.error(
-            "set MONGODB_URI, for example by: mongospec-server -- python -m benchmarks.run"
-        )
-    report = asyncio.run(measure(uri, documents, singles, rounds))
-    print(to_json(report) if options.json else to_markdown(report))
+    parser = argparse.ArgumentParser(description="compare mongospec with others")
+    parser.add_argument("--peers", action="store_true", help="with everybody in peers.toml")
+    parser.add_argument("--rounds", type=int, help="turns of each (default: 15; --quick: 1)")
+    parser.add_argument("--quick", action="store_true", help="see in a minute that it runs")
+    parser.add_argument("--output", type=Path, help="the folder of RESULTS.md and of the plot")
+    options: Any = parser.parse_args()
+    rounds = options.rounds or (1 if options.quick else 15)
+    if options.peers:
+        who = contenders()
+    else:
+        who = [Contender(each, PEERS[each]["label"]) for each in (RAW, OURS)]
+    results = run(who, rounds=rounds, quick=options.quick, say=lambda text: print(f"... {text}"))
+    print(text := report.to_markdown(results))
+    folder = options.output
+    if folder is None and options.peers:
+        folder = ROOT / "build" / "benchmarks" if options.quick else Path(__file__).parent
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "RESULTS.md").write_text(text + "\n", "utf-8")
+        (folder / "results.svg").write_text(report.plot(results), "utf-8")
+        print(f"... written to {folder}")
 
 
 if __name__ == "__main__":

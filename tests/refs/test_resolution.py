@@ -21,7 +21,7 @@ from mongospec_core import (
     init,
     transaction,
 )
-from mongospec_refs import MongoDocument, UnresolvedReferenceError, is_resolved
+from mongospec_refs import MongoDocument, UnresolvedReferenceError, is_resolved, resolve
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored

@@ -11,6 +11,7 @@ from typing import Any
 
 import mongojet
 
+from mongospec_core.codec.annotations import resolve_names
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import forget_plan, plan_of
 from mongospec_core.errors import OptionError
@@ -96,7 +97,9 @@ async def init(
         raise OptionError(f'init(indexes={indexes!r}): say "create", "check" or "skip"')
     if index_conflicts not in ("error", "warn"):
         raise OptionError(f'init(index_conflicts={index_conflicts!r}): say "error" or "warn"')
-    bindings = {cls: _compiled(cls, db, timeout) for cls in _listed(document_types)}
+    classes = _listed(document_types)
+    resolve_names(classes)
+    bindings = {cls: _compiled(cls, db, timeout) for cls in classes}
     others = {
         cls: binding_of(cls)
         for cls in _bound.classes
@@ -217,7 +220,6 @@ async def _close_client(client: mongojet.Client) -> None:
 
 
 def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | None) -> Binding:
-    refuse_other_types(cls)
     forget_plan(cls)
     plan = plan_of(cls)
     refuse_what_cannot_be_bound(cls, plan)
@@ -236,7 +238,15 @@ def _listed(document_types: Any) -> list[Any]:
         raise OptionError(f"document_types is a list of classes: [{document_types.__name__}]")
     if isinstance(document_types, Mapping):
         raise OptionError("document_types is a list of classes; of a map, give its values()")
-    return list(document_types)
+    if isinstance(document_types, str):
+        raise OptionError(
+            f"document_types={document_types!r} is not a list of classes; find the classes of a "
+            f"package by collect_document_types({document_types!r})"
+        )
+    classes = list(document_types)
+    for cls in classes:
+        refuse_other_types(cls)
+    return classes
 
 
 def _same_database(target: Target, db: mongojet.Database) -> bool:

@@ -11,9 +11,11 @@ is therefore remembered by name; what a module cannot resolve is looked up here.
 
 import dataclasses
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, ForwardRef, get_origin, get_type_hints
+from inspect import get_annotations
+from types import MappingProxyType
+from typing import Any, ClassVar, get_origin, get_type_hints
 from weakref import WeakSet
 
 import msgspec
@@ -23,12 +25,42 @@ from msgspec.structs import FieldInfo
 from mongospec_core.codec.field_codec import accepts_anything, type_args, unwrap
 from mongospec_core.errors import DefinitionError
 
+if sys.version_info >= (3, 14):
+    from annotationlib import (
+        Format,
+        call_annotate_function,
+        get_annotate_from_class_namespace,
+    )
+
 _named: dict[str, WeakSet[type]] = {}
 
 
 def remember(cls: type) -> None:
     """Let annotations elsewhere name *cls*."""
     _named.setdefault(cls.__name__, WeakSet()).add(cls)
+
+
+def annotations_in(namespace: dict[str, Any]) -> dict[str, Any]:
+    """Return the annotations of a class body that has just run.
+
+    From Python 3.14 on they are a function. It is called now, before the fields are attributes of
+    the class and hide what they are named after (``date: date``); a name that is unknown as yet
+    stays a forward reference.
+    """
+    annotations: dict[str, Any] | None = namespace.get("__annotations__")
+    if sys.version_info >= (3, 14) and annotations is None:
+        annotate = get_annotate_from_class_namespace(namespace)
+        if annotate is not None:
+            annotations = call_annotate_function(annotate, Format.FORWARDREF)
+    return annotations or {}
+
+
+def own_annotations(cls: type) -> dict[str, Any]:
+    """Return the annotations of *cls* without those of its bases, as far as their names are known."""
+    if sys.version_info >= (3, 14):
+        return get_annotations(cls, format=Format.FORWARDREF)
+    else:
+        return get_annotations(cls)
 
 
 def fields_of(tp: Any) -> tuple[FieldInfo, ...]:
@@ -48,44 +80,91 @@ def fields_of(tp: Any) -> tuple[FieldInfo, ...]:
         raise DefinitionError(f"{message}; import it where the class is defined") from error
 
 
-def _resolve_by_name(cls: type) -> None:
-    """Put types in place of the annotations of *cls* and its bases that are still strings."""
-    for base in cls.__mro__:
-        # Its own ones, as they stand: they are about to be replaced.
-        annotations = base.__dict__.get("__annotations__")  # noqa: RUF063
-        if not annotations:
+def resolve_names(classes: Collection[type]) -> None:
+    """Resolve the names in *classes* and in the Structs inside of them, before any is compiled.
+
+    msgspec looks through all that refer to each other, so one that is compiled late must not be
+    resolved late. Of several document classes of one name, those in *classes* come first.
+
+    :raises DefinitionError: a name is not known.
+    """
+    seen: set[Any] = set()
+    todo: list[Any] = list(classes)
+    while todo:
+        annotation = unwrap(todo.pop())
+        todo.extend(type_args(annotation))
+        cls = get_origin(annotation) or annotation
+        if not (isinstance(cls, type) and issubclass(cls, msgspec.Struct)) or cls in seen:
             continue
-        module = vars(sys.modules[base.__module__])
-        names = {n: found for n in _named if (found := _only(n, base.__module__)) is not None}
-        own = {parameter.__name__: parameter for parameter in base.__type_params__}
-        scope = names | module | own
-        base.__annotations__ = {
-            field: _evaluated(annotation, scope, base, field)
-            for field, annotation in annotations.items()
-        }
+        seen.add(cls)
+        try:
+            msgspec.structs.fields(cls)
+        except NameError:
+            _resolve_by_name(cls, classes)
+        except TypeError:
+            continue  # a type that msgspec does not support is refused with its reason later
+        todo.extend(each.type for each in fields_of(cls))
 
 
-def _only(name: str, module: str) -> type | None:
-    """The document class of that name: the module's own where several modules have one."""
-    found = list(_named.get(name, ()))
-    near = [cls for cls in found if cls.__module__ == module] or found
-    return near[-1] if len(near) == 1 or (near and near is not found) else None
+def _resolve_by_name(cls: type, among: Collection[type] = ()) -> None:
+    """Put types in place of the annotations of *cls* and its bases that name what is not known."""
+    for base in cls.__mro__:
+        if annotations := own_annotations(base):
+            names = {n: found for n in _named if (found := _nearest(n, base, among)) is not None}
+            base.__annotations__ = {
+                field: _evaluated(annotation, base, field, names)
+                for field, annotation in annotations.items()
+            }
 
 
-def _evaluated(annotation: Any, scope: dict[str, Any], cls: type, field: str) -> Any:
-    text = annotation.__forward_arg__ if isinstance(annotation, ForwardRef) else annotation
-    if not isinstance(text, str) or is_classvar(text):
-        return annotation
+def _nearest(name: str, cls: type, among: Collection[type]) -> type | None:
+    """The document class of that name, if one is nearer than the others.
+
+    Nearer is what is bound together with *cls*, then what its function or module has, the function
+    first.
+    """
+
+    def nearness(other: type) -> tuple[bool, bool, bool]:
+        module = other.__module__ == cls.__module__
+        return other in among, module and _scope(other) == _scope(cls), module
+
+    found = sorted(_named.get(name, ()), key=nearness)
+    if len(found) > 1 and nearness(found[-1]) == nearness(found[-2]):
+        return None
+    return found[-1] if found else None
+
+
+def _scope(cls: type) -> str:
+    return cls.__qualname__.rpartition(".")[0]
+
+
+def _evaluated(annotation: Any, cls: type, field: str, names: Mapping[str, Any]) -> Any:
+    if is_classvar(annotation):
+        return ClassVar  # not a field: nobody asks of what type it is, and its name may be unknown
     try:
-        # What typing.get_type_hints does as well; the text is the class body's own.
-        return eval(text, scope)  # noqa: S307
+        return evaluated(annotation, cls, names)
     except NameError as error:
         same = len(_named.get(error.name or "", ()))
         why = f"{same} document classes have that name" if same else "no such name is known"
         raise DefinitionError(
-            f"{cls.__name__}.{field}: the annotation {text!r} names {error.name!r}, but {why}; "
-            f"import the class in {cls.__module__}"
+            f"{cls.__name__}.{field}: the annotation names {error.name!r}, but {why}; "
+            f"import the class in {cls.__module__}, or name it in document_types"
         ) from error
+
+
+def evaluated(annotation: Any, cls: type, names: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Return an annotation of *cls* with types in place of the names in it.
+
+    :param names: what else may be named, besides what the modules of the class and its mixins have.
+    :raises NameError: a name is not known.
+    """
+    scope = dict(names)
+    mixins = [base for base in reversed(cls.__mro__) if "__mixin_fields__" in base.__dict__]
+    for base in (*mixins, cls):
+        scope |= vars(sys.modules[base.__module__])
+    scope |= {parameter.__name__: parameter for parameter in cls.__type_params__}
+    holder = type("", (), {"__annotations__": {"it": annotation}})
+    return get_type_hints(holder, scope, include_extras=True)["it"]
 
 
 def is_classvar(annotation: Any) -> bool:

@@ -2,12 +2,18 @@
 
 import warnings
 from collections.abc import Callable
-from inspect import get_annotations, getattr_static
-from typing import Any, ForwardRef, dataclass_transform
+from inspect import getattr_static
+from typing import Any, dataclass_transform
 
 import msgspec
 
-from mongospec_core.codec.annotations import is_classvar, remember
+from mongospec_core.codec.annotations import (
+    annotations_in,
+    evaluated,
+    is_classvar,
+    own_annotations,
+    remember,
+)
 from mongospec_core.errors import DefinitionError
 
 type Namespace = dict[str, Any]
@@ -42,6 +48,7 @@ class DocumentMeta(msgspec.StructMeta):
                 f"{name}: a document cannot be array_like, MongoDB stores documents by field name; "
                 f"leave array_like out (nested Structs may have it)"
             )
+        namespace["__annotations__"] = annotations_in(namespace)
         _refuse_dunders(name, namespace)
         _refuse_plain_hooks(name, namespace)
         fields = _own_fields(namespace)
@@ -81,7 +88,7 @@ def is_abstract(cls: type) -> bool:
 
 
 def _own_fields(namespace: Namespace) -> dict[str, Any]:
-    annotations = namespace.get("__annotations__", {})
+    annotations = namespace["__annotations__"]
     return {field: tp for field, tp in annotations.items() if not is_classvar(tp)}
 
 
@@ -141,7 +148,7 @@ def _warn_of_hidden(name: str, bases: tuple[type, ...], fields: dict[str, Any]) 
 
 def _pop_fields(namespace: Namespace, fields: dict[str, Any]) -> None:
     """Keep a mixin's fields aside, for its concrete subclasses."""
-    annotations = namespace.get("__annotations__", {})
+    annotations = namespace["__annotations__"]
     namespace["__annotations__"] = {k: v for k, v in annotations.items() if k not in fields}
     namespace["__mixin_fields__"] = {
         field: (tp, namespace.pop(field, msgspec.NODEFAULT)) for field, tp in fields.items()
@@ -150,16 +157,14 @@ def _pop_fields(namespace: Namespace, fields: dict[str, Any]) -> None:
 
 def _add_mixin_fields(bases: tuple[type, ...], namespace: Namespace) -> None:
     """Add the fields of all mixins among the bases, unless the class has them already."""
-    annotations = namespace.setdefault("__annotations__", {})
+    annotations = namespace["__annotations__"]
     given = {field for base in bases for field in getattr(base, "__struct_fields__", ())}
     for base in bases:
         for cls in base.__mro__:
             for field, (tp, default) in cls.__dict__.get("__mixin_fields__", {}).items():
                 if field in annotations or (field in given and field != "_id"):
                     continue
-                annotations[field] = (
-                    ForwardRef(tp, module=cls.__module__) if isinstance(tp, str) else tp
-                )
+                annotations[field] = _elsewhere(tp, cls)
                 if default is not msgspec.NODEFAULT and field not in namespace:
                     namespace[field] = default
 
@@ -169,7 +174,7 @@ def _inherit_id(bases: tuple[Any, ...], namespace: Namespace) -> None:
 
     msgspec would take the default of the first base, be it the plain one of all documents.
     """
-    if len(bases) < 2 or "_id" in namespace.get("__annotations__", {}):
+    if len(bases) < 2 or "_id" in namespace["__annotations__"]:
         return
     owners = {base: _owner_of_id(base) for base in bases if hasattr(base, "__struct_fields__")}
     own = [
@@ -180,17 +185,23 @@ def _inherit_id(bases: tuple[Any, ...], namespace: Namespace) -> None:
     if not own or own[0] is bases[0]:
         return
     base, owner = own[0], owners[own[0]]
-    tp = owner.__annotations__["_id"]
-    forward = ForwardRef(tp, module=owner.__module__) if isinstance(tp, str) else tp
-    namespace.setdefault("__annotations__", {})["_id"] = forward
+    namespace["__annotations__"]["_id"] = _elsewhere(own_annotations(owner)["_id"], owner)
     defaults = (msgspec.NODEFAULT,) * len(base.__struct_fields__) + base.__struct_defaults__
     default = defaults[base.__struct_fields__.index("_id") - len(base.__struct_fields__)]
     if default is not msgspec.NODEFAULT:
         namespace["_id"] = default
 
 
+def _elsewhere(annotation: Any, cls: type) -> Any:
+    """An annotation of *cls*, for a class in a module where its names may be unknown."""
+    try:
+        return evaluated(annotation, cls)
+    except NameError:  # by the name of a document class, later
+        return annotation
+
+
 def _owner_of_id(base: type) -> Any:
-    return next(cls for cls in base.__mro__ if "_id" in get_annotations(cls))
+    return next(cls for cls in base.__mro__ if "_id" in own_annotations(cls))
 
 
 def _refuse_instance(name: str) -> Callable[[Any], None]:

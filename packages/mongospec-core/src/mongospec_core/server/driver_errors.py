@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import mongojet
 from bson.errors import BSONError
@@ -29,33 +29,70 @@ REFUSED_WHOLE = frozenset({9, 13, 40, 52, 54, 72})
 _DUPLICATE = frozenset({11000, 11001, 12582})
 _TIME_UP = 50
 
-_QUOTED = r'"((?:[^"\\]|\\.)*)"'
-_COMMAND = re.compile(
-    r"Kind: Command failed: Error code (-?\d+) \((.*?)\): (.*), labels: \{", re.DOTALL
-)
+# The driver's text is "Kind: KIND, labels: {LABELS}, source: SOURCE, server response: REPLY". Values of
+# users stand in KIND, so each part is taken from its place, and patterns are matched where a part
+# begins: none is searched for. All of them are possessive, or a long value would take quadratic time.
+_QUOTED = r'"((?:[^"\\]++|\\.)*+)"'
+_COMMAND = re.compile(r"Command failed: Error code (-?\d+) \([^)]*+\): ")
 _WRITE = re.compile(
-    r"(?P<indexed>Indexed)?WriteError \{ (?:index: (?P<index>\d+), )?code: (?P<code>-?\d+), "
-    r"code_name: (?:None|Some\(" + _QUOTED + r"\)), message: " + _QUOTED
+    r"(?:index: (?P<index>\d+), )?code: (?P<code>-?\d+), "
+    r"code_name: (?:None|Some\(" + _QUOTED + r"\)), message: " + _QUOTED,
+    re.DOTALL,
 )
 _CONCERN = re.compile(
-    r"WriteConcernError \{ code: (-?\d+), code_name: " + _QUOTED + r", message: " + _QUOTED
+    r"WriteConcernError \{ code: (-?\d+), code_name: " + _QUOTED + r", message: " + _QUOTED,
+    re.DOTALL,
 )
-_LABELS = re.compile(r"labels: \{([^}]*)\}, source: ")
-_REPLY = re.compile(r'RawDocumentBuf \{ data: "([0-9a-f]+)" \}')
-_AUTHENTICATION = re.compile(r"((?:SCRAM|\w*[Aa]uthentication) fail\w*[^,]*)")
+_ONE_WRITE = "An error occurred when trying to execute a write operation: "
+_MANY_WRITES = "An error occurred when trying to execute an insert_many operation: "
+_WITH_VALUES = ("Command failed", "An error occurred when trying to execute ")
+_LABELS = re.compile(r', labels: \{((?:"[^"]*+"(?:, )?)*+)\}$')
+_REPLY = re.compile(r'Some\(RawDocumentBuf \{ data: "([0-9a-f]*+)" \}\)$')
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\]]', re.DOTALL)
+_NAME = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\],:]|[^{}()\[\],:"]++|"', re.DOTALL)
+_AUTHENTICATION = re.compile(r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail")
 _AUTHENTICATION_FAILED = 18
-_ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))")
-_INDEX = re.compile(r"index: (\S+)(?: collation: .*?)? dup key: (\{.*\})", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))", re.DOTALL)
 _NOT_SENT = re.compile(
-    r"Kind: (?:Server selection timeout|Connection pool for|I/O error: Connection refused"
+    r"(?:Server selection timeout|Connection pool for|I/O error: Connection refused"
     r"|Client has been shut down|SCRAM failure|Authentication)"
 )
 _SERVER = re.compile(
     r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
 )
-_INVALID_REPLY = "Kind: The server returned an invalid reply"
+_MOST_TOPOLOGY = 20_000  # characters: what is said of many servers is long, and nobody reads it
+_INVALID_REPLY = "The server returned an invalid reply"
 _TOO_BIG = re.compile(r"must be within \d+ bytes|[Dd]ocument (?:is )?too large")
 _READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="replace")
+_SHOWN = 1_000
+
+
+class _DriverText(NamedTuple):
+    """The parts of a driver's text."""
+
+    kind: str
+    labels: frozenset[str]
+    reply: dict[str, Any] | None
+
+
+def _parsed(text: str) -> _DriverText:
+    head, _, tail = text.rpartition(", server response: ")
+    if not head:
+        head, tail = text, ""
+    reply = _REPLY.match(tail)
+    kind = head.removeprefix("Kind: ")
+    labels: frozenset[str] = frozenset()
+    if head.endswith(", source: None"):
+        own = head.removesuffix(", source: None")
+        start = own.rfind(", labels: {")
+    else:  # the errors behind it have labels of their own
+        own, _, source = head.partition(", source: Some(Error { ")
+        # If a value may stand before it, nobody can tell whether it is the driver's.
+        start = own.rfind(", labels: {") if source and not kind.startswith(_WITH_VALUES) else -1
+    if start >= 0 and (found := _LABELS.match(own, start)) is not None:
+        labels = frozenset(re.findall(r'"([^"]+)"', found[1]))
+        kind = own[:start].removeprefix("Kind: ")
+    return _DriverText(kind, labels, _reply(reply[1]) if reply else None)
 
 
 def to_operation_error(
@@ -74,34 +111,44 @@ def to_operation_error(
     :param many: whether one statement of it can change many documents.
     """
     text = str(error)
-    if (refused := _AUTHENTICATION.search(text)) is not None:
+    parts = _parsed(text)
+    if isinstance(error, mongojet.PyMongoError) and (
+        _AUTHENTICATION.match(parts.kind)
+        or ((command := _COMMAND.match(parts.kind)) and int(command[1]) == _AUTHENTICATION_FAILED)
+    ):
         return OperationError(
-            f"{operation}: the server does not let this user in: {refused[1]}",
+            f"{operation}: the server does not let this user in: {_short(parts.kind)}",
             outcome="not_applied",
             code=_AUTHENTICATION_FAILED,
         )
     if isinstance(error, ValueError | mongojet.ConfigurationError):
         kind = EncodingError if _TOO_BIG.search(text) else OptionError
-        return kind(f"{operation}: {text}")
+        return kind(f"{operation}: {_short(parts.kind)}")
     if isinstance(error, mongojet.BsonSerializationError) or (
         isinstance(error, mongojet.BsonDeserializationError) and not write
     ):
-        return EncodingError(f"{operation}: {text}")
-    labels = _labels(error, text)
-    if isinstance(error, mongojet.ServerSelectionError) or _NOT_SENT.match(text):
+        return EncodingError(f"{operation}: {_short(parts.kind)}")
+    if isinstance(error, mongojet.ServerSelectionError) or _NOT_SENT.match(parts.kind):
         return ServerUnavailableError(
-            f"{operation}: no server: {_unreachable(text)}", outcome="not_applied", labels=labels
+            f"{operation}: no server: {_unreachable(parts.kind)}",
+            outcome="not_applied",
+            labels=parts.labels,
         )
-    details = _reply(text)
-    code, message = _code_and_message(text, details)
+    code, message = _code_and_message(parts)
+    labels = parts.labels | _labels_in(parts.reply)
     common: dict[str, Any] = {
-        "outcome": _outcome(text, code, details, labels, many=many) if write else "not_applied",
+        "outcome": _outcome(parts, code, labels, many=many) if write else "not_applied",
         "code": code,
-        "labels": labels | _labels_in(details),
-        "details": details,
+        "labels": labels,
+        "details": parts.reply,
     }
     who = f" (the document with _id={document['_id']!r})" if document is not None else ""
-    return _typed(f"{operation}: {message}{who}", code, message, document, common)
+    return _typed(f"{operation}: {_short(message)}{who}", code, message, document, common)
+
+
+def _short(text: str) -> str:
+    """*text* for a message: a value of a user's can be as long as a document."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text):,} characters)"
 
 
 def reply_error(reply: Mapping[str, Any], operation: str) -> OperationError | None:
@@ -121,7 +168,7 @@ def reply_error(reply: Mapping[str, Any], operation: str) -> OperationError | No
         "labels": _labels_in(reply),
         "details": dict(reply),
     }
-    return _typed(f"{operation}: {message}", code, message, None, common)
+    return _typed(f"{operation}: {_short(message)}", code, message, None, common)
 
 
 def _typed(
@@ -140,24 +187,18 @@ def _typed(
 
 
 def _outcome(
-    text: str,
-    code: int | None,
-    details: Mapping[str, Any] | None,
-    labels: frozenset[str],
-    *,
-    many: bool,
+    parts: _DriverText, code: int | None, labels: frozenset[str], *, many: bool
 ) -> Outcome:
+    kind, reply = parts.kind, parts.reply
     if "UnknownTransactionCommitResult" in labels:
         return "unknown"
-    if text.startswith(_INVALID_REPLY):
-        carried_out = (
-            details is not None and details.get("ok") == 1 and "writeErrors" not in details
-        )
+    if kind.startswith(_INVALID_REPLY):
+        carried_out = reply is not None and reply.get("ok") == 1 and "writeErrors" not in reply
         return "applied" if carried_out else "unknown"
-    if not text.startswith("Kind: Command failed"):
-        if _WRITE.search(text):
-            return _partly(code, details) if many else "not_applied"
-        if _CONCERN.search(text):
+    if not kind.startswith("Command failed"):
+        if _write(kind) is not None or write_errors(kind):
+            return _partly(code, reply) if many else "not_applied"
+        if _concern(kind) is not None:
             return "applied"
     if code is None or code in _UNKNOWN_CODES:
         return "unknown"
@@ -176,57 +217,97 @@ def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:
     return "not_applied" if code in REFUSED_WHOLE else "unknown"
 
 
-def _code_and_message(text: str, details: Mapping[str, Any] | None) -> tuple[int | None, str]:
-    if (command := _COMMAND.match(text)) is not None:
-        return int(command[1]), command[3]
-    if (write := _WRITE.search(text)) is not None:
-        return int(write["code"]), _unescaped(write[5])
-    if (concern := _CONCERN.search(text)) is not None:
+def _code_and_message(parts: _DriverText) -> tuple[int | None, str]:
+    kind, reply = parts.kind, parts.reply
+    if (command := _COMMAND.match(kind)) is not None:
+        return int(command[1]), kind[command.end() :]
+    if (write := _write(kind)) is not None:
+        return int(write["code"]), _unescaped(write[4])
+    if many := write_errors(kind):
+        return many[0][1], many[0][2]
+    if (concern := _concern(kind)) is not None:
         return int(concern[1]), _unescaped(concern[3])
-    if details is not None and isinstance(details.get("code"), int):
-        return int(details["code"]), str(details.get("errmsg", text))
-    return None, text
+    if reply is not None and isinstance(reply.get("code"), int):
+        return int(reply["code"]), str(reply.get("errmsg", kind))
+    return None, kind
+
+
+def _write(kind: str) -> re.Match[str] | None:
+    """The error of a single write, at its place."""
+    opening = f"{_ONE_WRITE}WriteError(WriteError {{ "
+    return _WRITE.match(kind, len(opening)) if kind.startswith(opening) else None
+
+
+def _concern(kind: str) -> re.Match[str] | None:
+    """The write concern's error, at its place: alone, or after those of an insert_many."""
+    opening = f"{_ONE_WRITE}WriteConcernError("
+    if kind.startswith(opening):
+        return _CONCERN.match(kind, len(opening))
+    _, place = _indexed_errors(kind)
+    opening = ", write_concern_error: Some("
+    return _CONCERN.match(kind, place + len(opening)) if kind.startswith(opening, place) else None
 
 
 def write_errors(text: str) -> list[tuple[int, int, str]]:
-    """Index, code and message of every document that an insert_many error names."""
-    return [
-        (int(each["index"]), int(each["code"]), _unescaped(each[5]))
-        for each in _WRITE.finditer(text)
-        if each["index"] is not None
-    ]
+    """Return index, code and message of every document that an insert_many error names."""
+    return _indexed_errors(text.removeprefix("Kind: "))[0]
 
 
-def _unreachable(text: str) -> str:
+def _indexed_errors(kind: str) -> tuple[list[tuple[int, int, str]], int]:
+    """Those errors, and the place behind them."""
+    found: list[tuple[int, int, str]] = []
+    opening = f"{_MANY_WRITES}InsertManyError {{ write_errors: "
+    if not kind.startswith(opening):
+        return found, 0
+    place = len(opening)
+    if kind.startswith("None", place):
+        return found, place + len("None")
+    place += len("Some([")
+    while kind.startswith(_INDEXED, place):
+        each = _WRITE.match(kind, place + len(_INDEXED))
+        if each is None:
+            break
+        found.append((int(each["index"]), int(each["code"]), _unescaped(each[4])))
+        place = _closed(kind, each.end())
+        if kind.startswith(", ", place):
+            place += len(", ")
+    return found, place + len("])")
+
+
+_INDEXED = "IndexedWriteError { "
+
+
+def _closed(text: str, start: int) -> int:
+    """The place behind the bracket that closes what *start* is inside of."""
+    depth = 1
+    for token in _TOKEN.finditer(text, start):
+        if token[0] in "{([":
+            depth += 1
+        elif token[0] in "})]":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+    return len(text)
+
+
+def _unreachable(kind: str) -> str:
     """What a server selection error says of each server; the whole text is in the cause's."""
-    servers = _SERVER.findall(text)
+    servers = _SERVER.findall(kind[:_MOST_TOPOLOGY])
     if not servers:
-        return text.removeprefix("Kind: ").partition(", labels: ")[0]
+        return _short(kind)
     return "; ".join(
         f"{address} ({reason or 'not what was looked for'})" for address, reason in servers
     )
-
-
-def _labels(error: Exception, text: str) -> frozenset[str]:
-    found = _LABELS.findall(text)
-    if not found:
-        return frozenset()
-    # A server selection error tells the servers' own errors before it comes to its own labels.
-    own = found[-1] if isinstance(error, mongojet.ServerSelectionError) else found[0]
-    return frozenset(re.findall(r'"([^"]+)"', own))
 
 
 def _labels_in(reply: Mapping[str, Any] | None) -> frozenset[str]:
     return frozenset(reply.get("errorLabels") or ()) if reply is not None else frozenset()
 
 
-def _reply(text: str) -> dict[str, Any] | None:
-    found = _REPLY.search(text)
-    if found is None:
-        return None
+def _reply(data: str) -> dict[str, Any] | None:
     try:
-        return decode(bytes.fromhex(found[1]), _READABLE)
-    except BSONError:
+        return decode(bytes.fromhex(data), _READABLE)
+    except (BSONError, ValueError):
         return None  # that is why it is an error
 
 
@@ -245,14 +326,15 @@ def duplicate_key(
     The server's reply has both where there was one; an insert's error has only the message, which
     names the fields: their values are then taken from the raw *document* that was sent.
     """
-    found = _INDEX.search(message)
-    index = found[1] if found else None
+    _, _, rest = message.partition(" index: ")
+    before, _, key = rest.partition(" dup key: ")
+    index = before.partition(" collation: ")[0] or None
     for reply in (details or {}, *((details or {}).get("writeErrors") or ())[:1]):
         if "keyPattern" in reply:
             return index, reply["keyPattern"], reply.get("keyValue")
-    if found is None:
+    if not key.startswith("{"):
         return index, None, None
-    fields = _first_names(found[2])
+    fields = _first_names(key)
     value = {each: _dig(document, each) for each in fields} if document is not None else None
     return index, dict.fromkeys(fields, 1), value
 
@@ -260,23 +342,21 @@ def duplicate_key(
 def _first_names(text: str) -> list[str]:
     """The top-level names in ``{ a.b: "x: y", c: { d: 1 } }``."""
     names: list[str] = []
-    depth, word, quoted, escaped = 0, "", False, False
-    for char in text:
-        if quoted:
-            quoted, escaped = escaped or char != '"', char == "\\" and not escaped
-        elif char == '"':
-            quoted = True
-        elif char in "{[(":
+    depth, word = 0, ""
+    for token in _NAME.finditer(text):
+        part = token[0]
+        if part in "{[(":
             depth, word = depth + 1, ""
-        elif char in "}])":
+        elif part in "}])":
             depth -= 1
-        elif char == ",":
+        elif part == ",":
             word = ""
-        elif char == ":" and depth == 1:
-            names.append(word.strip())
+        elif part == ":":
+            if depth == 1:
+                names.append(word.strip())
         else:
-            word += char
-    return [each for each in names if each and " " not in each]
+            word = part
+    return [each for each in names if each and " " not in each and '"' not in each]
 
 
 def _dig(document: Mapping[str, Any], path: str) -> Any:
