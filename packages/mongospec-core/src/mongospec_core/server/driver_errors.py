@@ -24,7 +24,7 @@ _UNKNOWN_CODES = frozenset({50, 64, 91, 189, 262, 11600, 11602})
 _NOT_PRIMARY = frozenset({10107, 13435, 13436})
 """The server did nothing; but the driver has sent a retryable write twice by then, and what became
 of the first time is not told, unless the server says that it performed none."""
-_REFUSED_WHOLE = frozenset({2, 9, 13, 14, 40, 52, 54, 66, 72})
+REFUSED_WHOLE = frozenset({9, 13, 40, 52, 54, 72})
 """Codes of a write that cannot be carried out on any document: nothing of an ``update_many`` is."""
 _DUPLICATE = frozenset({11000, 11001, 12582})
 _TIME_UP = 50
@@ -214,7 +214,7 @@ def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:
     """
     if details is not None and details.get("n"):
         return "partial"
-    return "not_applied" if code in _REFUSED_WHOLE else "unknown"
+    return "not_applied" if code in REFUSED_WHOLE else "unknown"
 
 
 def _code_and_message(parts: _DriverText) -> tuple[int | None, str]:
