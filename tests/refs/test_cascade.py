@@ -565,3 +565,20 @@ async def test_a_reference_that_was_deleted_through_its_object_is_told_of(bind: 
     raw = await Post.get_collection().find_one({})
     assert raw is not None
     assert (raw["title"], raw["author"]) == ("u", author.id)
+
+
+async def test_a_bulk_write_takes_dicts_with_documents_and_ids_as_references(bind: Bind) -> None:
+    await bind(*BLOG)
+    user = await User(name="u").insert()
+    await Post.bulk_write(
+        [
+            InsertOne({"title": "by id", "author": user.id}),
+            InsertOne({"title": "by document", "author": user, "tags": []}),
+            ReplaceOne({"title": "by id"}, {"title": "replaced", "author": user.id}),
+        ]
+    )
+    found = await stored(Post)
+    assert [(each["title"], each["author"]) for each in found] == [
+        ("replaced", user.id),
+        ("by document", user.id),
+    ]

@@ -161,8 +161,15 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
             Post.load({"_id": ObjectId(), "title": "Hello", "author": alice.id})
         """
+        return cls._load(data)
+
+    @override
+    @classmethod
+    def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
         plan = plan_of(cls)
         reader = RootReader(plan, DECIMAL_CODEC_OPTIONS, None, depth=0)
+        if not upgrade:
+            reader.upgrade = None
         (document,) = reader.decode([encode(data)])
         reader.references.close()
         set_snapshot(document, None)  # that it could be stored does not say that it is

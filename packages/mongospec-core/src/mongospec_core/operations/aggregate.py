@@ -1,7 +1,7 @@
 """Aggregation pipelines, and the distinct values of a field."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack, cast, overload
+from typing import Any, Unpack, cast, get_origin, overload
 
 import msgspec
 
@@ -63,8 +63,24 @@ class AggregateOperations(DocumentBase, abstract=True):
         """
         binding, call = begin(cls, "aggregate", "aggregate", options, "read")
         given: Any = pipeline  # a user without a type checker may give anything
-        if not all(isinstance(stage, Mapping) for stage in given):
+        if not isinstance(given, Sequence) or not all(
+            isinstance(stage, Mapping) for stage in cast("Sequence[Any]", given)
+        ):
             raise OptionError(f"{cls.__name__}.aggregate: a pipeline is a list of stages, of dicts")
+        if any("$changeStream" in stage for stage in pipeline):
+            raise OptionError(
+                f"{cls.__name__}.aggregate: $changeStream never ends, so it is not read here; "
+                f"the driver's cursor takes it: await {cls.__name__}.get_collection().aggregate("
+                f'[{{"$changeStream": {{}}}}]), whose StopAsyncIteration only means "nothing yet"'
+            )
+        shape: Any = get_origin(into) or into
+        if shape is not None and not (
+            isinstance(shape, type) and issubclass(shape, msgspec.Struct)
+        ):
+            raise OptionError(
+                f"{cls.__name__}.aggregate: into={into!r}: give a msgspec.Struct class, which the "
+                f"results are read as, or leave it out for dicts"
+            )
         stages = [encode(stage) for stage in pipeline]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
         reading = cls._reading_into(into) if into is not None else None

@@ -16,13 +16,8 @@ from mongospec_core.errors import (
     Outcome,
     WriteFailure,
 )
-from mongospec_core.model.snapshot import (
-    UNKNOWN_CONTENT,
-    is_new,
-    remember_written,
-    set_snapshot,
-    snapshot_of,
-)
+from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
+from mongospec_core.model.write import apply_outcome
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import duplicate_key, write_errors
 from mongospec_core.server.operation import Operation, outcome_of
@@ -38,9 +33,11 @@ class Ids:
         self.documents = documents
         self.sent = False
         self._fresh: set[int] = set()
+        self._before: dict[int, StoredForm] = {}
 
     def __enter__(self) -> Self:
         for document in self.documents:
+            self._before[id(document)] = snapshot_of(document)
             if document._id is None:
                 force_setattr(document, "_id", ObjectId())
                 self._fresh.add(id(document))
@@ -49,6 +46,10 @@ class Ids:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None and not self.sent:
             self.take_back()
+
+    def before(self, document: Any) -> StoredForm:
+        """What was known of the stored copy before the write."""
+        return self._before[id(document)]
 
     def take_back(self, document: Any = None) -> None:
         """Take the id back from *document* (default: from all) where it was handed out here.
@@ -63,24 +64,8 @@ class Ids:
 
 def settle_insert(call: Operation, ids: Ids, document: Any, data: bytes, outcome: Outcome) -> None:
     """Make the document agree with what became of its insert."""
-    if outcome == "not_applied":
-        ids.take_back(document)
-        return
-    before = snapshot_of(document) if call.transaction is not None else None
-    if outcome == "applied" and call.certain:
-        remember_written(document, data)
-    else:
-        set_snapshot(document, UNKNOWN_CONTENT)
-    if call.transaction is not None:
-        _undo_on_abort(call, ids, document, before)  # last: it undoes at once after an abort
-
-
-def _undo_on_abort(call: Operation, ids: Ids, document: Any, before: Any) -> None:
-    def undo() -> None:
-        set_snapshot(document, before)
-        ids.take_back(document)
-
-    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+    before = ids.before(document)
+    apply_outcome(call, document, outcome, before=before, after=data, revoke=ids.take_back)
 
 
 class InsertMany:

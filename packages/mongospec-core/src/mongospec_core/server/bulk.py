@@ -55,6 +55,10 @@ class Sent:
             return "not_applied"
         return "unknown" if place in self.unknown else "applied"
 
+    def applied(self) -> list[int]:
+        """The places of the statements that were carried out."""
+        return [n for n in range(len(self.statements)) if self.outcome(n) == "applied"]
+
     def fail(self, places: Iterable[int], code: int | None, message: str, **key: Any) -> None:
         """Note that statements were not carried out."""
         for place in places:
