@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import msgspec
 from bson import ObjectId
@@ -178,7 +178,7 @@ def key_list(store: type[MongoDocument], keys: Any) -> list[str]:
         )
     if not isinstance(keys, Iterable):
         raise OptionError(f"{store.__name__}: keys are a list of str, not {shorten(keys)}")
-    given = list(cast("Iterable[Any]", keys))
+    given: list[Any] = list(keys)
     for key in given:
         check_key(store, key)
     return list(dict.fromkeys(given))
