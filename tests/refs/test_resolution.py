@@ -8,6 +8,7 @@ import weakref
 from typing import Any
 
 import mongojet
+import msgspec
 import pytest
 from bson import ObjectId
 
@@ -579,3 +580,42 @@ async def test_references_that_an_aborted_transaction_read_are_not_taken_for_sto
     assert post is not None
     assert post.author.name == "b"
     assert changes(post.author) == {"name": "b"}
+
+
+class Credit(msgspec.Struct):
+    role: str
+    user: User
+
+
+class Film(MongoDocument):
+    title: str
+    lead: User | None = None
+    crew: list[User] = []
+    credit: Credit | None = None
+    roles: dict[str, User] = {}
+
+
+async def test_distinct_values_of_references_are_unresolved_references_of_this_call(
+    bind: Bind, max_queries: Any
+) -> None:
+    await bind(*BLOG, Film)
+    one, two = await User(name="one").insert(), await User(name="two").insert()
+    credit = Credit("editor", two)
+    await Film(title="a", lead=one, crew=[one, two], credit=credit, roles={"x": one}).insert()
+    await Film(title="b", lead=one, crew=[two]).insert()
+    with max_queries(5):
+        (lead,) = [each for each in await Film.distinct("lead") if each is not None]
+        crew = await Film.distinct("crew")
+        (nested,) = [each for each in await Film.distinct("credit") if each is not None]
+        (keyed,) = [each for each in await Film.distinct("roles") if each]
+        ids = await Film.distinct("credit.user")
+    assert lead == one and {each.id for each in crew} == {one.id, two.id}
+    assert nested.user == two and keyed["x"] == one and ids == [two.id]
+    for reference in (lead, *crew, nested.user, keyed["x"]):
+        assert type(reference).__name__ == "User[unresolved]" and not is_resolved(reference)
+        with pytest.raises(UnresolvedReferenceError):
+            _ = reference.name
+    again = next(each for each in await Film.distinct("lead") if each is not None)
+    assert again is not lead  # nothing is shared by two calls
+    await lead.fetch()
+    assert lead.name == "one" and not is_resolved(again)

@@ -1,6 +1,6 @@
 """The document class: core's, whose fields may be typed as document classes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self, Unpack, cast, dataclass_transform, override
 
 import msgspec
@@ -174,6 +174,15 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         reader.references.close()
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
+
+    @override
+    @classmethod
+    def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS, None, depth=0)
+        try:
+            return read(reader)
+        finally:
+            reader.references.close()
 
     @override
     @classmethod
