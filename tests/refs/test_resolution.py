@@ -619,3 +619,36 @@ async def test_distinct_values_of_references_are_unresolved_references_of_this_c
     assert again is not lead  # nothing is shared by two calls
     await lead.fetch()
     assert lead.name == "one" and not is_resolved(again)
+
+
+class Name(msgspec.Struct):
+    name: str
+
+
+class AuthorCard(msgspec.Struct):
+    title: str
+    author: Name
+
+
+class CrewCard(msgspec.Struct):
+    crew: list[Name]
+
+
+class CreditCard(msgspec.Struct):
+    credit: Credit | None
+
+
+async def test_a_projection_into_a_reference_is_refused_with_the_way_out(bind: Bind) -> None:
+    await bind(*BLOG, Film)
+    author = await User(name="u").insert()
+    await Post(title="t", author=author).insert()
+    await Film(title="a", crew=[author], credit=Credit("editor", author)).insert()
+    with pytest.raises(OptionError, match=r"AuthorCard\.author: Post\.author is a reference"):
+        await Post.find_one({}, projection=AuthorCard)
+    with pytest.raises(OptionError, match=r"CrewCard\.crew: Film\.crew is a reference.*lookup"):
+        await Film.find_all({}, projection=CrewCard)
+    (card,) = await Film.find_all({}, projection=CreditCard)  # references in a Struct are fine
+    assert card.credit is not None and card.credit.user.name == "u"
+    lookup = {"from": "users", "localField": "author", "foreignField": "_id", "as": "author"}
+    joined = Post.aggregate([{"$lookup": lookup}, {"$unwind": "$author"}], into=AuthorCard)
+    assert [each.author.name async for each in joined] == ["u"]

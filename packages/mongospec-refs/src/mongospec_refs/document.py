@@ -220,7 +220,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @override
     @classmethod
     def _reading_into(cls, into: type[msgspec.Struct]) -> RefReading:
-        return RefReading(into)
+        return RefReading(into, results=True)
 
     # -- equality, copies
 
