@@ -266,7 +266,10 @@ class RefReading(Reading):
     @override
     def reader(self, binding: Binding, call: Operation) -> BatchReader[Any]:
         if isinstance(self.projection, type) and not self._results:
-            refuse_projection_into_references(binding.plan.cls, self.projection)
+            cls: Any = (
+                binding.plan.cls
+            )  # a class is hashable, which mypy does not see of its metaclass
+            refuse_projection_into_references(cls, self.projection)
         return super().reader(binding, call)
 
     @override
