@@ -67,11 +67,9 @@ from mongospec_core.operations.options import (
 from mongospec_core.operations.projection import Projection, Reading
 from mongospec_core.operations.save import (
     refuse_without_id,
-    save_changes,
     save_document,
     send,
     send_many,
-    update_for,
 )
 from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.server.bulk import Sent, Statement, send_statements
@@ -146,7 +144,6 @@ __all__ = (
     "result_of",
     "run_dict_hook",
     "run_pre_save",
-    "save_changes",
     "save_document",
     "send",
     "send_many",
@@ -161,5 +158,4 @@ __all__ = (
     "to_raw_documents",
     "type_args",
     "unwrap",
-    "update_for",
 )

@@ -1,6 +1,6 @@
 """The document class: core's, whose fields may be typed as document classes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self, Unpack, cast, dataclass_transform, override
 
 import msgspec
@@ -177,6 +177,15 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
     @override
     @classmethod
+    def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS, None, depth=0)
+        try:
+            return read(reader)
+        finally:
+            reader.references.close()
+
+    @override
+    @classmethod
     def __bson_decoder__(cls) -> Decoder:
         return IdDecoder(cls)
 
@@ -211,7 +220,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @override
     @classmethod
     def _reading_into(cls, into: type[msgspec.Struct]) -> RefReading:
-        return RefReading(into)
+        return RefReading(into, results=True)
 
     # -- equality, copies
 

@@ -1,6 +1,6 @@
 """Aggregation pipelines, and the distinct values of a field."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack, cast, get_origin, overload
 
 import msgspec
@@ -115,27 +115,33 @@ class AggregateOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "distinct", "distinct", options, "read")
         query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         reply = decode(await call.send("distinct", field, query))
-        return _typed(binding, field, cast("list[Any]", reply["values"]))
+        values = cast("list[Any]", reply["values"])
+        return cls._read_values(lambda reader: _typed(binding, field, values, reader))
+
+    @classmethod
+    def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        """Read single values by a reader; packages built on core have another for their classes."""
+        return read(CHECKING)
 
 
-def _typed(binding: Binding, field: str, values: list[Any]) -> list[Any]:
+def _typed(binding: Binding, field: str, values: list[Any], reader: Any) -> list[Any]:
     """Distinct values as their field reads them; plain where the field is not one of the class."""
     plan = binding.plan
     if field in plan.encode_names:
         place = plan.encode_names.index(field)
         for read in (_value, _element):
             try:
-                return [read(plan, place, value) for value in values]
+                return [read(plan, place, value, reader) for value in values]
             except (msgspec.ValidationError, TypeError, ValueError):
                 continue
     return [plain(value) for value in values]
 
 
-def _value(plan: Plan[Any], place: int, value: Any) -> Any:
-    return plan.convert_field(place, value, CHECKING)
+def _value(plan: Plan[Any], place: int, value: Any, reader: Any) -> Any:
+    return plan.convert_field(place, value, reader)
 
 
-def _element(plan: Plan[Any], place: int, value: Any) -> Any:
+def _element(plan: Plan[Any], place: int, value: Any, reader: Any) -> Any:
     """Of an array field the server gives the elements: each is read as an array of its own."""
-    (element,) = plan.convert_field(place, [value], CHECKING)
+    (element,) = plan.convert_field(place, [value], reader)
     return element

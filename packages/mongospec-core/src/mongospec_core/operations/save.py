@@ -1,6 +1,6 @@
 """Save documents that were changed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Self, Unpack
 
@@ -166,11 +166,6 @@ def refuse_without_id(document: DocumentBase) -> None:
         )
 
 
-def update_for(binding: Binding, document: Any, raw: Mapping[str, Any]) -> bytes | None:
-    """The update that brings the stored document to *raw*; None if it is there already."""
-    return Change(binding.plan, document, raw).update
-
-
 class SaveManyOperations(DocumentBase, abstract=True):
     """``save_many``."""
 
@@ -204,20 +199,6 @@ class SaveManyOperations(DocumentBase, abstract=True):
         await run_hooks_and_checks(binding, given)
         validate = should_validate(cls, validate_on_write)
         return await send_many(call, prepare(binding.plan, given, validate=validate))
-
-
-async def save_changes(
-    binding: Binding,
-    call: Operation,
-    documents: Sequence[Any],
-    raws: Sequence[Mapping[str, Any]],
-    *,
-    ordered: bool = False,
-) -> BulkResult:
-    """:func:`send_many` for documents whose raw documents are there."""
-    pairs = zip(documents, raws, strict=True)
-    prepared = [Change(binding.plan, document, raw) for document, raw in pairs]
-    return await send_many(call, prepared, ordered=ordered)
 
 
 async def send_many(
