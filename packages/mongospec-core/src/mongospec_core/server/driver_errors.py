@@ -52,7 +52,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\]]', re.DOTALL)
 _NAME = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\],:]|[^{}()\[\],:"]++|"', re.DOTALL)
 _AUTHENTICATION = re.compile(r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail")
 _AUTHENTICATION_FAILED = 18
-_ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))", re.DOTALL)
+_CODE_POINT = re.compile(r"\\u\{([0-9a-f]+)\}")
 _NOT_SENT = re.compile(
     r"(?:Server selection timeout|Connection pool for|I/O error: Connection refused"
     r"|Client has been shut down|SCRAM failure|Authentication)"
@@ -312,8 +312,12 @@ def _reply(data: str) -> dict[str, Any] | None:
 
 
 def _unescaped(text: str) -> str:
-    plain = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
-    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else plain.get(m[2], m[2]), text)
+    """Undo Rust's escapes; a lone surrogate, which no text has, keeps the place of a backslash."""
+    text = text.replace("\\\\", "\udcff")
+    for written, meant in (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\0", "\0")):
+        text = text.replace(written, meant)
+    text = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), text)
+    return text.replace("\\", "").replace("\udcff", "\\")
 
 
 def duplicate_key(
