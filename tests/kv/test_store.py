@@ -317,7 +317,18 @@ async def test_one_text_is_not_taken_for_the_keys_of_its_letters(store: Store) -
     assert await store.keys() == ["a", "b"]
 
 
-NO_KEYS: list[Any] = [{"$ne": None}, {"$gt": ""}, None, 7, 1.5, b"k", ["k"], ObjectId(), True, {}]
+NO_KEYS: list[Any] = [
+    {"$ne": None},
+    {"$gt": ""},
+    None,
+    7,
+    1.5,
+    b"k",
+    ["k"],
+    ObjectId("65f0c0ffee65f0c0ffee0001"),
+    True,
+    {},
+]
 
 
 @pytest.mark.parametrize("key", NO_KEYS, ids=repr)
