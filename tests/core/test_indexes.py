@@ -175,7 +175,7 @@ async def test_something_that_is_no_index_is_refused(bind: Bind, wrong: Any) -> 
 
 async def test_an_option_that_the_server_does_not_know_is_refused_by_it(bind: Bind) -> None:
     with pytest.raises(OperationError, match="Indexed"):
-        await bind(class_of({"key": {"email": 1}, "uniqe": True}))
+        await bind(class_of({"key": {"email": 1}, "somethingElse": True}))
 
 
 async def test_another_index_under_the_same_name_is_a_conflict(bind: Bind) -> None:

@@ -394,7 +394,8 @@ async def test_a_lost_reply_is_an_unknown_outcome_that_a_later_rollback_cleans_u
     assert error.outcome == "unknown" and error.rollback_error is not None
     assert error.result.created_documents == everything(top)[:6]
     assert error.unknown == everything(top)[:8]
-    assert await counts(*TREE) == [6, 2, 0]
+    # The driver sends the delete again, and nobody waits for that longer than a second.
+    assert await counts(*TREE) in ([6, 2, 0], [0, 2, 0])
     assert top._id is None  # certainly not sent
     assert all(each._id is not None for each in error.unknown)
     # A delete of the clean-up that was given up after its second may still arrive before this one.

@@ -176,7 +176,7 @@ async def connect(
         raise OptionError(f"connect(): the URI cannot be used: {error}") from error
     try:
         db = _database(client, database)
-        types = list(document_types)
+        types = _listed(document_types)
         await init(
             db,
             types,

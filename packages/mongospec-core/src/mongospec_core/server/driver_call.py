@@ -67,7 +67,7 @@ class UninterruptedCall[T]:
         "_patience",
         "_timer",
         "_wakeup",
-        "failed",
+        "failure",
         "finished",
         "reply",
         "seconds",
@@ -81,7 +81,7 @@ class UninterruptedCall[T]:
         self._future: asyncio.Future[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.finished: bool = False
-        self.failed: bool = False
+        self.failure: Exception | None = None
         self.seconds: float | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -118,7 +118,8 @@ class UninterruptedCall[T]:
             self.finished = True
             self.reply: Any = end.value
         except Exception as error:
-            self.failed = not isinstance(error, DeadlineExceeded)
+            if not isinstance(error, DeadlineExceeded):
+                self.failure = error
             raise
         finally:
             if self._timer is not None:

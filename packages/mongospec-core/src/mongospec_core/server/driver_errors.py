@@ -19,13 +19,40 @@ from mongospec_core.errors import (
     ServerUnavailableError,
 )
 
-_UNKNOWN_CODES = frozenset({50, 64, 91, 189, 262, 11600, 11602})
-"""Codes after which a write may still have been carried out (a primary that steps down, ...)."""
+_UNKNOWN_CODES = {
+    6: "host unreachable: a router lost the shard that it had sent the write to",
+    7: "host not found: the same",
+    24: "a lock was not had in time, by a later document perhaps",
+    46: "a lock is busy: the same",
+    50: "the time is up",
+    64: "the write concern was not fulfilled in time",
+    89: "a router's network timed out",
+    91: "the server shuts down",
+    175: "the plan was killed: an index or the collection was dropped meanwhile",
+    189: "the primary steps down",
+    202: "a router's network exceeded its time limit",
+    237: "the cursor was killed",
+    262: "a time limit was exceeded",
+    279: "the client disconnected",
+    290: "the transaction lived too long",
+    317: "a router's pool of connections expired",
+    384: "a router's connection failed",
+    9001: "a socket failed",
+    11600: "interrupted: the server shuts down",
+    11601: "interrupted: the operation was killed",
+    11602: "interrupted: the server's role changes",
+    46841: "the client was marked as killed",
+}
+"""Codes after which a write, or a part of it, may have been carried out, and what each means."""
+
 _NOT_PRIMARY = frozenset({10107, 13435, 13436})
 """The server did nothing; but the driver has sent a retryable write twice by then, and what became
 of the first time is not told, unless the server says that it performed none."""
-REFUSED_WHOLE = frozenset({9, 13, 40, 52, 54, 72})
-"""Codes of a write that cannot be carried out on any document: nothing of an ``update_many`` is."""
+REFUSED_WHOLE = frozenset({9, 13, 40, 72})
+"""Codes of a write that is refused as it is read: nothing of an ``update_many`` is carried out.
+
+A value or a type that does not fit (2, 14, ...) is found at a document, after others were changed.
+"""
 _DUPLICATE = frozenset({11000, 11001, 12582})
 _TIME_UP = 50
 

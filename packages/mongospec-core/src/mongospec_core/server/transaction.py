@@ -204,7 +204,8 @@ class Transaction:
     def _closed(self, operation: str) -> TransactionClosedError:
         return TransactionClosedError(
             f"{operation}: its transaction has ended, nothing was sent; await the tasks that you "
-            f"start in a transaction() block before its end"
+            f"start in a transaction() block before its end, or let a task that outlives it work "
+            f"in `with outside_transaction():`"
         )
 
     async def _start(self, call: Participant) -> ClientSession:
