@@ -3,6 +3,8 @@
 Everything happens in a temporary folder outside the checkout: the wheels are built without the
 workspace's sources, each is installed alone into an environment of its own, with what it declares
 and nothing else, and all of its modules are imported in Python's isolated mode.
+
+    check_wheels.py [FOLDER]    FOLDER keeps what was built
 """
 
 import json
@@ -30,6 +32,8 @@ BRINGS: dict[str, set[str]] = {
     META: {CORE, *PARTS},
     TESTING: set(),
 }
+# What PyPI must show beside each of them.
+SHOWN_LINKS = {"Changelog", "Documentation", "Homepage", "Issues", "Source"}
 # Imported by pytest alone, which is no dependency of the distribution that offers it.
 NEEDS_PYTEST = {"mongospec_testing.plugin"}
 
@@ -92,7 +96,7 @@ class Wheel:
         return self.name.replace("-", "_")
 
 
-def main() -> None:
+def main(keep: Path | None = None) -> None:
     """Check all wheels; the first thing that is wrong ends the run with an error."""
     # Resolved, because an environment names its files by their real paths.
     with tempfile.TemporaryDirectory(prefix="mongospec-wheels-") as folder:
@@ -112,6 +116,9 @@ def main() -> None:
             brings = ", ".join(sorted(BRINGS[wheel.name])) or "no sibling"
             print(f"{wheel.name} {wheel.version}: {modules} modules import; brings {brings}")
         check_import(wheels, work / "all", constraints)
+        if keep is not None:
+            shutil.rmtree(keep, ignore_errors=True)
+            shutil.copytree(work / "dist", keep, ignore=shutil.ignore_patterns(".gitignore"))
 
 
 def check_contents(wheel: Wheel, *, version: str) -> None:
@@ -130,6 +137,8 @@ def check_contents(wheel: Wheel, *, version: str) -> None:
     expect(metadata["Requires-Python"] == ">=3.13", f"{wheel.name} runs on other Pythons")
     expect(bool(metadata["Summary"]), f"{wheel.name} has no summary")
     expect(bool(metadata.get_payload()), f"{wheel.name} has no readme")
+    links = {line.split(", ")[0] for line in metadata.get_all("Project-URL", [])}
+    expect(links >= SHOWN_LINKS, f"{wheel.name} has no link for {sorted(SHOWN_LINKS - links)}")
     requirements: list[str] = metadata.get_all("Requires-Dist", [])
     siblings = {line for line in requirements if line.startswith("mongospec")}
     pinned = {f"{sibling}=={version}" for sibling in BRINGS[wheel.name]}
@@ -203,4 +212,4 @@ def expect(condition: bool, otherwise: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(Path, sys.argv[1:2]))

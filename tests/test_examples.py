@@ -10,6 +10,7 @@ import mongojet
 import pytest
 
 from mongospec_testing import MongoServer
+from tests.subprocesses import without_coverage
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -70,7 +71,7 @@ async def run(name: str, uri: str) -> list[str]:
     process = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-W", "error", EXAMPLES / f"{name}.py"],
-        env={**os.environ, "MONGODB_URI": uri},
+        env=without_coverage({**os.environ, "MONGODB_URI": uri}),
         capture_output=True,
         text=True,
         timeout=120,

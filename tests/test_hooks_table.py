@@ -14,9 +14,12 @@ from tests.hooks_table import OF_REFERENCES, OPERATIONS, Try, recording, table
 ROOT = Path(__file__).parent.parent
 CORE = (ROOT / "packages/mongospec-core/README.md", mongospec_core.MongoDocument, OPERATIONS)
 WHOLE = (ROOT / "README.md", mongospec.MongoDocument, OPERATIONS | OF_REFERENCES)
+GUIDE = (ROOT / "docs/guides/hooks.md", mongospec.MongoDocument, OPERATIONS | OF_REFERENCES)
 
 
-@pytest.mark.parametrize(("path", "base", "operations"), [CORE, WHOLE], ids=["core", "mongospec"])
+@pytest.mark.parametrize(
+    ("path", "base", "operations"), [CORE, WHOLE, GUIDE], ids=["core", "mongospec", "guide"]
+)
 async def test_the_table_says_which_operation_calls_which_hook(
     path: Path, base: Any, operations: dict[str, Try], bind: Bind
 ) -> None:

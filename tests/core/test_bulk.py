@@ -31,7 +31,7 @@ from mongospec_core import (
     OptionError,
     changes,
 )
-from mongospec_core.server import statements
+from mongospec_core.server import bulk
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -76,7 +76,7 @@ class Hooked(MongoDocument):
 @pytest.fixture
 def few_statements(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's limit of statements in a command, as if it were 10."""
-    monkeypatch.setattr(statements, "_MOST", 10)
+    monkeypatch.setattr(bulk, "_MOST", 10)
 
 
 def wire(seen: list[Any]) -> list[tuple[str, int]]:
@@ -459,7 +459,7 @@ async def test_a_bulk_is_cut_by_its_bytes(
     bind: Bind, mongo_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bind(Numbered)
-    monkeypatch.setattr(statements, "_MOST_BYTES", 10_000)
+    monkeypatch.setattr(bulk, "_MOST_BYTES", 10_000)
     with mongo_proxy.recording() as seen:
         await Numbered.bulk_write([InsertOne({"_id": n, "text": "x" * 3_000}) for n in range(7)])
     assert wire(seen) == [("insert", 3), ("insert", 3), ("insert", 1)]

@@ -13,7 +13,7 @@ from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import same
-from mongospec_core.model.write import to_bson, to_stored
+from mongospec_core.model.write import encode_document, to_raw_documents
 from tests.conftest import Bind
 from tests.core.raw import alike
 from tests.zoo.everything import Branch, Colour, Everything, Leaf, Level, Mood, Note, Size, Span
@@ -100,8 +100,8 @@ def read(data: bytes) -> Everything:
 @given(documents)
 @settings(deadline=None, max_examples=150)
 def test_a_document_survives_bson(document: Everything) -> None:
-    (raw,) = to_stored(PLAN, [document], validate=True)
-    back = read(to_bson(PLAN, raw))
+    (raw,) = to_raw_documents(PLAN, [document], validate=True)
+    back = read(encode_document(PLAN, raw))
     assert back == document
     assert alike(back, document)
 
@@ -109,30 +109,30 @@ def test_a_document_survives_bson(document: Everything) -> None:
 @given(documents)
 @settings(deadline=None, max_examples=150)
 def test_the_raw_data_of_a_write_are_what_a_read_gets(document: Everything) -> None:
-    (raw,) = to_stored(PLAN, [document], validate=True)
-    assert same(decode(to_bson(PLAN, raw)), raw)
+    (raw,) = to_raw_documents(PLAN, [document], validate=True)
+    assert same(decode(encode_document(PLAN, raw)), raw)
 
 
 @given(documents)
 @settings(deadline=None, max_examples=150)
 def test_a_document_just_read_has_no_changes(document: Everything) -> None:
-    (raw,) = to_stored(PLAN, [document], validate=True)
-    assert changes(read(to_bson(PLAN, raw))) == {}
+    (raw,) = to_raw_documents(PLAN, [document], validate=True)
+    assert changes(read(encode_document(PLAN, raw))) == {}
 
 
 @given(documents)
 @settings(deadline=None, max_examples=100)
 def test_dump_and_load_are_inverse(document: Everything) -> None:
-    to_stored(PLAN, [document], validate=True)
+    to_raw_documents(PLAN, [document], validate=True)
     assert alike(Everything.load(document.dump()), document)
 
 
 @given(documents, documents)
 @settings(deadline=None, max_examples=100)
 def test_the_changes_are_the_fields_that_differ(one: Everything, other: Everything) -> None:
-    (raw,) = to_stored(PLAN, [one], validate=True)
-    document = read(to_bson(PLAN, raw))
-    (wanted,) = to_stored(PLAN, [other], validate=True)
+    (raw,) = to_raw_documents(PLAN, [one], validate=True)
+    document = read(encode_document(PLAN, raw))
+    (wanted,) = to_raw_documents(PLAN, [other], validate=True)
     for name in PLAN.encode_names:
         if name != "_id":
             setattr(document, name, getattr(other, name))

@@ -21,7 +21,7 @@ from mongospec_core import (
     init,
 )
 from mongospec_core.extension import UNKNOWN_CONTENT, is_new, snapshot_of
-from mongospec_core.operations import inserting
+from mongospec_core.operations import insert_many
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Account, Person
@@ -307,7 +307,7 @@ def partition(error: BulkInsertError, given: list[Any]) -> tuple[list[str], list
 async def test_a_partial_insert_many_in_the_first_and_in_a_later_batch(
     bind: Bind, monkeypatch: pytest.MonkeyPatch, ordered: bool, batch: int
 ) -> None:
-    monkeypatch.setattr(inserting, "_BATCH_DOCUMENTS", batch)
+    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", batch)
     await bind(Account)
     await Account(email="4").insert()
     given = [Account(email=f"{n}") for n in range(8)]
@@ -327,7 +327,7 @@ async def test_a_partial_insert_many_in_the_first_and_in_a_later_batch(
 async def test_a_lost_reply_in_a_later_batch_leaves_that_batch_unknown(
     bind: Bind, monkeypatch: pytest.MonkeyPatch, mongo_proxy: FaultProxy
 ) -> None:
-    monkeypatch.setattr(inserting, "_BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", 3)
     await bind(Account)
     given = [Account(email=f"{n}") for n in range(8)]
     with mongo_proxy.cut("insert", at="reply", skip=1, times=2):
@@ -340,7 +340,7 @@ async def test_a_lost_reply_in_a_later_batch_leaves_that_batch_unknown(
 async def test_a_deadline_in_a_later_batch_leaves_that_batch_unknown(
     bind: Bind, monkeypatch: pytest.MonkeyPatch, mongo_proxy: FaultProxy
 ) -> None:
-    monkeypatch.setattr(inserting, "_BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", 3)
     await bind(Account)
     given = [Account(email=f"{n}") for n in range(8)]
     with mongo_proxy.stall("insert", skip=1):

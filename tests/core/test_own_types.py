@@ -17,7 +17,7 @@ from mongospec_core import (
     changes,
     register_encoder,
 )
-from mongospec_core.codec import values
+from mongospec_core.codec import codec_options as values
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored

@@ -23,7 +23,7 @@ from pymongo import DeleteOne, InsertOne, UpdateMany
 
 import mongospec_core
 from mongospec_core import MongoDocument, NotBoundError, close, init, register_encoder, transaction
-from mongospec_core.codec import values
+from mongospec_core.codec import codec_options as values
 from mongospec_core.model.binding import binding_of
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind

@@ -38,7 +38,7 @@ from mongospec_core import (
     run_in_transaction,
     transaction,
 )
-from mongospec_core.model.snapshot import UNKNOWN_CONTENT, Known, is_new, snapshot_of
+from mongospec_core.model.snapshot import UNKNOWN_CONTENT, Snapshot, is_new, snapshot_of
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -509,7 +509,7 @@ async def test_a_copy_of_a_document_with_fresh_defaults_carries_them(bind: Bind)
     await bind(Fresh)
     await Fresh.get_collection().insert_one({"name": "a"})
     (one,) = await Fresh.find_all()
-    assert isinstance(snapshot_of(one), Known)
+    assert isinstance(snapshot_of(one), Snapshot)
     for copied in COPIES.values():
         assert changes(copied(one)) == {}
 

@@ -15,7 +15,7 @@ from mongospec_core import (
     transaction,
 )
 from mongospec_core.extension import UNKNOWN_CONTENT, snapshot_of
-from mongospec_core.operations import inserting
+from mongospec_core.operations import insert_many
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Person
@@ -122,7 +122,7 @@ async def test_a_write_concern_error_of_one_batch_stops_no_other(
     bind: Bind, mongo_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, ordered: bool
 ) -> None:
     await bind(Person)
-    monkeypatch.setattr(inserting, "_BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", 2)
     people = [Person(name=name) for name in "abcdef"]
     with (
         mongo_proxy.write_concern_error("insert", times=1),

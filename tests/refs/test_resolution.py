@@ -21,7 +21,7 @@ from mongospec_core import (
     init,
     transaction,
 )
-from mongospec_refs import MongoDocument, UnresolvedReferenceError, is_resolved, resolving
+from mongospec_refs import MongoDocument, UnresolvedReferenceError, is_resolved, resolve
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -429,7 +429,7 @@ async def test_more_ids_than_a_query_should_hold_are_cut(
 ) -> None:
     await bind(*BLOG)
     await many_posts(40)
-    monkeypatch.setattr(resolving, "_MOST_BYTES", 400)
+    monkeypatch.setattr(resolve, "_MOST_BYTES", 400)
     with mongo_proxy.recording() as seen:
         posts = await Post.find_all()
     assert all(is_resolved(each.author) for each in posts)

@@ -1,4 +1,5 @@
 import os
+import shutil
 import stat
 import sys
 import time
@@ -10,9 +11,14 @@ from pathlib import Path
 import mongojet
 import pytest
 
-from mongospec_testing import MongoServer
+from mongospec_testing import MongoServer, guard
 from mongospec_testing.clients import ClientFactory
+from mongospec_testing.sources.embedded import EXECUTABLE
 
+# The embedded server as a program: beside this interpreter or, if that is too new for it, on the PATH.
+SECANTUSD = shutil.which(
+    EXECUTABLE, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+)
 FAKE_MONGOD = Path(__file__).with_name("fake_mongod.py")
 
 
@@ -78,8 +84,25 @@ class Leftovers:
                     found.append(line)
         return found
 
+    def guards(self) -> list[int]:
+        """The processes that stand between this one and the servers that run."""
+        variable = f"TMPDIR={self.directory}\0".encode()
+        found: list[int] = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                line = (process / "cmdline").read_bytes()
+                if (
+                    guard.__file__.encode() in line
+                    and variable in (process / "environ").read_bytes()
+                ):
+                    found.append(int(process.name))
+        return found
+
+    def all(self) -> list[str]:
+        return [*map(str, self.files()), *self.processes()]
+
     def gone(self) -> bool:
-        return not self.files() and not self.processes()
+        return not self.all()
 
 
 @pytest.fixture

@@ -30,10 +30,9 @@ def main() -> None:
         print(f"exception: exit {exits[number - 1]} was asked for", flush=True)  # noqa: T201
         sys.exit(int(exits[number - 1]))
     inner = free_port()
-    flags = [part.replace("{dir}", options.dbpath) for part in embedded.FLAGS]
-    flags[flags.index("--port") + 1] = str(inner)
+    command = [part.replace("{dir}", options.dbpath) for part in embedded.command_line(inner)]
     # In the same process group, as all children of the real thing would be.
-    server = os.spawnl(os.P_NOWAIT, sys.executable, sys.executable, "-m", "secantus", *flags)
+    server = os.spawnv(os.P_NOWAIT, command[0], command)
     become_member(f"mongodb://127.0.0.1:{inner}/", options)
     os.waitpid(server, 0)
 

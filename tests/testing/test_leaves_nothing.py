@@ -35,14 +35,13 @@ def test_leaving_the_block_leaves_nothing(leftovers: Leftovers) -> None:
         assert leftovers.files()
         assert leftovers.processes()
     assert not answers(uri)
-    assert leftovers.files() == []
-    assert leftovers.processes() == []
+    assert leftovers.all() == []
 
 
 def test_an_exception_in_the_block_leaves_nothing(leftovers: Leftovers) -> None:
     with pytest.raises(ZeroDivisionError), MongoServer("embedded"):
         raise ZeroDivisionError
-    assert leftovers.gone()
+    assert leftovers.all() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -116,7 +115,7 @@ with MongoServer("embedded") as server:
         check=True,
     )
     assert done.stdout.strip() == "answers"
-    assert leftovers.gone()
+    assert leftovers.all() == []
 
 
 def test_a_forked_child_that_stops_the_server_stops_only_its_own_copy(
@@ -137,7 +136,7 @@ with MongoServer("embedded") as server:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "answers"
-    assert leftovers.gone()
+    assert leftovers.all() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's death signal")
@@ -146,13 +145,7 @@ def test_even_a_killed_guard_takes_the_server_with_it(
 ) -> None:
     with MongoServer("embedded") as server:
         uri = server.uri
-        newest_guard = ["pgrep", "--newest", "-P", str(os.getpid()), "-f", "guard.py"]
-        guard = subprocess.run(
-            newest_guard,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        os.kill(int(guard), signal.SIGKILL)
+        [guard] = leftovers.guards()
+        os.kill(guard, signal.SIGKILL)
         eventually(lambda: not answers(uri))
-    assert leftovers.gone()
+    assert leftovers.all() == []

@@ -188,13 +188,13 @@ async def test_a_reply_can_be_rewritten_with_all_that_bson_has(
     in_2026 = datetime(2026, 1, 1, tzinfo=UTC)
     with (
         mongo_proxy.rewrite("find", later),
-        pytest.raises(Exception, match="year 10000 is out of range"),
+        pytest.raises(Exception, match=r"year.* 10000"),
     ):
         await mongo_db["things"].find_one({})
     with (
         mongo_proxy.rewrite("find", later),
         mongo_proxy.rewrite("find", later),  # has to decode what the first has made
-        pytest.raises(Exception, match="year 10000 is out of range"),
+        pytest.raises(Exception, match=r"year.* 10000"),
     ):
         await mongo_db["things"].find_one({})
     await mongo_db["things"].update_one({"_id": 1}, {"$set": {"at": in_2026}})

@@ -78,8 +78,8 @@ def test_the_port_can_be_chosen_and_a_taken_one_is_an_error(mongo_server: MongoS
     ("uri", "reason"),
     [
         ("mongodb://127.0.0.1:1/", "nothing answers"),
-        ("mongodb://127.0.0.1/?tls=true", "takes no TLS"),
-        ("mongodb+srv://example.test/", "no mongodb\\+srv"),
+        ("mongodb://127.0.0.1/?tls=true", "does not support TLS"),
+        ("mongodb+srv://example.test/", "or mongodb\\+srv"),
     ],
 )
 def test_a_server_that_it_cannot_stand_in_front_of_is_an_error(uri: str, reason: str) -> None:

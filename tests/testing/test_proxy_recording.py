@@ -182,5 +182,5 @@ async def test_max_queries_does_not_hide_what_the_block_raises(
 
 
 def test_max_queries_refuses_a_negative_number(mongo_proxy: FaultProxy) -> None:
-    with pytest.raises(ValueError, match="from 0 up"):
+    with pytest.raises(ValueError, match="at least 0"):
         mongo_proxy.max_queries(-1)

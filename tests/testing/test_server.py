@@ -1,15 +1,19 @@
 """Where the server comes from."""
 
 import re
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import mongojet
 import pytest
 
 from mongospec_testing import MongoServer, ServerNotAvailableError
+from mongospec_testing.sources import embedded
+from mongospec_testing.sources.embedded import EXECUTABLE
 from mongospec_testing.uri import Address
 from mongospec_testing.wire import ask
-from tests.testing.conftest import FakeMongod
+from tests.testing.conftest import SECANTUSD, FakeMongod
 
 NOWHERE = "mongodb://127.0.0.1:1/"
 
@@ -20,6 +24,16 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("MONGOSPEC_TEST_URI", raising=False)
     monkeypatch.delenv("MONGOSPEC_MONGOD", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
+    if find_spec("secantus") is None:
+        add_secantusd(tmp_path)
+
+
+def add_secantusd(folder: Path, before: str = "") -> None:
+    """Put the embedded server's program into a folder; *before* is what a shell runs first."""
+    assert SECANTUSD is not None
+    program = folder / EXECUTABLE
+    program.write_text(f'#!/bin/sh\n{before}\nexec "{SECANTUSD}" "$@"\n')
+    program.chmod(0o755)
 
 
 async def write_in_transaction(uri: str) -> None:
@@ -139,20 +153,56 @@ def test_without_uri_and_mongod_the_embedded_server_is_taken(bare: None) -> None
         assert server.kind == "embedded"
 
 
+def test_a_secantusd_on_the_path_is_found_where_its_package_is_not_installed(
+    bare: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(embedded, "find_spec", lambda _: None)
+    add_secantusd(tmp_path, before=f'echo "$@" > "{tmp_path}/started"')
+    with MongoServer() as server:
+        assert server.kind == "embedded"
+        assert "--config" in (tmp_path / "started").read_text()
+
+
+def test_where_secantusdb_has_no_wheel_the_error_names_only_ways_that_work(
+    no_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "NEWEST_PYTHON", (3, 12))
+    with pytest.raises(ServerNotAvailableError) as caught:
+        MongoServer("embedded").start()
+    said = str(caught.value)
+    assert f"no wheel for Python {sys.version_info[0]}.{sys.version_info[1]};" in said
+    for way in ("uv tool install --python 3.13", "a mongod", "Docker", "MONGOSPEC_TEST_URI"):
+        assert way in said
+    assert "pip install" not in said
+    with pytest.raises(ServerNotAvailableError) as caught:
+        MongoServer().start()
+    assert "mongospec-testing[embedded]" not in str(caught.value)
+
+
+@pytest.fixture
+def no_server(bare: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine that has none of the servers."""
+    (tmp_path / EXECUTABLE).unlink(missing_ok=True)
+    for module in ("embedded", "docker"):
+        monkeypatch.setattr(f"mongospec_testing.sources.{module}.find_spec", lambda _: None)
+
+
 @pytest.mark.parametrize(
     ("source", "way_out"),
     [
         ("uri", "MONGOSPEC_TEST_URI is not set; set it"),
         ("mongod", "no mongod on the PATH.*install MongoDB"),
-        ("embedded", r"secantusdb is not installed; pip install 'mongospec-testing\[embedded\]'"),
+        (
+            "embedded",
+            r"secantusdb is not installed.*no secantusd-py.*; pip install 'mongospec-testing\[embedded\]'",
+        ),
         ("docker", r"testcontainers is not installed; pip install 'mongospec-testing\[docker\]'"),
     ],
 )
 def test_a_source_that_is_not_there_says_what_is_missing_and_how_to_get_it(
-    bare: None, monkeypatch: pytest.MonkeyPatch, source: str, way_out: str
+    no_server: None, monkeypatch: pytest.MonkeyPatch, source: str, way_out: str
 ) -> None:
-    for module in ("embedded", "docker"):
-        monkeypatch.setattr(f"mongospec_testing.sources.{module}.find_spec", lambda _: None)
+    monkeypatch.setattr(embedded, "NEWEST_PYTHON", sys.version_info[:2])
     with pytest.raises(ServerNotAvailableError, match=way_out):
         MongoServer(source).start()
     with pytest.raises(ServerNotAvailableError, match=way_out):  # listed among all the others
@@ -168,7 +218,9 @@ def test_a_mongod_named_by_the_variable_that_is_no_program_is_an_error(
 
 
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"'mongo' is no source .*uri, mongod, embedded, docker"):
+    with pytest.raises(
+        ValueError, match=r"'mongo' is not a source .*uri, mongod, embedded, docker"
+    ):
         MongoServer("mongo")
 
 

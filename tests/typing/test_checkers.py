@@ -36,7 +36,7 @@ def test_mypy_accepts_the_usage_and_reports_the_misuse() -> None:
 
 
 def test_pyright_accepts_the_usage_and_reports_the_misuse() -> None:
-    done = run("pyright", "--outputjson", *FILES)
+    done = run("pyright", "--outputjson", "--pythonpath", sys.executable, *FILES)
     report = json.loads(done.stdout)
     found = [
         f"{Path(each['file']).name}:{each['range']['start']['line'] + 1}: {each['message']}"

@@ -1,5 +1,5 @@
-"""Finds the document classes of an application's packages."""
+"""Find the document classes of an application's packages."""
 
-from mongospec_discovery.collecting import collect_document_types
+from mongospec_discovery.document_types import collect_document_types
 
 __all__ = ("collect_document_types",)

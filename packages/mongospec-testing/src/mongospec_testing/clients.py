@@ -1,4 +1,4 @@
-"""mongojet clients from plain code. They are tied to no event loop: made in one, used in any."""
+"""mongojet clients for synchronous code. They belong to no event loop: made in one, used in any."""
 
 import asyncio
 from collections.abc import Generator
@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import mongojet
 
-from mongospec_testing.looping import LoopThread
+from mongospec_testing.loop_thread import LoopThread
 
 # After close() the driver's threads finish in the background; a process that ends before they have is aborted.
 SETTLE_SECONDS = 0.03
@@ -15,7 +15,7 @@ CLOSE_SECONDS = 5.0
 
 
 class ClientFactory:
-    """Makes clients, sees that each is closed, and drops databases over a client of its own.
+    """Make clients, close each of them, and drop databases through a client of its own.
 
     :param uri: the server whose databases it drops.
     """
@@ -27,7 +27,7 @@ class ClientFactory:
 
     @contextmanager
     def client(self, uri: str) -> Generator[mongojet.Client]:
-        """A client that is closed on leaving, whether or not its user has closed it."""
+        """Yield a client, closed on leaving even if its user has closed it."""
         client = self._loop.run(mongojet.create_client(uri))
         try:
             yield client

@@ -1,4 +1,4 @@
-"""The command ``mongospec-server``: a MongoDB at hand, or around another command."""
+"""The command ``mongospec-server``: start a MongoDB, or run a command with one."""
 
 import argparse
 import os
@@ -25,11 +25,11 @@ examples:
   mongospec-server
   mongospec-server --server embedded -- python examples/quick_start.py
 
-Without --server the first that there is: the server that MONGOSPEC_TEST_URI names, a mongod on the PATH (or the one
+Without --server, the first available: the server that MONGOSPEC_TEST_URI names, a mongod on the PATH (or the one
 that MONGOSPEC_MONGOD names), the embedded server, Docker.
 """
 
-# What a shell says of a command that it cannot find, and of one that it cannot run.
+# The exit codes of a shell for a command that it cannot find, and for one that it cannot run.
 NOT_FOUND, NOT_RUNNABLE = 127, 126
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     :param arguments: the command line; without it, the process's own.
-    :returns: the exit code: that of the command that was run; 0 after Ctrl-C or SIGTERM where there was none; 1 where
-        no server can be had.
+    :returns: the exit code: that of the command that was run; 0 after Ctrl-C or SIGTERM if there was none; 1 if
+        no server is available.
     """
     own, command = _split(list(sys.argv[1:] if arguments is None else arguments))
     options = _parser().parse_args(own)
@@ -89,7 +89,7 @@ def _serve(server: MongoServer) -> int:
 
 def _run(command: list[str], uri: str) -> int:
     if not command:
-        return _complain("-- is followed by no command", 2)
+        return _complain("no command follows --", 2)
     try:
         child = subprocess.Popen(command, env={**os.environ, VARIABLE: uri})
     except FileNotFoundError:

@@ -1,13 +1,13 @@
 """The errors of this package.
 
 RuntimeError
-├── ServerNotAvailableError     no server could be had: what is missing, and how to get it
+├── ServerNotAvailableError     no server is available: what is missing, and how to get it
 └── ProxyError                  a FaultProxy cannot stand in front of this server
 """
 
 
 class ServerNotAvailableError(RuntimeError):
-    """No MongoDB could be had in the way that was asked for; the message says what is missing and how to get it."""
+    """No MongoDB is available from the source that was asked for; the message says what is missing and how to get it."""
 
 
 class ProxyError(RuntimeError):

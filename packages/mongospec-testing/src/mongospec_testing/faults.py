@@ -1,4 +1,4 @@
-"""The faults that a proxy makes: each method makes a rule, which is in force until it is removed."""
+"""The faults of a proxy: each method makes a rule, which is in force until it is removed."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -52,11 +52,11 @@ class Faults(ABC):
     def delay(
         self, command: Names, seconds: float, *, at: Moment = "request", **match: Unpack[Match]
     ) -> Rule:
-        """Hold a command (``at="request"``) or its reply (``at="reply"``) for so long."""
+        """Hold a command (``at="request"``) or its reply (``at="reply"``) for *seconds*."""
         return self._add(command, match, Delay(seconds, at))
 
     def cut(self, command: Names = None, *, at: Moment = "request", **match: Unpack[Match]) -> Rule:
-        """Close the connection: before the server sees the command, or, with ``at="reply"``, when it has carried it
+        """Close the connection: before the server sees the command, or, with ``at="reply"``, after it has carried it
         out and answered (a lost reply).
 
         ``cut(monitoring=True)`` and then :meth:`disconnect` make a server that cannot be reached.
@@ -69,8 +69,8 @@ class Faults(ABC):
         """Take the command and do not answer until the rule is removed.
 
         With ``at="request"`` the server does not see it until then, with ``at="reply"`` it has carried it out. When
-        the rule is removed, the command, or the reply, goes its way, as with a server that was only slow.
-        ``stall(monitoring=True)`` makes a server that accepts connections and never says a word.
+        the rule is removed, the command or the reply is passed on, as with a server that was only slow.
+        ``stall(monitoring=True)`` makes a server that accepts connections and never answers.
         """
         return self._add(command, match, Stall(at))
 
@@ -101,7 +101,7 @@ class Faults(ABC):
         out.
 
         :param code: the server's error code, for example 189 (PrimarySteppedDown).
-        :param labels: error labels, for example ``["RetryableWriteError"]``, which a server adds where a driver may
+        :param labels: error labels, for example ``["RetryableWriteError"]``, which a server adds if a driver may
             try again.
         """
         error: Body = {"ok": 0.0, **_error(code, message)}
@@ -131,13 +131,13 @@ class Faults(ABC):
     def rewrite(
         self, command: Names, change: Callable[[Body], Body], **match: Unpack[Match]
     ) -> Rule:
-        """Deliver what ``change`` makes of the decoded reply. It runs in the proxy's thread."""
+        """Deliver what *change* returns for the decoded reply. It runs in the proxy's thread."""
         return self._add(command, match, Rewrite(change))
 
     def rewrite_bson(
         self, command: Names, change: Callable[[bytes], bytes], **match: Unpack[Match]
     ) -> Rule:
-        r"""Deliver what ``change`` makes of the reply's BSON, for what no encoder writes, such as invalid UTF-8.
+        r"""Deliver what *change* returns for the reply's BSON, for what no encoder writes, such as invalid UTF-8.
 
         .. code-block:: python
 
@@ -164,7 +164,7 @@ class Faults(ABC):
 
     @abstractmethod
     def _end(self, rule: Rule) -> None:
-        """Let the commands go on that the rule holds."""
+        """Release the commands that the rule holds."""
 
 
 def _error(code: int, message: str) -> Body:

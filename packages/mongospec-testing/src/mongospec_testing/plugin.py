@@ -1,6 +1,6 @@
 """The pytest plugin: a server for the session, and a client and a database for each test.
 
-Everything that costs is imported where a fixture is first used, so that a run which uses none of them pays nothing.
+The driver and the server are imported when a fixture is first used, so that a run without them pays nothing.
 """
 # ruff: noqa: PLC0415
 
@@ -30,8 +30,8 @@ _DIRECT = pytest.StashKey[bool]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--mongo-server`` and the setting ``mongo_server``."""
     text = (
-        "where mongo_server comes from: uri, mongod, embedded, docker, or the mongodb:// URI of a server that runs "
-        "(default: the first that there is)"
+        "the source of mongo_server: uri, mongod, embedded, docker, or the mongodb:// URI of a server that runs "
+        "(default: the first available)"
     )
     parser.getgroup("mongospec").addoption("--mongo-server", metavar="SOURCE", help=text)
     parser.addini("mongo_server", text)
@@ -50,7 +50,7 @@ def mongo_server(pytestconfig: pytest.Config) -> Iterator[MongoServer]:
 @pytest.fixture(scope="session")
 def _mongo_clients(mongo_server: MongoServer) -> Iterator[ClientFactory]:
     from mongospec_testing.clients import ClientFactory
-    from mongospec_testing.looping import LoopThread
+    from mongospec_testing.loop_thread import LoopThread
 
     with LoopThread("mongospec-clients") as loop:
         clients = ClientFactory(mongo_server.uri, loop)
@@ -75,7 +75,7 @@ def mongo_proxy(mongo_server: MongoServer, request: pytest.FixtureRequest) -> It
 
 @pytest.fixture
 def max_queries(mongo_proxy: FaultProxy) -> MaxQueries:
-    """The limit on queries as a context manager, made with their number; see FaultProxy."""
+    """Limit the queries of a block, as :meth:`FaultProxy.max_queries` does."""
     return mongo_proxy.max_queries
 
 
@@ -85,7 +85,7 @@ def mongo_client(
 ) -> Iterator[mongojet.Client]:
     """A mongojet client for this test, closed after it; the test, or an application in it, may close it itself.
 
-    It goes through ``mongo_proxy`` where the test has it, or ``max_queries``, also by another fixture.
+    It goes through ``mongo_proxy`` if the test has it, or ``max_queries``, also by another fixture.
     """
     if "mongo_proxy" not in request.fixturenames:
         request.node.stash[_DIRECT] = True

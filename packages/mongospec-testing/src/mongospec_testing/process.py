@@ -29,7 +29,7 @@ class GuardedProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C in the terminal is for the tests; the guard goes after them
+            start_new_session=True,  # a Ctrl-C in the terminal is for the tests; the guard ends after them
         )
         try:
             self.directory = self._read_directory(command[0])

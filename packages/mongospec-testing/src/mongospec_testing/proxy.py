@@ -1,4 +1,4 @@
-"""A proxy on the wire between a driver and its MongoDB: it counts commands and makes faults."""
+"""A proxy between a driver and its MongoDB: it counts commands and makes faults."""
 
 import asyncio
 import socket
@@ -9,7 +9,7 @@ from typing import Self, override
 
 from mongospec_testing.errors import ProxyError
 from mongospec_testing.faults import Faults
-from mongospec_testing.looping import LoopThread
+from mongospec_testing.loop_thread import LoopThread
 from mongospec_testing.relay import Relay
 from mongospec_testing.rules import Rule
 from mongospec_testing.traffic import Command, QueryLimit
@@ -31,7 +31,7 @@ class FaultProxy(Faults):
                 await client["app"]["users"].insert_one({"name": "Ada"})  # the driver tries again
             assert proxy.count("insert") == 2
 
-    How the rules match is told at :class:`~mongospec_testing.faults.Faults`.
+    For how rules match, see :class:`~mongospec_testing.faults.Faults`.
 
     :param uri: the server's connection string; of a replica set, the primary is taken. Credentials work, TLS and
         ``mongodb+srv://`` do not.
@@ -100,7 +100,7 @@ class FaultProxy(Faults):
         try:
             connection, _ = listener.accept()
         except OSError:
-            return  # the client has thought better of it
+            return  # the client has closed it already
         self._connections += 1
         relay = asyncio.create_task(Relay(self, self._connections, connection).run())
         self._relays.add(relay)
@@ -154,8 +154,7 @@ class FaultProxy(Faults):
         """The server's connection string, with the proxy in the place of the server.
 
         It asks for ``serverMonitoringMode=poll`` (unless it says otherwise already): a driver that listens to a
-        stream of hellos takes ten seconds to come back after an error like PrimarySteppedDown, one that polls is
-        back at once.
+        stream of hellos reconnects ten seconds after an error like PrimarySteppedDown, one that polls at once.
         """
         uri = self._upstream.at([self.address])
         return str(uri.with_default("serverMonitoringMode", "poll"))
@@ -164,18 +163,18 @@ class FaultProxy(Faults):
 
     @property
     def commands(self) -> list[Command]:
-        """All commands so far, in the order in which they came, without those that a driver sends by itself."""
+        """All commands so far, in the order of arrival, without those that a driver sends by itself."""
         return [command for command in self._commands if not command.monitoring]
 
     def count(self, *names: str) -> int:
-        """How many commands of these names have come so far; without a name, how many of :attr:`commands`."""
+        """Count the commands of these names so far; without a name, all of :attr:`commands`."""
         if not names:
             return len(self.commands)
         return sum(command.name in names for command in list(self._commands))
 
     @contextmanager
     def recording(self) -> Generator[list[Command]]:
-        """A list that the commands of the block appear in as they come.
+        """Return a list to which the commands of the block are added as they arrive.
 
         .. code-block:: python
 
@@ -191,7 +190,7 @@ class FaultProxy(Faults):
             self._recorders = tuple(each for each in self._recorders if each is not seen)
 
     def max_queries(self, limit: int) -> QueryLimit:
-        """A block (``with`` or ``async with``) that may send so many queries.
+        """Return a block (``with`` or ``async with``) that may send at most *limit* queries.
 
         A query is a ``find``, ``aggregate``, ``count`` or ``distinct`` command; ``getMore`` is not counted. Leaving
         the block raises an AssertionError, which lists the commands, if there were more.
@@ -199,7 +198,7 @@ class FaultProxy(Faults):
         return QueryLimit(self.recording, limit)
 
     def admit(self, command: Command) -> Sequence[Rule]:
-        """Record a command and give the rules that apply to it (called by the relays, in the proxy's thread)."""
+        """Record a command and return the rules that apply to it (called by the relays, in the proxy's thread)."""
         self._commands.append(command)
         if not command.monitoring:
             for recorder in self._recorders:
@@ -207,7 +206,7 @@ class FaultProxy(Faults):
         return self._matching(command)
 
     def disconnect(self) -> None:
-        """Close the connections that there are; new ones are accepted."""
+        """Close all connections; new ones are accepted."""
         self._running().run(self._drop_connections())
 
     @override
@@ -217,13 +216,13 @@ class FaultProxy(Faults):
 
 
 def find_primary(uri: MongoUri) -> Address:
-    """The address of the server that takes writes.
+    """Return the address of the server that takes writes.
 
-    :raises ProxyError: if there is none, or none that a proxy can stand in front of.
+    :raises ProxyError: if there is none, or it uses TLS or ``mongodb+srv://``.
     """
     if uri.tls or uri.scheme != "mongodb":
         raise ProxyError(
-            f"a FaultProxy reads what passes by, so it takes no TLS and no mongodb+srv:// (the URI is {uri.public!r})"
+            f"a FaultProxy reads what passes by, so it does not support TLS or mongodb+srv:// (the URI is {uri.public!r})"
         )
     for address in uri.addresses:
         hello = ask(address, {"hello": 1})

@@ -1,4 +1,4 @@
-"""One connection through the proxy: frames go both ways, and stop where a rule wants them."""
+"""One connection through the proxy: frames are passed both ways, and handed to the rules that match."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from mongospec_testing.wire import HEADER, Frame, WireError, decode, encode
 
 
 class Switchboard(Protocol):
-    """What a relay asks of its proxy."""
+    """What a relay needs of its proxy."""
 
     @property
     def address(self) -> Address: ...
@@ -22,13 +22,13 @@ class Switchboard(Protocol):
     def target(self) -> Address: ...
 
     def admit(self, command: Command) -> Sequence[Rule]:
-        """Record a command, and give the rules that apply to it."""
+        """Record a command, and return the rules that apply to it."""
         ...
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """A command that waits for its reply."""
+    """A command without a reply as yet."""
 
     command: Command
     rules: Sequence[Rule]
@@ -44,7 +44,7 @@ class Relay:
         self._waiting: dict[int, Exchange] = {}
 
     async def run(self) -> None:
-        """Go on until one side ends, a rule cuts, or the task is cancelled; then both connections are closed.
+        """Pass frames on until one side ends, a rule cuts, or the task is cancelled; then close both connections.
 
         :raises Exception: what a predicate or a rewriting function raised.
         """
@@ -114,7 +114,7 @@ async def _until_one_ends(*pumps: Coroutine[Any, Any, None]) -> None:
             task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     for outcome in outcomes:
-        # That a connection ends is no mistake.
+        # The end of a connection is not an error.
         if isinstance(outcome, Exception) and not isinstance(outcome, OSError | EOFError):
             raise outcome
 

@@ -1,12 +1,12 @@
-"""A fresh ``mongod`` becomes a replica set of one member: only replica sets have transactions."""
+"""Make a fresh ``mongod`` a replica set of one member: only replica sets have transactions."""
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from mongospec_testing.errors import ServerNotAvailableError
+from mongospec_testing.startup import Starting, wait_for
 from mongospec_testing.uri import Address
-from mongospec_testing.waiting import Starting, wait_for
 from mongospec_testing.wire import ask
 
 NAME = "rs0"
@@ -15,8 +15,8 @@ NAME = "rs0"
 def initiate(server: Starting, address: Address, *, member: Address) -> None:
     """Make the server the primary of a replica set of its own.
 
-    :param address: where we reach it.
-    :param member: where it reaches itself, which is another place when it runs in a container.
+    :param address: its address for us.
+    :param member: its address for itself, another one if it runs in a container.
     :raises ServerNotAvailableError: if it refuses, or does not become primary.
     """
     wait_for(server, "it answered", partial(ask, address, {"hello": 1}))

@@ -1,4 +1,4 @@
-"""What a proxy does to the commands that match: a rule is a match and an action."""
+"""The rules of a proxy: a match and an action for the commands that match."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ POLL_SECONDS = 0.002
 
 
 class Match(TypedDict, total=False):
-    """Which commands a rule is for, beside their names.
+    """Which commands a rule is for, besides their names.
 
-    :param where: a predicate that has to hold as well. It runs in the proxy's thread.
-    :param skip: let this many matching commands pass first (``skip=2, times=1`` is the third one alone).
-    :param times: match so many commands at most; without it, all until the rule is removed.
-    :param monitoring: match ``hello`` and the commands of authentication too, where no names are given.
+    :param where: a predicate that must also hold. It runs in the proxy's thread.
+    :param skip: let this many matching commands pass first (``skip=2, times=1``: only the third).
+    :param times: match at most this many commands; without it, all until the rule is removed.
+    :param monitoring: match ``hello`` and the commands of authentication too, if no names are given.
     """
 
     where: Callable[[Command], bool]
@@ -36,21 +36,21 @@ class Cut(Exception):  # noqa: N818 - it ends a connection, which is what was as
 
 
 class Action:
-    """What is done at the two moments at which the proxy holds a command. This one does nothing.
+    """What to do with a command and with its reply. This one does nothing.
 
     Documents are BSON, so that an action can also make what no encoder would write.
     """
 
     async def request(self, command: Command) -> bytes | None:
-        """The command has come, the server has not seen it. An answer given here is sent in the server's place."""
+        """Handle a command that the server has not seen; a returned answer is sent in the server's place."""
         return None
 
     async def reply(self, command: Command, document: bytes) -> bytes:
-        """The server has answered, the client has not seen it. What is returned is delivered."""
+        """Handle a reply that the client has not seen; what is returned is delivered."""
         return document
 
     def end(self) -> None:
-        """The rule is removed. Runs in the proxy's loop."""
+        """Release what is held, as the rule is removed. Runs in the proxy's loop."""
 
 
 @dataclass
@@ -163,7 +163,7 @@ class Rule:
         self._seen = 0
 
     def take(self, command: Command) -> bool:
-        """Whether the rule applies to this command, which then is noted as a hit."""
+        """Return whether the rule applies to this command, and note it as a hit if so."""
         if not self._matches(command):
             return False
         self._seen += 1
@@ -182,10 +182,10 @@ class Rule:
         return named and (self._where is None or self._where(command))
 
     async def reached(self, count: int = 1, *, timeout: float = 10.0) -> Command:
-        """Wait, in any event loop, until the rule has been applied to so many commands.
+        """Wait, in any event loop, until the rule has been applied to *count* commands.
 
         :returns: the last of them.
-        :raises TimeoutError: if it was not in time.
+        :raises TimeoutError: after *timeout* seconds.
         """
         deadline = time.monotonic() + timeout
         while len(self.hits) < count:
@@ -197,7 +197,7 @@ class Rule:
         return self.hits[count - 1]
 
     def remove(self) -> None:
-        """End the rule; commands that it stalls go on. Harmless when repeated."""
+        """End the rule; the commands that it stalls are passed on. Harmless when repeated."""
         self._remove(self)
 
     def __enter__(self) -> Self:

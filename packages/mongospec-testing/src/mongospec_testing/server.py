@@ -1,4 +1,4 @@
-"""Where a test's MongoDB comes from."""
+"""A MongoDB for tests: found or started."""
 
 from contextlib import ExitStack
 from types import TracebackType
@@ -11,15 +11,16 @@ from mongospec_testing.sources import SOURCES, Source, UriSource
 class MongoServer:
     """A MongoDB for tests, found or started; what was started leaves no process and no directory behind.
 
-    Without an argument the first of these that this machine has:
+    Without an argument, the first of these that is available:
 
     1. ``"uri"``: the server that the environment variable ``MONGOSPEC_TEST_URI`` names,
     2. ``"mongod"``: a ``mongod`` on the PATH (or the one that ``MONGOSPEC_MONGOD`` names), as a replica set of one,
-    3. ``"embedded"``: SecantusDB (``pip install 'mongospec-testing[embedded]'``),
+    3. ``"embedded"``: SecantusDB (``pip install 'mongospec-testing[embedded]'``; from Python 3.14 on
+       ``uv tool install --python 3.13 'secantusdb>=0.7.0b3'``),
     4. ``"docker"``: MongoDB's image (``pip install 'mongospec-testing[docker]'`` and a Docker engine).
 
-    Each of them takes transactions. A server that was started ends with the process that started it, in whatever
-    way that ends.
+    Each of them supports transactions. A server that was started ends with the process that started it, however
+    that ends.
 
     .. code-block:: python
 
@@ -33,7 +34,7 @@ class MongoServer:
     def __init__(self, source: str | None = None) -> None:
         if source is not None and source not in SOURCES and "://" not in source:
             raise ValueError(
-                f"{source!r} is no source of servers: take one of {', '.join(SOURCES)} or a mongodb:// URI"
+                f"{source!r} is not a source of servers: use one of {', '.join(SOURCES)} or a mongodb:// URI"
             )
         self._wanted = source
         self._running = ExitStack()
@@ -60,7 +61,7 @@ class MongoServer:
     def start(self) -> Self:
         """Find or start the server; wait until it answers, as a primary.
 
-        :raises ServerNotAvailableError: if it cannot be had; says what is missing and how to get it.
+        :raises ServerNotAvailableError: if there is none; says what is missing and how to get it.
         """
         if self._uri is not None:
             raise RuntimeError("the server is running already")
@@ -80,7 +81,7 @@ class MongoServer:
                 return kind, source
             reasons.append(f"{kind}: {reason}")
         raise ServerNotAvailableError(
-            "no MongoDB can be had for the tests:\n  " + "\n  ".join(reasons)
+            "no MongoDB is available for the tests:\n  " + "\n  ".join(reasons)
         )
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What the proxy saw: commands, and the queries among them."""
+"""The commands that the proxy saw, and a limit on the queries among them."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -9,7 +9,7 @@ from typing import Any, Self
 from mongospec_testing.wire import OP_QUERY, Body, Frame, decode, first_key
 
 HELLO = frozenset({"hello", "isMaster", "ismaster"})
-# What a driver sends of its own accord: not counted, and matched only where it is asked for.
+# What a driver sends by itself: not counted, and matched only by name or with monitoring=True.
 MONITORING = HELLO | {"saslStart", "saslContinue", "authenticate", "getnonce"}
 QUERIES = frozenset({"find", "aggregate", "count", "distinct"})
 
@@ -45,14 +45,14 @@ class Command:
 
     @property
     def collection(self) -> str | None:
-        """The collection it is about, ``None`` for a command that is about none."""
+        """The collection it names, ``None`` if it names none."""
         head = self._head
         name: Any = head["collection"] if self.name == "getMore" else head[self.name]
         return name if isinstance(name, str) else None
 
     @property
     def monitoring(self) -> bool:
-        """Whether a driver sends it of its own accord: ``hello`` and what authenticates a connection."""
+        """Whether drivers send it by themselves: ``hello`` and authentication."""
         return self.name in MONITORING
 
     def __repr__(self) -> str:
@@ -66,7 +66,7 @@ class Command:
 
 
 class QueryLimit:
-    """A block that may send so many queries; made by :meth:`FaultProxy.max_queries`.
+    """A block with a limit on queries; made by :meth:`FaultProxy.max_queries`.
 
     ``with`` and ``async with`` do the same.
     """
@@ -75,7 +75,7 @@ class QueryLimit:
         self, record: Callable[[], AbstractContextManager[list[Command]]], limit: int
     ) -> None:
         if limit < 0:
-            raise ValueError("max_queries takes a number from 0 up")
+            raise ValueError("max_queries takes a number of at least 0")
         self._record = record
         self._limit = limit
         self.commands: Sequence[Command] = ()
@@ -117,4 +117,4 @@ class QueryLimit:
 
 
 type MaxQueries = Callable[[int], QueryLimit]
-"""What the fixture ``max_queries`` is, for the annotations of tests."""
+"""The type of the fixture ``max_queries``, for the annotations of tests."""

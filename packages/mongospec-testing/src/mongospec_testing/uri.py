@@ -38,7 +38,7 @@ class MongoUri:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """:raises ValueError: if the text is no MongoDB connection string."""
+        """:raises ValueError: if the text is not a MongoDB connection string."""
         scheme, separator, rest = text.partition("://")
         if not separator or scheme not in {"mongodb", "mongodb+srv"}:
             raise ValueError("a MongoDB connection string starts with mongodb:// or mongodb+srv://")
@@ -54,7 +54,7 @@ class MongoUri:
 
     @property
     def options(self) -> dict[str, str]:
-        """The options, their names in lower case (they are read without regard to case)."""
+        """The options; their names are not case-sensitive and are in lower case here."""
         return {name.lower(): value for name, value in parse_qsl(self.tail.partition("?")[2])}
 
     @property
@@ -67,11 +67,11 @@ class MongoUri:
         )
 
     def at(self, addresses: Sequence[Address]) -> Self:
-        """The same string for other hosts."""
+        """Return the same string for other hosts."""
         return replace(self, hosts=tuple(str(address) for address in addresses))
 
     def with_default(self, name: str, value: str) -> Self:
-        """The same string with an option, unless it has that option already."""
+        """Return the same string with an option, unless it has that option already."""
         if name.lower() in self.options:
             return self
         path, _, options = self.tail.partition("?")

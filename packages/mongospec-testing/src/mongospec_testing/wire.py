@@ -1,4 +1,4 @@
-"""Frames of MongoDB's wire protocol: just enough of it to ask a question and to look at what passes by."""
+"""Frames of MongoDB's wire protocol: enough to send a command and to read what passes by."""
 
 import socket
 import struct
@@ -37,7 +37,7 @@ CODEC: CodecOptions[Body] = CodecOptions(
 
 
 class WireError(ValueError):
-    """Bytes that are not what the protocol says."""
+    """Bytes that do not follow the protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ class Frame:
             at += 1 + size
 
     def with_document(self, document: bytes) -> Self:
-        """The same message with another document (a checksum, which would be wrong now, is left out)."""
+        """Return the same message with another document (a checksum, which would be wrong now, is left out)."""
         if self.op_code == OP_MSG:
             flags = UINT32.pack(self.flags & ~CHECKSUM_PRESENT)
             parts = [flags, b"\0", document]
@@ -179,7 +179,7 @@ def _size(data: bytes, at: int) -> int:
 def ask(address: Address, command: Mapping[str, Any], *, timeout: float = 5.0) -> Body | None:
     """Send one command to ``admin`` on a connection of its own.
 
-    :returns: the reply, or ``None`` if nobody answers there.
+    :returns: the reply, or ``None`` if nothing answers there.
     """
     request = Frame.message({**command, "$db": "admin"}, request_id=1)
     try:

@@ -46,8 +46,8 @@ class _Mark:
         return self._name
 
 
-UNKNOWN_CONTENT: Final = _Mark("STORED")
-DELETED: Final = _Mark("GONE")
+UNKNOWN_CONTENT: Final = _Mark("UNKNOWN_CONTENT")
+DELETED: Final = _Mark("DELETED")
 
 type StoredForm = bytes | _Mark | None
 

@@ -1,4 +1,4 @@
-"""The ways to a MongoDB, one module each, in the order in which they are tried."""
+"""The ways to get a MongoDB, one module each, in the order in which they are tried."""
 
 from contextlib import AbstractContextManager
 from typing import Protocol
@@ -12,14 +12,14 @@ __all__ = ["SOURCES", "DockerSource", "EmbeddedSource", "MongodSource", "Source"
 
 
 class Source(Protocol):
-    """One way to a MongoDB."""
+    """A way to get a MongoDB."""
 
     def missing(self) -> str | None:
-        """What stands in the way of this source here, and how to get it; ``None`` if nothing does. Starts nothing."""
+        """Say what is missing and how to get it; ``None`` if nothing is. Start nothing."""
         ...
 
     def serve(self) -> AbstractContextManager[str]:
-        """Give a server's connection string; on leaving, nothing of the server is left."""
+        """Start a server and yield its connection string; on leaving, remove all of it."""
         ...
 
 

@@ -23,14 +23,14 @@ class DockerSource:
     """A container of the image ``mongo:8.0``, or of the one that ``MONGOSPEC_DOCKER_IMAGE`` names."""
 
     def missing(self) -> str | None:
-        """What is missing, if anything is: the package, or an engine that answers."""
+        """Say what is missing and how to get it: the package, or an engine that answers; ``None`` if nothing is."""
         if find_spec("testcontainers") is None:
             return (
                 "the package testcontainers is not installed; "
                 "pip install 'mongospec-testing[docker]'"
             )
         with warnings.catch_warnings():
-            # Where it cannot connect, the docker package leaves a socket to the garbage collector.
+            # If it cannot connect, the docker package leaves a socket to the garbage collector.
             warnings.simplefilter("ignore", ResourceWarning)
             trouble = _engine_trouble()
             gc.collect()
@@ -38,7 +38,7 @@ class DockerSource:
 
     @contextmanager
     def serve(self) -> Generator[str]:
-        """Start it, as a replica set of one member; testcontainers' reaper takes it away should we be killed."""
+        """Start it, as a replica set of one member; testcontainers' reaper removes it if this process is killed."""
         containers: Any = import_module("testcontainers.community.mongodb")
         image = os.environ.get(VARIABLE) or IMAGE
         with ExitStack() as stack:

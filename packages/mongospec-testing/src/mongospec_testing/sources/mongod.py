@@ -25,11 +25,11 @@ class MongodSource:
         self._binary = shutil.which(self._wanted)
 
     def missing(self) -> str | None:
-        """What is missing, if anything is."""
+        """Say what is missing and how to get it; ``None`` if nothing is."""
         if self._binary is not None:
             return None
         if self._wanted != "mongod":
-            return f"{VARIABLE} names {self._wanted!r}, which is no program that can be run"
+            return f"{VARIABLE} names {self._wanted!r}, which is not a program that can be run"
         return (
             f"there is no mongod on the PATH, and {VARIABLE} names none; install MongoDB Community Server "
             "(https://www.mongodb.com/try/download/community)"
@@ -58,7 +58,7 @@ class MongodSource:
 
 
 def command_line(binary: str, port: int) -> list[str]:
-    """How ``mongod`` is started: small, on this machine only, with fail points."""
+    """Return the command line of a ``mongod``: small, on this machine only, with fail points."""
     command = [binary, "--dbpath", "{dir}", "--port", str(port), "--bind_ip", "127.0.0.1"]
     command += ["--replSet", replica_set.NAME, "--oplogSize", "64"]
     command += ["--wiredTigerCacheSizeGB", "0.25", "--setParameter", "enableTestCommands=1"]
@@ -69,7 +69,7 @@ def command_line(binary: str, port: int) -> list[str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
+    """Return a port of 127.0.0.1 that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -13,7 +13,7 @@ CONNECT_SECONDS = 5.0
 
 
 class UriSource:
-    """The server that ``MONGOSPEC_TEST_URI``, or the argument, names. It is not ours: it is left running."""
+    """The server that ``MONGOSPEC_TEST_URI``, or the argument, names. It is left running."""
 
     def __init__(self, uri: str | None = None) -> None:
         self._name = VARIABLE if uri is None else "the given URI"

@@ -1,4 +1,4 @@
-"""Which modules are walked, in which order, and what becomes of those that fail."""
+"""Which modules are searched, in which order, and what happens to those that fail."""
 
 import importlib
 import sys
@@ -71,12 +71,12 @@ def test_the_order_does_not_depend_on_what_was_imported_before(package: str) -> 
     assert first == names(collect_document_types(package)) == ["User", "Tag", "Post"]
 
 
-def test_a_namespace_package_is_walked(write_package: WritePackage) -> None:
+def test_a_namespace_package_is_searched(write_package: WritePackage) -> None:
     package = write_package({"users.py": USER, "inner/posts.py": POST, "inner/more/tags.py": TAG})
     assert names(collect_document_types(package)) == ["Tag", "Post", "User"]
 
 
-def test_a_namespace_package_spread_over_two_folders_is_walked(
+def test_a_namespace_package_spread_over_two_folders_is_searched(
     write_package: WritePackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = write_package({"models/users.py": USER})
@@ -87,7 +87,9 @@ def test_a_namespace_package_spread_over_two_folders_is_walked(
     assert names(collect_document_types(package)) == ["Post", "User"]
 
 
-def test_a_package_in_a_zip_file_is_walked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_in_a_zip_file_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with zipfile.ZipFile(tmp_path / "app.zip", "w") as archive:
         archive.writestr("zipped_app/__init__.py", USER)
         archive.writestr("zipped_app/inner/__init__.py", "")
@@ -143,7 +145,7 @@ def half_broken(write_package: WritePackage) -> str:
 
 
 def test_a_module_that_fails_is_warned_of_and_the_others_are_collected(half_broken: str) -> None:
-    with pytest.warns(UserWarning, match=rf"{half_broken}\.bad.*LookupError: no conf") as seen:
+    with pytest.warns(RuntimeWarning, match=rf"{half_broken}\.bad.*LookupError: no conf") as seen:
         assert names(collect_document_types(half_broken)) == ["User"]
     assert [each.filename for each in seen] == [__file__]
 
@@ -177,14 +179,14 @@ def test_what_the_function_raises_ends_the_search(half_broken: str) -> None:
 
 def test_a_syntax_error_is_a_failure_to_import(write_package: WritePackage) -> None:
     package = write_package({"__init__.py": "", "bad.py": "class User(\n", "good.py": USER})
-    with pytest.warns(UserWarning, match="SyntaxError"):
+    with pytest.warns(RuntimeWarning, match="SyntaxError"):
         assert names(collect_document_types(package)) == ["User"]
 
 
 def test_a_class_that_cannot_work_is_a_failure_to_import(write_package: WritePackage) -> None:
     wrong = "class Bad(MongoDocument):\n    __indexes__: list = []\n"
     package = write_package({"__init__.py": "", "bad.py": USER + wrong, "good.py": USER})
-    with pytest.warns(UserWarning, match="DefinitionError"):
+    with pytest.warns(RuntimeWarning, match="DefinitionError"):
         assert names(collect_document_types(package)) == ["User"]
 
 
@@ -195,17 +197,17 @@ def test_what_is_meant_to_end_the_process_passes(write_package: WritePackage, er
         collect_document_types(package, on_error="ignore")
 
 
-def test_a_broken_package_is_reported_once_and_not_walked(write_package: WritePackage) -> None:
+def test_a_broken_package_is_reported_once_and_not_searched(write_package: WritePackage) -> None:
     package = write_package(
         {"__init__.py": "", "bad/__init__.py": BROKEN, "bad/a.py": USER, "bad/b.py": USER}
     )
-    with pytest.warns(UserWarning, match=r"\.bad'") as seen:
+    with pytest.warns(RuntimeWarning, match=r"\.bad'") as seen:
         assert collect_document_types(package) == []
     assert len(seen) == 1
 
 
 def test_a_target_that_is_not_there_is_an_error_like_any_other() -> None:
-    with pytest.warns(UserWarning, match="ModuleNotFoundError"):
+    with pytest.warns(RuntimeWarning, match="ModuleNotFoundError"):
         assert collect_document_types("no_such_package") == []
     with pytest.raises(ModuleNotFoundError):
         collect_document_types("no_such_package", on_error="raise")

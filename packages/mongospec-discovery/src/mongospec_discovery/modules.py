@@ -1,4 +1,4 @@
-"""From the names of packages to their modules, imported, in one order for every run."""
+"""The modules of packages: found, filtered and imported, in the same order in every run."""
 
 import importlib
 import os
@@ -11,37 +11,42 @@ from types import ModuleType
 from typing import Literal, NamedTuple
 
 type OnError = Literal["ignore", "warn", "raise"] | Callable[[str, Exception], object]
-"""What becomes of a module that cannot be imported: its name and the error go to a function."""
+"""What to do if a module cannot be imported; a function gets its name and the error."""
 
 _NEVER = ("__main__", "__pycache__")
-"""``__main__`` starts the application that it belongs to; the other is no package."""
+"""``__main__`` would start the application; ``__pycache__`` is not a package."""
 _HERE = str(Path(__file__).parent) + os.sep
 
 
-class Found(NamedTuple):
-    """A module that is there, not imported yet; ``path`` is where a package has its modules."""
+class ModuleEntry(NamedTuple):
+    """A module on the disk, not imported yet; ``path`` holds the folders of a package's modules."""
 
     name: str
     path: list[str] | None
     namespace: bool = False
 
 
-class Walk:
-    """One walk: which modules it is interested in, and what it does where one fails."""
+class ModuleFinder:
+    """Import the modules below packages.
+
+    :param recursive: whether to search below packages.
+    :param matches: whether a module of this full name is to be imported.
+    :param on_error: what to do if a module cannot be imported.
+    """
 
     def __init__(
-        self, *, recursive: bool, wanted: Callable[[str], bool], on_error: OnError
+        self, *, recursive: bool, matches: Callable[[str], bool], on_error: OnError
     ) -> None:
         self._recursive = recursive
-        self._wanted = wanted
+        self._matches = matches
         self._on_error = on_error
 
     def modules(self, target: str | ModuleType) -> Iterator[ModuleType]:
-        """The target and the modules below it: a package before its modules, those by name."""
-        module = target if isinstance(target, ModuleType) else self._imported(target)
+        """Yield the target and the modules below it: a package before its modules, those by name."""
+        module = target if isinstance(target, ModuleType) else self._import(target)
         if module is None:
             return
-        if self._wanted(module.__name__):
+        if self._matches(module.__name__):
             yield module
         if self._recursive:
             yield from self._below(module.__name__, _path_of(module))
@@ -49,22 +54,22 @@ class Walk:
     def _below(self, package: str, path: list[str] | None) -> Iterator[ModuleType]:
         for found in _modules_in(package, path or []):
             below = found.path
-            if not found.namespace and self._wanted(found.name):
-                module = self._imported(found.name)
+            if not found.namespace and self._matches(found.name):
+                module = self._import(found.name)
                 if module is None:
-                    continue  # what is below a broken package cannot be imported either
+                    continue  # nothing below a package can be imported without the package
                 yield module
                 below = _path_of(module)
             yield from self._below(found.name, below)
 
-    def _imported(self, name: str) -> ModuleType | None:
+    def _import(self, name: str) -> ModuleType | None:
         try:
             return importlib.import_module(name)
         except Exception as error:  # noqa: BLE001 - a module may fail with anything
-            self._failed(name, error)
+            self._report(name, error)
             return None
 
-    def _failed(self, name: str, error: Exception) -> None:
+    def _report(self, name: str, error: Exception) -> None:
         if callable(self._on_error):
             self._on_error(name, error)
         elif self._on_error == "raise":
@@ -72,9 +77,9 @@ class Walk:
             raise error
         elif self._on_error == "warn":
             warnings.warn(
-                f"no document types were collected from the module {name!r}, it cannot be "
+                f"no document types were collected from the module {name!r}: it cannot be "
                 f"imported: {type(error).__name__}: {error}",
-                UserWarning,
+                RuntimeWarning,
                 skip_file_prefixes=(_HERE,),
             )
 
@@ -84,16 +89,16 @@ def _path_of(module: ModuleType) -> list[str] | None:
     return None if path is None else list(path)
 
 
-def _modules_in(package: str, path: list[str]) -> list[Found]:
-    """What stands directly in a package's folders, by name; nothing is imported for it."""
+def _modules_in(package: str, path: list[str]) -> list[ModuleEntry]:
+    """List what is directly in a package's folders, sorted by name, without importing it."""
     found = {
-        name: Found(
+        name: ModuleEntry(
             f"{package}.{name}", _folders(f"{package}.{name}", path) if is_package else None
         )
         for _, name, is_package in pkgutil.iter_modules(path)
     }
     for name, folders in _namespaces(path).items():
-        found.setdefault(name, Found(f"{package}.{name}", folders, namespace=True))
+        found.setdefault(name, ModuleEntry(f"{package}.{name}", folders, namespace=True))
     return [found[name] for name in sorted(found.keys() - _NEVER)]
 
 
@@ -103,7 +108,7 @@ def _folders(name: str, path: list[str]) -> list[str]:
 
 
 def _namespaces(path: list[str]) -> dict[str, list[str]]:
-    """Folders without ``__init__.py``: packages for Python, which pkgutil does not list."""
+    """Find folders without ``__init__.py``: namespace packages, which pkgutil does not list."""
     found: dict[str, list[str]] = {}
     for folder in map(Path, path):
         for inner in folder.iterdir() if folder.is_dir() else ():

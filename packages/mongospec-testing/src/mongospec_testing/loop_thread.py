@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for what has to go on whichever loop a test runs, or blocks."""
+"""An event loop in a thread of its own: it goes on whichever loop a test runs, or blocks."""
 
 import asyncio
 import threading
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 
 class LoopThread:
-    """Run coroutines from plain code, and beside any other event loop.
+    """Run coroutines from synchronous code, and beside any other event loop.
 
     :param name: the thread's name.
     """

@@ -1,4 +1,4 @@
-"""Waiting for a server that is starting."""
+"""Wait for a server that is starting."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ LOG_LINES = 20
 
 
 class Starting(Protocol):
-    """A server that is on its way."""
+    """A server that is starting."""
 
     def ended(self) -> str | None:
         """How it ended, if it did, as a clause: ``"ended with exit status 1"``."""
@@ -24,10 +24,10 @@ class Starting(Protocol):
 
 
 def wait_for[T](server: Starting, what: str, probe: Callable[[], T | None]) -> T:
-    """Ask ``probe`` until it gives something.
+    """Call *probe* until it returns something other than ``None``, and return that.
 
-    :param what: what is waited for, for the error: ``"it answered"``.
-    :raises ServerNotAvailableError: if the server ends, or nothing comes within a minute; with the end of its log.
+    :param what: the event, for the error: ``"it answered"``.
+    :raises ServerNotAvailableError: if the server ends, or a minute passes; with the end of its log.
     """
     deadline = time.monotonic() + START_SECONDS
     while (found := probe()) is None:
@@ -37,7 +37,7 @@ def wait_for[T](server: Starting, what: str, probe: Callable[[], T | None]) -> T
         if trouble is not None:
             words = "\n".join(server.log().splitlines()[-LOG_LINES:]) or "(none)"
             raise ServerNotAvailableError(
-                f"the server {trouble} before {what}; its last words:\n{words}"
+                f"the server {trouble} before {what}; the end of its log:\n{words}"
             )
         time.sleep(POLL_SECONDS)
     return found

@@ -1,4 +1,4 @@
-"""From modules to the document classes in them."""
+"""The document classes of modules: collected, filtered, listed or mapped by name."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +7,7 @@ from typing import Any, Literal, overload
 
 from mongospec_core import DefinitionError, MongoDocument, OptionError
 from mongospec_core.extension import is_abstract
-from mongospec_discovery.walking import OnError, Walk
+from mongospec_discovery.modules import ModuleFinder, OnError
 
 type Target = str | ModuleType
 type Targets = Target | Iterable[Target]
@@ -86,32 +86,35 @@ def collect_document_types(
     unique: bool = True,
     return_map: bool = False,
 ) -> Any:
-    """The document classes of packages and modules, for ``init(document_types=...)``.
+    """Collect the document classes of packages and modules, for ``init(document_types=...)``.
 
-    Imports the targets and, below packages, every module but ``__main__``; nothing is sent to a
+    Import the targets and, below packages, every module except ``__main__``; send nothing to a
     server. The order is the same in every run: targets as given, a package before its modules,
-    modules by name, classes as their module defines them. Looks at module-level names, so a class
-    inside of a function or of another class is not found.
+    modules by name, classes as their module defines them. Classes that refer to each other may
+    come in any order. Only module-level names are searched: a class inside a function or another
+    class is not found.
 
-    :param targets: the dotted name of a package or a module, the module itself, or several.
-    :param base: collect subclasses of this class only.
-    :param include_base: collect *base* itself too, where it is found.
-    :param local_only: leave out classes that a module merely imports.
+    :param targets: the dotted name of a package or module, the module itself, or several of them.
+    :param base: collect only subclasses of this class.
+    :param include_base: also collect *base* itself if it is found.
+    :param local_only: leave out classes that a module only imports.
     :param ignore_abstract: leave out classes declared ``abstract=True`` or ``mixin=True`` and those
         with abstract methods; ``init()`` would refuse them.
-    :param predicate: called with each class; collect those for which it is true.
-    :param module_filter: a regular expression that has to be found in a module's full name, or a
-        function of it. What it leaves out is not imported on its own account, but a package it
-        leaves out is still walked; the targets are imported in any case.
-    :param on_error: what becomes of a module that cannot be imported, by a syntax error or any
-        other: ``"warn"`` (a ``UserWarning``), ``"ignore"``, ``"raise"`` the error itself, or a
-        function that is given the module's name and the error. What is not an ``Exception``
-        (``KeyboardInterrupt``, ``SystemExit``) is never kept from you.
-    :param recursive: walk the modules below packages.
+    :param predicate: called with each class; collect the class if the result is true.
+    :param module_filter: a regular expression searched for in the full name of each module, or a
+        function of that name. A module that does not match is not imported, unless another module
+        imports it or it is a target; the modules below a package that does not match are still
+        searched.
+    :param on_error: what to do if a module cannot be imported, because of a syntax error or any
+        other ``Exception``: ``"warn"`` (a ``RuntimeWarning``), ``"ignore"``, ``"raise"`` the error
+        itself, or call a function with the module's name and the error. ``KeyboardInterrupt`` and
+        ``SystemExit`` always propagate.
+    :param recursive: search the modules below packages.
     :param unique: list a class once, however often it is found.
-    :param return_map: give a dict by qualified name, ``{"myapp.models.User": User}``.
-    :raises OptionError: *targets*, *base*, *module_filter* or *on_error* is of no use.
-    :raises DefinitionError: *return_map*, and two classes have the same qualified name.
+    :param return_map: return a dict by qualified name, ``{"myapp.models.User": User}``.
+    :returns: a list of classes, or the dict if *return_map* is set.
+    :raises OptionError: *targets*, *base*, *module_filter* or *on_error* is not valid.
+    :raises DefinitionError: *return_map* is set and two classes have the same qualified name.
 
     .. code-block:: python
 
@@ -120,13 +123,15 @@ def collect_document_types(
     if not isinstance(base, type):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError(f"base={base!r} is not a class")
     if not (on_error in ("ignore", "warn", "raise") or callable(on_error)):
-        raise OptionError(f'on_error={on_error!r}: say "ignore", "warn", "raise" or a function')
-    walk = Walk(recursive=recursive, wanted=_wanted(module_filter), on_error=on_error)
+        raise OptionError(f'on_error={on_error!r} is not "ignore", "warn", "raise" or a function')
+    finder = ModuleFinder(
+        recursive=recursive, matches=_name_matcher(module_filter), on_error=on_error
+    )
     found = [
         cls
-        for target in _listed(targets)
-        for module in walk.modules(target)
-        for cls in _classes_of(module, base, local_only=local_only)
+        for target in _target_list(targets)
+        for module in finder.modules(target)
+        for cls in _classes_in(module, base, local_only=local_only)
         if (include_base or cls is not base)
         and not (ignore_abstract and is_abstract(cls))
         and (predicate is None or predicate(cls))
@@ -136,7 +141,7 @@ def collect_document_types(
     return list(dict.fromkeys(found)) if unique else found
 
 
-def _listed(targets: Any) -> list[Target]:
+def _target_list(targets: Any) -> list[Target]:
     try:
         listed = [targets] if isinstance(targets, str | ModuleType) else list(targets)
     except TypeError:
@@ -144,11 +149,11 @@ def _listed(targets: Any) -> list[Target]:
     if all(isinstance(each, str | ModuleType) for each in listed):
         return listed
     raise OptionError(
-        f"targets={targets!r}: name a package or a module, give the module, or several of them"
+        f"targets={targets!r} is not a module, the name of a package or module, or several of them"
     )
 
 
-def _wanted(module_filter: ModuleFilter | None) -> Callable[[str], bool]:
+def _name_matcher(module_filter: ModuleFilter | None) -> Callable[[str], bool]:
     if module_filter is None:
         return lambda name: True
     if isinstance(module_filter, str | re.Pattern):
@@ -156,20 +161,22 @@ def _wanted(module_filter: ModuleFilter | None) -> Callable[[str], bool]:
             pattern = re.compile(module_filter)
         except re.error as error:
             raise OptionError(
-                f"module_filter={module_filter!r} is no regular expression: {error}"
+                f"module_filter={module_filter!r} is not a regular expression: {error}"
             ) from error
         return lambda name: pattern.search(name) is not None
     if not callable(module_filter):
-        raise OptionError(f"module_filter={module_filter!r}: give a pattern or a function")
+        raise OptionError(
+            f"module_filter={module_filter!r} is not a regular expression or a function"
+        )
     return module_filter
 
 
-def _classes_of(module: ModuleType, base: type, *, local_only: bool) -> Iterator[type]:
+def _classes_in(module: ModuleType, base: type, *, local_only: bool) -> Iterator[type]:
     for value in list(vars(module).values()):
-        # By type(): a lazy proxy in the module need not come to life because we look at it.
+        # type() rather than isinstance(): that would evaluate lazy proxies such as Flask's request.
         if not issubclass(type(value), type) or not issubclass(value, base):
             continue
-        generated = "[" in value.__name__  # made by a package of ours, not by the application
+        generated = "[" in value.__name__  # by mongospec-refs: User[unresolved]
         if not generated and (not local_only or value.__module__ == module.__name__):
             yield value
 
@@ -180,7 +187,7 @@ def _by_name(classes: Iterable[type]) -> dict[str, type]:
         name = f"{cls.__module__}.{cls.__qualname__}"
         if found.setdefault(name, cls) is not cls:
             raise DefinitionError(
-                f"two document classes have the qualified name {name}: a map can hold only one of "
-                f"them; give them names of their own, or collect a list"
+                f"two document classes have the qualified name {name}, and return_map can hold "
+                f"only one of them: rename one, or collect a list"
             )
     return found

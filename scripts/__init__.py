@@ -1,0 +1,1 @@
+"""Programs that make runs; each says what it does."""

@@ -1,0 +1,76 @@
+"""What the site's pages claim about the packages, compared with the packages."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import mongospec
+import mongospec_core
+import mongospec_discovery
+import mongospec_kv
+import mongospec_refs
+import mongospec_testing
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PACKAGES = [
+    mongospec_core,
+    mongospec_discovery,
+    mongospec_kv,
+    mongospec_refs,
+    mongospec_testing,
+]
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of a page's tables, headings left out."""
+    lines = re.findall(r"^\| .*\|$", (DOCS / page).read_text(), re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_every_public_name_has_its_place_in_the_api_reference() -> None:
+    shown = re.findall(
+        r"^::: (\S+)$",
+        "\n".join(page.read_text() for page in (DOCS / "api").glob("*.md")),
+        re.MULTILINE,
+    )
+    public = {f"{each.__name__}.{name}" for each in PACKAGES for name in each.__all__}
+    public.remove("mongospec_core.MongoDocument")  # shown as the one of mongospec_refs
+    assert sorted(shown) == sorted(public)
+
+
+def test_every_guarantee_names_tests_that_there_are() -> None:
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    promised = [row for row in rows("guarantees.md") if row[0] != "Guarantee"]
+    assert len(promised) > 20
+    for guarantee, *_, proof in promised:
+        named = re.findall(r"`(test_\w+)`", proof)
+        assert named, f"nothing proves: {guarantee}"
+        assert [name for name in named if name not in tests] == [], guarantee
+
+
+def test_the_guide_to_errors_lists_every_error_with_its_parents() -> None:
+    page = "\n".join("|".join(row) for row in rows("guides/errors.md"))
+    ours = {
+        name: value
+        for name in mongospec.__all__
+        if isinstance(value := getattr(mongospec, name), type)
+        and issubclass(value, mongospec.MongospecError)
+        and name not in {"MongospecError", "OperationError"}
+    }
+    assert [name for name in ours if f"`{name}`" not in page] == []
+    for names, parents, *_ in rows("guides/errors.md"):
+        for name in re.findall(r"`(\w+Error)`", names):
+            for parent in re.findall(r"`(\w+)`", parents):
+                assert parent in {cls.__name__ for cls in ours[name].__mro__}, (name, parent)
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_a_page_begins_with_its_title_and_has_no_second(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
