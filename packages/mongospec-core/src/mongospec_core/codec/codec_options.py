@@ -133,6 +133,14 @@ def _enum(value: Enum) -> Any:
     return to_raw(value._value_)  # what .value gives, in a third of the time
 
 
+def _plain_datetime(value: dt.datetime) -> dt.datetime:
+    return dt.datetime.combine(
+        dt.date(value.year, value.month, value.day),
+        dt.time(value.hour, value.minute, value.second, value.microsecond, fold=value.fold),
+        value.tzinfo,
+    )
+
+
 def _date(value: dt.date) -> dt.datetime:
     return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
 
@@ -165,6 +173,16 @@ _builtin: dict[type, Encoder] = {
 }
 
 
+# msgspec takes no subclass of these; what BSON stores is the same.
+_plain: dict[type, Encoder] = {
+    str: str.__str__,  # the text itself, whatever __str__ of the subclass says
+    float: float.__float__,
+    bytes: bytes,
+    Decimal: Decimal,
+    dt.datetime: _plain_datetime,
+}
+
+
 def _encoder_for(tp: type) -> Encoder:
     """What writes values of exactly *tp*: the user's word first, then the nearest that we know."""
     for base in tp.__mro__:
@@ -176,7 +194,7 @@ def _encoder_for(tp: type) -> Encoder:
         return _dataclass
     for base in tp.__mro__:
         if base in _builtin:
-            return _builtin[base]
+            return _plain.get(base, _builtin[base]) if base is not tp else _builtin[base]
     return _mapping if issubclass(tp, Mapping) else _same
 
 

@@ -43,7 +43,14 @@ import msgspec
 
 from mongospec_core.codec.codec_options import Encoder, is_registered, to_raw
 from mongospec_core.codec.truncation import Trim, trim, trim_naive
-from mongospec_core.codec.types import DECODERS, Decoder, decode_any, member, without_zone
+from mongospec_core.codec.types import (
+    DECODERS,
+    Decoder,
+    decode_any,
+    member,
+    wall_clock,
+    without_zone,
+)
 from mongospec_core.errors import DefinitionError
 
 
@@ -78,7 +85,11 @@ def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec
     if cls in _SCALARS:
         return NOTHING
     if cls is dt.datetime:
-        return FieldCodec(None, without_zone, trim_naive) if naive else FieldCodec(None, None, trim)
+        return (
+            FieldCodec(wall_clock, without_zone, trim_naive)
+            if naive
+            else FieldCodec(None, None, trim)
+        )
     if cls in DECODERS:
         return FieldCodec(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
     return _class_shape(cls, tp, nested)
