@@ -24,7 +24,7 @@ class Money(Decimal):
     """An amount."""
 
 
-class Text(str):
+class Text(str):  # noqa: SLOT000
     """A text that shows itself otherwise."""
 
     def __str__(self) -> str:
