@@ -67,6 +67,8 @@ def register_encoder(tp: type, encode: Encoder) -> None:
     """
     _registered[tp] = encode
     _encoders.clear()
+    if issubclass(tp, _KNOWN_TO_BSON):
+        _hidden.add(tp)
 
 
 def to_raw(value: Any) -> Any:
@@ -149,6 +151,12 @@ def _timedelta(value: dt.timedelta) -> Int64:
     return Int64(value // MILLISECOND)
 
 
+_KNOWN_TO_BSON = (
+    *(str, int, float, bytes, list, tuple, Mapping, re.Pattern),
+    *(dt.datetime, uuid.UUID, Decimal, ObjectId, Regex, Timestamp, Code, DBRef, DatetimeMS),
+)
+_hidden: set[type] = set()
+"""Registered types that bson would write as their base, without asking us."""
 _registered: dict[type, Encoder] = {}
 _encoders: dict[type, Encoder] = {}  # by exact type, found once
 _builtin: dict[type, Encoder] = {
@@ -275,6 +283,8 @@ def encode(value: Mapping[str, Any]) -> bytes:
     :raises EncodingError: BSON cannot hold a value in it.
     """
     try:
+        if _hidden:
+            value = to_raw(value)
         return bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
     except InvalidDocument:
         # Keys that are no strings; rare, so only now are the dicts rebuilt.
