@@ -1,7 +1,7 @@
 """Values that are not exactly what their field says, and what becomes of them."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -146,3 +146,13 @@ async def test_embedded_values_of_the_field_s_class_come_back(bind: Bind) -> Non
     ).insert()
     assert await Owner.find_by_id(owner.id) == owner
     assert changes(owner) == {}
+
+
+class Laps(MongoDocument):
+    counts: dict[timedelta, int] = {}
+
+
+async def test_timedelta_keys_come_back_as_they_were(bind: Bind) -> None:
+    await bind(Laps)
+    laps = await Laps(counts={timedelta(seconds=90): 1, timedelta(milliseconds=-5): 2}).insert()
+    assert await Laps.find_by_id(laps.id) == laps

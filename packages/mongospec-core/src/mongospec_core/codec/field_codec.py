@@ -41,7 +41,13 @@ from typing import (
 
 import msgspec
 
-from mongospec_core.codec.codec_options import Encoder, is_registered, key_to_raw, to_raw
+from mongospec_core.codec.codec_options import (
+    MILLISECOND,
+    Encoder,
+    is_registered,
+    key_to_raw,
+    to_raw,
+)
 from mongospec_core.codec.truncation import Trim, trim, trim_naive
 from mongospec_core.codec.types import (
     DECODERS,
@@ -287,8 +293,10 @@ def _key_decoder(tp: Any) -> Callable[[str], Any] | None:
 
     def decode(key: str) -> Any:
         try:
+            if tp is dt.timedelta:  # msgspec would read seconds
+                return int(key) * MILLISECOND
             return msgspec.convert(key, tp, strict=False, dec_hook=_from_text)
-        except msgspec.ValidationError:
+        except ValueError:
             return key  # msgspec names it in the whole document's error
 
     return decode
