@@ -42,6 +42,7 @@ class Run(MongoDocument):
 
 class Shop(MongoDocument):
     opens: Annotated[datetime, msgspec.Meta(tz=False)]
+    closes: list[Annotated[datetime, msgspec.Meta(tz=False)]] = []
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])

@@ -203,11 +203,12 @@ def _copied(value: Any) -> Any:
 
 def _each(cls: type, encode: Encoder | None) -> Encoder:
     """Write the items of a list or tuple, or the values of a dict, each by its own annotation."""
-    if encode is None or encode is to_raw or cls not in (list, tuple, dict):
+    # Naive datetimes in containers were given UTC by the cut: wall_clock would refuse them.
+    if encode in (None, to_raw, wall_clock) or cls not in (list, tuple, dict):
         return to_raw
 
     def item(value: Any) -> Any:
-        return value if value is None else encode(value)
+        return value if value is None or encode is None else encode(value)
 
     def encoded(value: Any) -> Any:
         if type(value) is not cls:
