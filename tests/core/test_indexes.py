@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import mongojet
+import msgspec
 import pymongo
 import pytest
 from mongojet import IndexModel
@@ -165,6 +166,34 @@ async def test_classes_that_declare_one_name_differently_are_refused(bind: Bind)
     two = class_of(IndexModel("email", unique=True), name="Two")
     with pytest.raises(DefinitionError, match=r"One and Two.*email_1"):
         await bind(one, two)
+
+
+class Street(msgspec.Struct, rename="camel"):
+    zip_code: str
+    next_street: "Street | None" = None
+
+
+@pytest.mark.parametrize(
+    ("declared", "stored"),
+    [
+        ("home_street", "homeStreet"),
+        ("homeStreet.zip_code", "homeStreet.zipCode"),
+        ("all.next_street.zip_code", "all.nextStreet.zipCode"),
+    ],
+)
+async def test_an_index_on_a_python_name_that_is_stored_otherwise_is_refused(
+    bind: Bind, declared: str, stored: str
+) -> None:
+    class House(MongoDocument, rename="camel"):
+        __indexes__: ClassVar[Sequence[IndexModel]] = [IndexModel(declared)]
+        home_street: Street
+        all: list[Street] = []
+        named: dict[str, Street] = {}
+
+    with pytest.raises(DefinitionError, match=rf"House.*'{declared}'.*'{stored}'"):
+        await bind(House)
+    House.__indexes__ = [IndexModel(stored), IndexModel("named.zip_code"), IndexModel("other")]
+    await bind(House)
 
 
 @pytest.mark.parametrize("wrong", [5, "email", {"unique": True}, {"key": {}}, None])
