@@ -1,6 +1,7 @@
 """Classes and databases: init, connect, close, and what lies outside of them."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from mongospec_core import (
 )
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
+from tests.subprocesses import without_coverage
 from tests.zoo.people import Account, Numbered, Person
 
 
@@ -392,7 +394,13 @@ async def test_100_short_processes_all_exit_with_0(
 ) -> None:
     command = [sys.executable, "-c", SHORT, mongo_server.uri, mongo_db.name]
     done = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, timeout=120, check=False
+        subprocess.run,
+        command,
+        env=without_coverage(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert (done.stdout, done.stderr) == ("100 {0}\n", "")
     assert len(await mongo_db["Run"].distinct("number", {})) == 100
