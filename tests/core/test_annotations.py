@@ -232,3 +232,10 @@ async def test_a_name_in_place_of_classes_points_to_discovery(
     models: Any = "shop.models"
     with pytest.raises(OptionError, match=r"collect_document_types\('shop\.models'\)"):
         await init(mongo_db, models)
+
+
+def test_a_field_that_is_stored_as_the_id_says_to_annotate_the_id() -> None:
+    with pytest.raises(DefinitionError, match=r"User: .*; annotate _id in place of uid"):
+
+        class User(MongoDocument):
+            uid: int = msgspec.field(name="_id")

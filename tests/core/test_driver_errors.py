@@ -1,6 +1,7 @@
 """The driver's errors are text, in which users' values stand: they decide nothing, and cost no time."""
 
 import asyncio
+import pickle
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -130,6 +131,20 @@ def test_every_document_that_an_insert_many_error_names_is_found_whatever_its_de
         "write_concern_error: None, inserted_ids: {} }, labels: {}, source: None"
     )
     assert write_errors(text) == [(0, 121, 'm"x'), (7, 11000, 'm"y')]
+
+
+async def test_a_lost_connection_is_a_connection_error_with_the_drivers_labels(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Titled)
+    with mongo_proxy.cut("update", at="reply"), pytest.raises(ConnectionError) as told:
+        await Titled.update_one({}, {"$set": {"n": 1}})
+    assert isinstance(told.value, OperationError)
+    assert told.value.outcome == "unknown"
+    assert "RetryableWriteError" in told.value.labels
+    assert "server response" not in str(told.value)
+    again = pickle.loads(pickle.dumps(told.value))
+    assert (type(again), again.outcome) == (type(told.value), "unknown")
 
 
 PROGRAM = """

@@ -88,10 +88,15 @@ _SERVER = re.compile(
     r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
 )
 _MOST_TOPOLOGY = 20_000  # characters: what is said of many servers is long, and nobody reads it
+_LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
 _TOO_BIG = re.compile(r"must be within \d+ bytes|[Dd]ocument (?:is )?too large")
 _READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="replace")
 _SHOWN = 1_000
+
+
+class _LostConnectionError(OperationError, ConnectionError):
+    """The connection was lost on the way: the server may have got the command."""
 
 
 class _DriverText(NamedTuple):
@@ -210,6 +215,8 @@ def _typed(
         return DuplicateKeyError(text, index=index, key_pattern=pattern, key_value=value, **common)
     if code == _TIME_UP:
         return OperationTimeoutError(text, **common)
+    if code is None and message.startswith(_LOST):
+        return _LostConnectionError(text, **common)
     return OperationError(text, **common)
 
 
