@@ -253,7 +253,20 @@ def _refuse_unsupported(plan: Plan[Any]) -> None:
     try:
         plan.convert([])
     except (TypeError, NameError) as error:
-        raise DefinitionError(f"{plan.cls.__name__}: {error}") from error
+        field = next((each.name for each in plan.fields if _is_unsupported(each.type)), None)
+        where = plan.cls.__name__ if field is None else f"{plan.cls.__name__}.{field}"
+        way = "; check the value in __post_init__" if "Can only set" in str(error) else ""
+        raise DefinitionError(f"{where}: {error}{way}") from error
+
+
+def _is_unsupported(annotation: Any) -> bool:
+    try:
+        msgspec.convert(None, annotation)
+    except msgspec.ValidationError:
+        return False
+    except (TypeError, NameError):
+        return True
+    return False
 
 
 def forget_plan(tp: Any) -> None:
