@@ -882,6 +882,8 @@ async def test_a_save_during_an_insert_does_not_hide_a_change(
     with mongo_proxy.delay("insert", 0.3, at="reply", times=1) as rule:
         insert = asyncio.create_task(person.insert())
         await rule.reached()
+        while not await stored(Person):  # noqa: ASYNC110  the rule is reached before the server is
+            await asyncio.sleep(0.01)
         person.age = 5
         await person.save()
         await insert
