@@ -14,12 +14,12 @@ from benchmarks.rows import ROWS
 from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
-    "find_one": 785,
-    "insert_one": 1_290,
-    "update_one": 755,
-    "save, two fields changed": 3_830,
-    "insert_many, a document": 670,
-    "insert_many, unchecked": 670,
+    "find_one": 820,
+    "insert_one": 1_390,
+    "update_one": 805,
+    "save, two fields changed": 4_180,
+    "insert_many, a document": 770,
+    "insert_many, unchecked": 770,
     "find_all, a document": 68,
     "cursor, a document": 97,
     "posts with author and tags, a post": 1_350,

@@ -5,10 +5,11 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import mongojet
 import msgspec
@@ -232,3 +233,21 @@ async def test_a_name_in_place_of_classes_points_to_discovery(
     models: Any = "shop.models"
     with pytest.raises(OptionError, match=r"collect_document_types\('shop\.models'\)"):
         await init(mongo_db, models)
+
+
+def test_a_field_that_is_stored_as_the_id_says_to_annotate_the_id() -> None:
+    with pytest.raises(DefinitionError, match=r"User: .*; annotate _id in place of uid"):
+
+        class User(MongoDocument):
+            uid: int = msgspec.field(name="_id")
+
+
+async def test_a_bound_that_msgspec_does_not_take_names_the_field_and_the_way_out(
+    bind: Bind,
+) -> None:
+    class Priced(MongoDocument):
+        name: str
+        price: Annotated[Decimal, msgspec.Meta(ge=0)]
+
+    with pytest.raises(DefinitionError, match=r"Priced\.price: .*__post_init__"):
+        await bind(Priced)

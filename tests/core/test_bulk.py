@@ -682,3 +682,14 @@ async def test_save_many_of_frozen_renamed_and_custom_ids(bind: Bind) -> None:
         each.value = 1
     assert (await Odd.save_many(odds)).modified_count == 2
     assert await stored(Odd) == [{"_id": "a", "v": 1}, {"_id": "b", "v": 1}]
+
+
+async def test_an_update_many_that_failed_in_the_middle_may_have_changed_some(bind: Bind) -> None:
+    await bind(Person)
+    collection = Person.get_collection()
+    await collection.insert_many([{"name": "a", "age": 1}, {"name": "b", "age": "text"}])
+    for ordered in (True, False):
+        with pytest.raises(BulkWriteError) as caught:
+            await Person.bulk_write([UpdateMany({}, {"$inc": {"age": 1}})], ordered=ordered)
+        assert caught.value.outcome == "unknown"
+        assert [each.index for each in caught.value.failures] == [0]

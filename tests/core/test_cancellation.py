@@ -154,7 +154,7 @@ async def test_a_cursor_in_a_transaction_cancelled_in_the_middle_gives_every_doc
     assert [person.name for person in read] == [f"{n:02}" for n in range(9)]
 
 
-async def test_a_cursor_whose_cancelled_fetch_failed_asks_again(
+async def test_a_cursor_whose_cancelled_fetch_failed_raises_at_every_further_read(
     bind: Bind, mongo_proxy: FaultProxy
 ) -> None:
     await bind(Person)
@@ -166,10 +166,10 @@ async def test_a_cursor_whose_cancelled_fetch_failed_asks_again(
             async with asyncio.timeout(0.02):
                 await anext(cursor)
         await asyncio.sleep(0.15)
-    with pytest.raises(OperationError) as told:  # the fetch that went on has failed meanwhile
-        await anext(cursor)
-    assert told.value.code == 8000
-    assert [person.name for person in await cursor.to_list()] == ["2", "3", "4", "5"]
+    for _ in range(2):
+        with pytest.raises(OperationError) as told:  # the fetch that went on has failed meanwhile
+            await anext(cursor)
+        assert told.value.code == 8000
 
 
 async def test_a_cursor_that_a_cancelled_find_opened_is_closed_on_the_server(

@@ -298,3 +298,9 @@ async def test_close_in_another_loop_than_init(mongo_server: MongoServer) -> Non
     assert await Person.count() == 0
     await asyncio.to_thread(lambda: asyncio.run(close()))
     assert await bound(Person) == [False]
+
+
+async def test_the_name_of_a_package_is_not_a_list_of_classes(mongo_server: MongoServer) -> None:
+    with pytest.raises(OptionError, match=r"collect_document_types\('shop\.models'\)"):
+        async with connect(mongo_server.uri, document_types="shop.models", database="x"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+            raise AssertionError

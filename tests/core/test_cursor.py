@@ -353,3 +353,23 @@ async def test_a_cursor_reads_what_its_filter_was_when_it_was_made(bind: Bind) -
     cursor = Numbered.find(wanted)
     wanted["_id"]["$gt"] = 1
     assert [each.id async for each in cursor] == [1, 2]
+
+
+@pytest.mark.parametrize("fault", ["error", "cut"])
+async def test_a_cursor_that_failed_raises_at_every_further_read(
+    bind: Bind, mongo_proxy: FaultProxy, fault: str
+) -> None:
+    await bind(Numbered)
+    await Numbered.insert_many([Numbered(_id=n) for n in range(30)])
+    cursor = Numbered.find(batch_size=10)
+    seen = [(await anext(cursor))._id for _ in range(10)]
+    if fault == "error":
+        mongo_proxy.fail("getMore", 43, times=1)
+    else:
+        mongo_proxy.cut("getMore", at="reply", times=1)
+    for _ in range(3):
+        with pytest.raises(OperationError):
+            await anext(cursor)
+        with pytest.raises(OperationError):
+            await cursor.to_list()
+    assert len(seen) == 10

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import mongojet
+import msgspec
 import pymongo
 import pytest
 from mongojet import IndexModel
@@ -167,6 +168,34 @@ async def test_classes_that_declare_one_name_differently_are_refused(bind: Bind)
         await bind(one, two)
 
 
+class Street(msgspec.Struct, rename="camel"):
+    zip_code: str
+    next_street: "Street | None" = None
+
+
+@pytest.mark.parametrize(
+    ("declared", "stored"),
+    [
+        ("home_street", "homeStreet"),
+        ("homeStreet.zip_code", "homeStreet.zipCode"),
+        ("all.next_street.zip_code", "all.nextStreet.zipCode"),
+    ],
+)
+async def test_an_index_on_a_python_name_that_is_stored_otherwise_is_refused(
+    bind: Bind, declared: str, stored: str
+) -> None:
+    class House(MongoDocument, rename="camel"):
+        __indexes__: ClassVar[Sequence[IndexModel]] = [IndexModel(declared)]
+        home_street: Street
+        all: list[Street] = []
+        named: dict[str, Street] = {}
+
+    with pytest.raises(DefinitionError, match=rf"House.*'{declared}'.*'{stored}'"):
+        await bind(House)
+    House.__indexes__ = [IndexModel(stored), IndexModel("named.zip_code"), IndexModel("other")]
+    await bind(House)
+
+
 @pytest.mark.parametrize("wrong", [5, "email", {"unique": True}, {"key": {}}, None])
 async def test_something_that_is_no_index_is_refused(bind: Bind, wrong: Any) -> None:
     with pytest.raises(DefinitionError, match=r"Indexed\.__indexes__"):
@@ -175,7 +204,7 @@ async def test_something_that_is_no_index_is_refused(bind: Bind, wrong: Any) -> 
 
 async def test_an_option_that_the_server_does_not_know_is_refused_by_it(bind: Bind) -> None:
     with pytest.raises(OperationError, match="Indexed"):
-        await bind(class_of({"key": {"email": 1}, "uniqe": True}))
+        await bind(class_of({"key": {"email": 1}, "somethingElse": True}))
 
 
 async def test_another_index_under_the_same_name_is_a_conflict(bind: Bind) -> None:

@@ -424,3 +424,42 @@ async def test_the_callers_filter_is_not_changed(bind: Bind) -> None:
     wanted: dict[str, Any] = {"email": "a", "$or": [{"email": {"$ne": "b"}}]}
     await Account.insert_if_not_exists(Account(email="a"), wanted)
     assert wanted == {"email": "a", "$or": [{"email": {"$ne": "b"}}]}
+
+
+DUPLICATE = "E11000 duplicate key error collection: db.Person index: _id_ dup key: { _id: 1 }"
+
+
+def taken(index: int) -> dict[str, Any]:
+    """The reply to an insert that arrives for the second time."""
+    error = {"index": index, "code": 11000, "errmsg": DUPLICATE}
+    return {"ok": 1, "n": 0, "writeErrors": [error]}
+
+
+async def test_a_duplicate_of_the_id_that_was_made_for_the_insert_is_the_insert_itself(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    with mongo_proxy.rewrite("insert", lambda reply: taken(0)):
+        person = await Person(name="a").insert()
+        (id_,) = await Person.insert_many([Person(name="b")])
+    assert [each["_id"] for each in await stored(Person)] == [person.id, id_]
+    assert changes(person) == {}
+    named = Person(_id=ObjectId(), name="c")
+    with mongo_proxy.rewrite("insert", lambda reply: taken(0)), pytest.raises(DuplicateKeyError):
+        await named.insert()
+
+
+async def test_what_came_after_such_a_duplicate_may_be_stored(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    people = [Person(name=name) for name in "abc"]
+    with (
+        mongo_proxy.rewrite("insert", lambda reply: taken(0)),
+        pytest.raises(BulkInsertError) as caught,
+    ):
+        await Person.insert_many(people)
+    assert caught.value.outcome == "unknown"
+    assert caught.value.inserted == people[:1]
+    assert caught.value.unknown == people[1:]
+    assert all(each.id is not None for each in people)

@@ -26,7 +26,10 @@ from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Account, Person
 
-UNKNOWN = (50, 64, 91, 189, 262, 11600, 11602)
+UNKNOWN = (
+    *(6, 7, 24, 46, 50, 64, 89, 91, 175, 189, 202, 237, 262, 279, 290, 317, 384),
+    *(9001, 11600, 11601, 11602, 46841),
+)
 REFUSED = (13, 2, 8000, 121, 112)
 
 
@@ -81,6 +84,14 @@ async def test_a_code_of_an_interrupted_server_means_unknown(
         many = [Person(name="a"), Person(name="b")]
         bulk = await error_of(Person.insert_many(many), BulkInsertError)
         assert (bulk.inserted, bulk.failures, bulk.unknown) == ([], [], many)
+
+
+async def test_an_update_many_that_failed_at_a_document_may_have_changed_others(bind: Bind) -> None:
+    await bind(Person)
+    collection = Person.get_collection()
+    await collection.insert_many([{"name": "a", "age": 1}, {"name": "b", "age": "text"}])
+    error = await error_of(Person.update_many({}, {"$inc": {"age": 1}}))
+    assert error.outcome in ("partial", "unknown")
 
 
 @pytest.mark.parametrize("code", REFUSED)

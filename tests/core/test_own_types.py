@@ -106,6 +106,7 @@ def encoders() -> Iterator[None]:
     values._registered.clear()
     values._registered.update(before)
     values._encoders.clear()
+    values._hidden.clear()
 
 
 def shop(**fields: Any) -> Shop:
@@ -347,3 +348,38 @@ async def test_an_id_that_is_refused_is_told_by_the_name_of_its_type(bind: Bind)
     for cls, wrong, name in cases:
         with pytest.raises(InvalidIdError, match=f"{cls.__name__}: .* which is {name}$"):
             await cls.find_by_id(wrong)
+
+
+class Handle(str):  # noqa: SLOT000
+    """Written in small letters."""
+
+
+class Level(int):
+    """Written a hundred higher."""
+
+
+@pytest.mark.parametrize("beside", [{}, {"counts": {1: 2}}], ids=["alone", "an-int-key-beside"])
+def test_an_encoder_holds_for_types_whose_base_bson_knows(beside: dict[str, Any]) -> None:
+    register_encoder(Handle, lambda handle: str(handle).lower())
+    register_encoder(Level, lambda level: int(level) + 100)
+    sent = {"$or": [{"handle": Handle("Ann")}, {"level": {"$in": [Level(1)]}}], **beside}
+    read = values.decode(values.encode(sent))
+    assert read["$or"] == [{"handle": "ann"}, {"level": {"$in": [101]}}]
+
+
+async def test_an_encoder_of_a_str_holds_in_filters_updates_and_documents(bind: Bind) -> None:
+    register_encoder(Handle, lambda handle: str(handle).lower())
+
+    class Member(MongoDocument):
+        handle: str
+
+    await bind(Member)
+    await Member(handle=Handle("Ann")).insert()
+    assert (await stored(Member))[0]["handle"] == "ann"
+    assert await Member.count({"handle": Handle("ANN")}) == 1
+    await Member.update_many({"handle": Handle("ANN")}, {"$set": {"handle": Handle("BOB")}})
+    assert await Member.count({"handle": "bob"}) == 1
+    found = await Member.aggregate([{"$match": {"handle": Handle("BOB")}}]).to_list()
+    assert len(found) == 1
+    await Member.bulk_write([UpdateOne({"handle": Handle("BOB")}, {"$set": {"handle": "c"}})])
+    assert await Member.count({"handle": "c"}) == 1

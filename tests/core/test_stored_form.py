@@ -26,6 +26,7 @@ from bson import (
     Regex,
     Timestamp,
 )
+from pymongo import ReplaceOne
 
 from mongospec_core import (
     BulkInsertError,
@@ -35,6 +36,7 @@ from mongospec_core import (
     OperationError,
     OperationTimeoutError,
     changes,
+    outside_transaction,
     run_in_transaction,
     transaction,
 )
@@ -807,3 +809,270 @@ async def test_a_field_with_omitted_default_is_removed_when_it_is_set_back(
     (found,) = await Lean.find_all()
     assert found == one
     assert changes(found) == {}
+
+
+# -- what equals the stored value counts as unchanged, whatever class it is of
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Texts(MongoDocument):
+    plain: str = ""
+    listed: list[str] = []
+    keyed: dict[str, list[str]] = {}
+    anything: Any = None
+    other: int = 0
+
+
+async def test_a_subclass_of_a_bson_type_is_no_change_at_any_depth(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Texts)
+    text = Text("t")
+    document = await Texts(
+        plain=text, listed=[text], keyed={"k": [text]}, anything={"a": [{"b": text}]}
+    ).insert()
+    assert changes(document) == {}
+    document.other = 1
+    with mongo_proxy.recording() as seen:
+        await document.save()
+    assert sent(seen) == [{"$set": {"other": 1}}]
+    read = await Texts.find_by_id(document.id)
+    assert read is not None
+    read.keyed = {"k": [Text("t")]}
+    assert changes(read) == {}
+    read.listed = [Text("u")]
+    assert changes(read) == {"listed": ["u"]}
+
+
+# -- two writes of one object at once
+
+
+async def test_two_saves_at_once_do_not_hide_a_change(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    await bind(Person)
+    person = await Person(name="a").insert()
+    person.age = 1
+    with mongo_proxy.delay("update", 0.3, at="reply", times=1) as rule:
+        first = asyncio.create_task(person.save())
+        await rule.reached()
+        person.name = "b"
+        await person.save()
+        await first
+    person.name = "a"  # the database says "b"
+    await person.save()
+    assert (await stored(Person))[0]["name"] == "a"
+
+
+async def test_two_equal_saves_at_once_leave_it_known(bind: Bind) -> None:
+    await bind(Person)
+    person = await Person(name="a").insert()
+    person.age = 1
+    await asyncio.gather(person.save(), person.save())
+    assert form(person) == "known"
+    assert changes(person) == {}
+
+
+async def test_a_save_during_an_insert_does_not_hide_a_change(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    person = Person(name="a")
+    with mongo_proxy.delay("insert", 0.3, at="reply", times=1) as rule:
+        insert = asyncio.create_task(person.insert())
+        await rule.reached()
+        while not await stored(Person):  # noqa: ASYNC110  the rule is reached before the server is
+            await asyncio.sleep(0.01)
+        person.age = 5
+        await person.save()
+        await insert
+    person.age = 0
+    await person.save()
+    assert (await stored(Person))[0]["age"] == 0
+
+
+async def test_a_save_and_a_save_many_at_once_do_not_hide_a_change(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    person = await Person(name="a").insert()
+    person.age = 3
+    with mongo_proxy.delay("update", 0.3, at="reply", times=1) as rule:
+        many = asyncio.create_task(Person.save_many([person]))
+        await rule.reached()
+        person.age = 4
+        await person.save()
+        await many
+    person.age = 3
+    await person.save()
+    assert (await stored(Person))[0]["age"] == 3
+
+
+async def test_a_document_that_was_saved_while_its_deletion_was_in_flight_is_not_new(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    person = await Person(name="a").insert()
+    with mongo_proxy.delay("delete", 0.3, at="reply", times=1) as rule:
+        deletion = asyncio.create_task(person.delete())
+        await rule.reached()
+        await person.save(upsert=True)
+        await deletion
+    assert form(person) == "stored"
+
+
+async def test_a_write_outside_of_an_aborted_transaction_is_not_forgotten(bind: Bind) -> None:
+    await bind(Person)
+    person = await Person(name="a").insert()
+    with pytest.raises(ZeroDivisionError):
+        async with transaction():
+            await Person(name="other").insert()
+            with outside_transaction():
+                person.age = 1
+                await person.save()
+            raise ZeroDivisionError
+    person.age = 0
+    await person.save()
+    assert (await stored(Person))[0]["age"] == 0
+
+
+async def test_a_save_many_cancelled_in_its_second_attempt_keeps_the_doubt_of_the_first(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    person = await Person(name="a").insert()
+    person.age = 1
+    mongo_proxy.cut("update", at="reply", times=1)
+    delayed = mongo_proxy.delay("update", 0.2, skip=1, times=1)
+    mongo_proxy.fail("update", 13, skip=1)
+    task = asyncio.create_task(Person.save_many([person]))
+    await delayed.reached()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    mongo_proxy.clear()
+    assert form(person) == "stored"
+
+
+async def test_a_save_many_cancelled_while_it_asks_what_is_gone_knows_nothing(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    people = [Person(name="a"), Person(name="b")]
+    await Person.insert_many(people)
+    await Person.delete_by_id(people[0].id)
+    for each in people:
+        each.age = 1
+    delayed = mongo_proxy.delay("find", 0.3, at="request")
+    task = asyncio.create_task(Person.save_many(people))
+    await delayed.reached()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert [form(each) for each in people] == ["stored", "stored"]
+
+
+# -- after a replace the document is known
+
+
+@pytest.mark.parametrize("return_updated", [True, False])
+async def test_a_replacement_is_known_and_has_the_id(bind: Bind, return_updated: bool) -> None:
+    await bind(Person)
+    old = await Person(name="a").insert()
+    new = Person(name="b")
+    await Person.find_one_and_replace({"name": "a"}, new, return_updated=return_updated)
+    assert new.id == old.id
+    assert changes(new) == {}
+    await Person.update_by_id(new.id, {"$set": {"name": "another writer's"}})
+    new.age = 7
+    await new.save()
+    assert [(each["name"], each["age"]) for each in await stored(Person)] == [
+        ("another writer's", 7)
+    ]
+
+
+async def test_a_replacement_that_found_nothing_stays_new(bind: Bind) -> None:
+    await bind(Person)
+    new = Person(name="b")
+    assert await Person.find_one_and_replace({"name": "none"}, new) is None
+    await Person.bulk_write([ReplaceOne({"name": "none"}, new)])
+    assert new.id is None
+    assert form(new) == "new"
+
+
+async def test_a_replacement_in_a_bulk_write_is_known(bind: Bind) -> None:
+    await bind(Person)
+    person = await Person(name="a").insert()
+    person.age = 2
+    await Person.bulk_write([ReplaceOne({"_id": person.id}, person)])
+    assert changes(person) == {}
+    person.age = 0
+    await person.save()
+    assert (await stored(Person))[0]["age"] == 0
+    inserted, named = Person(name="u"), Person(name="n")
+    await Person.bulk_write(
+        [
+            ReplaceOne({"name": "none"}, inserted, upsert=True),
+            ReplaceOne({"_id": person.id}, named),
+        ]
+    )
+    assert named.id == person.id
+    assert inserted.id == (await stored(Person, {"name": "u"}))[0]["_id"]
+    assert [changes(inserted), changes(named)] == [{}, {}]
+
+
+async def test_of_replacements_of_which_one_found_nothing_none_is_known(bind: Bind) -> None:
+    await bind(Person)
+    here, gone = await Person(name="a").insert(), await Person(name="b").insert()
+    await Person.delete_by_id(gone.id)
+    await Person.bulk_write([ReplaceOne({"_id": each.id}, each) for each in (here, gone)])
+    assert [form(here), form(gone)] == ["stored", "stored"]
+
+
+async def test_a_replacement_in_an_aborted_transaction_is_as_it_was(bind: Bind) -> None:
+    await bind(Person)
+    await Person(name="a").insert()
+    new = Person(name="b")
+    with pytest.raises(ZeroDivisionError):
+        async with transaction():
+            await Person.find_one_and_replace({"name": "a"}, new)
+            raise ZeroDivisionError
+    assert new.id is None
+    assert form(new) == "new"
+
+
+# -- a write that found nothing, and whose write concern failed, was not applied
+
+
+async def test_a_save_of_what_is_gone_is_not_applied_if_its_write_concern_fails(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    gone, here = await Person(name="a").insert(), await Person(name="b").insert()
+    await Person.delete_by_id(gone.id)
+    gone.age = here.age = 1
+    outcomes: list[str] = []
+    for person in (gone, here):
+        with mongo_proxy.write_concern_error("update"), pytest.raises(OperationError) as caught:
+            await person.save()
+        outcomes.append(caught.value.outcome)
+    assert outcomes == ["not_applied", "applied"]
+    assert changes(gone) == {"age": 1}
+    assert changes(here) == {}
+
+
+async def test_what_exists_is_not_inserted_if_the_write_concern_fails(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    await Person(name="there").insert()
+    twin, new = Person(name="there", age=5), Person(name="new")
+    outcomes: list[str] = []
+    for person in (twin, new):
+        with mongo_proxy.write_concern_error("update"), pytest.raises(OperationError) as caught:
+            await Person.insert_if_not_exists(person, {"name": person.name})
+        outcomes.append(caught.value.outcome)
+    assert outcomes == ["not_applied", "applied"]
+    assert twin.id is None
+    assert await Person.count() == 2

@@ -213,9 +213,10 @@ async def test_a_field_that_moves_key_away_from_its_index_is_refused(bind: Bind)
     class Moved(KVStore):
         key: str = msgspec.field(name="k")
 
-    await bind(Moved)
-    with pytest.raises(DefinitionError, match=r"Moved\.key would be stored as 'k'"):
-        await Moved.set("k", 1)
+    with pytest.raises(
+        DefinitionError, match="no document has the field 'key', it is stored as 'k'"
+    ):
+        await bind(Moved)
 
 
 async def test_omitted_defaults_are_read_as_such(bind: Bind) -> None:

@@ -185,5 +185,5 @@ def test_an_item_shows_itself() -> None:
 
 def test_items_are_of_a_store() -> None:
     for given in (KVStore, MongoDocument, 5):
-        with pytest.raises(OptionError, match="is no store"):
+        with pytest.raises(OptionError, match="is not a store"):
             KVStoreItem.of(given)  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """save() with the references: what is written, and what never is."""
 
+import asyncio
 import copy
+import pickle
 from typing import Any
 
 import pytest
@@ -12,9 +14,11 @@ from mongospec_core import (
     BulkWriteError,
     DocumentNotFoundError,
     DocumentValidationError,
+    DuplicateKeyError,
     EncodingError,
     MissingIdError,
     MongospecError,
+    OperationError,
     OptionError,
     changes,
     run_in_transaction,
@@ -421,6 +425,7 @@ async def test_the_roots_own_failure_says_what_was_saved_before_it(bind: Bind) -
     with pytest.raises(DocumentNotFoundError) as raised:
         await post.save()
     assert str(post.author.id) in raised.value.__notes__[0]
+    assert raised.value.outcome == "partial"
     assert (await stored(User))[0]["name"] == "saved"
     await post.save(upsert=True)
     assert (await stored(Post))[0]["title"] == "lost"
@@ -433,6 +438,78 @@ async def test_save_many_says_what_was_saved_before_its_own_failure(bind: Bind) 
     with pytest.raises(BulkWriteError) as raised:
         await Post.save_many([post])
     assert str(post.author.id) in raised.value.__notes__[0]
+    assert raised.value.outcome == "partial"
+
+
+async def test_a_root_that_the_server_refuses_is_partial_if_references_were_saved(
+    bind: Bind,
+) -> None:
+    post = await blog(bind)
+    await Post.get_collection().create_index({"title": 1}, unique=True)
+    await Post(title="taken", author=post.author).insert()
+    post.title = "taken"
+    with pytest.raises(DuplicateKeyError) as alone:
+        await post.save()
+    assert alone.value.outcome == "not_applied"
+    post.author.name = "saved"
+    with pytest.raises(DuplicateKeyError) as raised:
+        await post.save()
+    assert raised.value.outcome == "partial"
+    assert (await stored(User))[0]["name"] == "saved"
+
+
+async def test_what_another_task_changes_meanwhile_is_not_in_what_was_checked(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    post = await blog(bind)
+    post.author.name, post.title = "saved", "checked"
+    broken: Any = 5
+    with mongo_proxy.delay("update", 0.1, where=lambda command: command.collection == "users") as r:
+        task = asyncio.create_task(post.save())
+        await r.reached()
+        post.title = broken
+        await task
+    assert (await stored(Post))[0]["title"] == "checked"
+    with pytest.raises(DocumentValidationError):
+        await post.save()
+
+
+async def test_an_upsert_that_its_references_stop_takes_its_id_back(bind: Bind) -> None:
+    post = await blog(bind)
+    await User.delete_by_id(post.author.id)
+    post.author.name = "x"
+    new = Post(title="new", author=post.author)
+    with pytest.raises(CascadeSaveError):
+        await new.save(upsert=True)
+    assert new._id is None
+    assert await Post.count() == 1
+
+
+async def test_a_cascade_that_the_server_stops_is_an_operation_error(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    post = await blog(bind)
+    post.author.name = "x"
+    with mongo_proxy.fail("update", 13), pytest.raises(CascadeSaveError) as raised:
+        await post.save()
+    error = raised.value
+    assert isinstance(error, OperationError)
+    assert error.code == 13 and error.outcome == "not_applied"
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error) and again.code == 13 and str(again) == str(error)
+
+
+async def test_a_class_without_references_saves_as_core_does(
+    bind: Bind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bind(*BLOG)
+    tag = await Tag(label="a").insert()
+    monkeypatch.delattr("mongospec_refs.save.Cascade")
+    tag.label = "b"
+    await tag.save()
+    tag.label = "c"
+    await Tag.save_many([tag])
+    assert (await stored(Tag))[0]["label"] == "c"
 
 
 @pytest.mark.parametrize("option", ["upsert", "collation", "array_filters", "hint"])
@@ -565,3 +642,20 @@ async def test_a_reference_that_was_deleted_through_its_object_is_told_of(bind: 
     raw = await Post.get_collection().find_one({})
     assert raw is not None
     assert (raw["title"], raw["author"]) == ("u", author.id)
+
+
+async def test_a_bulk_write_takes_dicts_with_documents_and_ids_as_references(bind: Bind) -> None:
+    await bind(*BLOG)
+    user = await User(name="u").insert()
+    await Post.bulk_write(
+        [
+            InsertOne({"title": "by id", "author": user.id}),
+            InsertOne({"title": "by document", "author": user, "tags": []}),
+            ReplaceOne({"title": "by id"}, {"title": "replaced", "author": user.id}),
+        ]
+    )
+    found = await stored(Post)
+    assert [(each["title"], each["author"]) for each in found] == [
+        ("replaced", user.id),
+        ("by document", user.id),
+    ]

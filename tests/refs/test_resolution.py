@@ -8,6 +8,7 @@ import weakref
 from typing import Any
 
 import mongojet
+import msgspec
 import pytest
 from bson import ObjectId
 
@@ -579,3 +580,75 @@ async def test_references_that_an_aborted_transaction_read_are_not_taken_for_sto
     assert post is not None
     assert post.author.name == "b"
     assert changes(post.author) == {"name": "b"}
+
+
+class Credit(msgspec.Struct):
+    role: str
+    user: User
+
+
+class Film(MongoDocument):
+    title: str
+    lead: User | None = None
+    crew: list[User] = []
+    credit: Credit | None = None
+    roles: dict[str, User] = {}
+
+
+async def test_distinct_values_of_references_are_unresolved_references_of_this_call(
+    bind: Bind, max_queries: Any
+) -> None:
+    await bind(*BLOG, Film)
+    one, two = await User(name="one").insert(), await User(name="two").insert()
+    credit = Credit("editor", two)
+    await Film(title="a", lead=one, crew=[one, two], credit=credit, roles={"x": one}).insert()
+    await Film(title="b", lead=one, crew=[two]).insert()
+    with max_queries(5):
+        (lead,) = [each for each in await Film.distinct("lead") if each is not None]
+        crew = await Film.distinct("crew")
+        (nested,) = [each for each in await Film.distinct("credit") if each is not None]
+        (keyed,) = [each for each in await Film.distinct("roles") if each]
+        ids = await Film.distinct("credit.user")
+    assert lead == one and {each.id for each in crew} == {one.id, two.id}
+    assert nested.user == two and keyed["x"] == one and ids == [two.id]
+    for reference in (lead, *crew, nested.user, keyed["x"]):
+        assert type(reference).__name__ == "User[unresolved]" and not is_resolved(reference)
+        with pytest.raises(UnresolvedReferenceError):
+            _ = reference.name
+    again = next(each for each in await Film.distinct("lead") if each is not None)
+    assert again is not lead  # nothing is shared by two calls
+    await lead.fetch()
+    assert lead.name == "one" and not is_resolved(again)
+
+
+class Name(msgspec.Struct):
+    name: str
+
+
+class AuthorCard(msgspec.Struct):
+    title: str
+    author: Name
+
+
+class CrewCard(msgspec.Struct):
+    crew: list[Name]
+
+
+class CreditCard(msgspec.Struct):
+    credit: Credit | None
+
+
+async def test_a_projection_into_a_reference_is_refused_with_the_way_out(bind: Bind) -> None:
+    await bind(*BLOG, Film)
+    author = await User(name="u").insert()
+    await Post(title="t", author=author).insert()
+    await Film(title="a", crew=[author], credit=Credit("editor", author)).insert()
+    with pytest.raises(OptionError, match=r"AuthorCard\.author: Post\.author is a reference"):
+        await Post.find_one({}, projection=AuthorCard)
+    with pytest.raises(OptionError, match=r"CrewCard\.crew: Film\.crew is a reference.*lookup"):
+        await Film.find_all({}, projection=CrewCard)
+    (card,) = await Film.find_all({}, projection=CreditCard)  # references in a Struct are fine
+    assert card.credit is not None and card.credit.user.name == "u"
+    lookup = {"from": "users", "localField": "author", "foreignField": "_id", "as": "author"}
+    joined = Post.aggregate([{"$lookup": lookup}, {"$unwind": "$author"}], into=AuthorCard)
+    assert [each.author.name async for each in joined] == ["u"]

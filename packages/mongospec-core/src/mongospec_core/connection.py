@@ -19,6 +19,7 @@ from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.model.definition import (
     refuse_other_types,
+    refuse_python_names,
     refuse_shared_collections,
     refuse_what_cannot_be_bound,
 )
@@ -176,7 +177,7 @@ async def connect(
         raise OptionError(f"connect(): the URI cannot be used: {error}") from error
     try:
         db = _database(client, database)
-        types = list(document_types)
+        types = _listed(document_types)
         await init(
             db,
             types,
@@ -259,7 +260,9 @@ def _declared_by_collection(
     targets = {binding.target.name: binding.target for binding in bindings.values()}
     declared: dict[str, list[Declared]] = defaultdict(list)
     for cls, binding in bindings.items():
-        declared[binding.target.name] += declared_indexes(cls)
+        found = declared_indexes(cls)
+        refuse_python_names(binding.plan, found)
+        declared[binding.target.name] += found
     return [(targets[name], merged(found)) for name, found in declared.items()]
 
 

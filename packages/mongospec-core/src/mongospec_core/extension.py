@@ -33,14 +33,16 @@ from mongospec_core.model.snapshot import (
     changed_fields,
     is_new,
     remember_read,
-    remember_written,
     set_snapshot,
     snapshot_of,
 )
 from mongospec_core.model.write import (
+    Change,
+    apply_outcome,
     check_class,
     document_list,
     encode_document,
+    prepare,
     should_validate,
     to_raw_documents,
 )
@@ -65,10 +67,9 @@ from mongospec_core.operations.options import (
 from mongospec_core.operations.projection import Projection, Reading
 from mongospec_core.operations.save import (
     refuse_without_id,
-    save_changes,
     save_document,
-    settle_save,
-    update_for,
+    send,
+    send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.server.bulk import Sent, Statement, send_statements
@@ -85,6 +86,7 @@ __all__ = (
     "BatchReader",
     "Binding",
     "BulkOptions",
+    "Change",
     "Cursor",
     "Decoder",
     "DeleteOptions",
@@ -113,6 +115,7 @@ __all__ = (
     "Target",
     "Update",
     "UpdateOptions",
+    "apply_outcome",
     "as_id",
     "begin",
     "binding_of",
@@ -133,21 +136,21 @@ __all__ = (
     "no_timeout",
     "outcome_of",
     "plan_of",
+    "prepare",
     "raise_for",
     "refuse_without_id",
     "register_builtin",
     "remember_read",
-    "remember_written",
     "result_of",
     "run_dict_hook",
     "run_pre_save",
-    "save_changes",
     "save_document",
+    "send",
+    "send_many",
     "send_statements",
     "set_snapshot",
     "settle_insert",
     "settle_read",
-    "settle_save",
     "should_validate",
     "snapshot_of",
     "split_documents",
@@ -155,5 +158,4 @@ __all__ = (
     "to_raw_documents",
     "type_args",
     "unwrap",
-    "update_for",
 )

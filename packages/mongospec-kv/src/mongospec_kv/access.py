@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from mongospec_core import DuplicateKeyError, MongoDocument
 from mongospec_core.extension import Operation, begin, encode, encode_update
-from mongospec_kv.entries import VALUE_ONLY, entry_reader
+from mongospec_kv.entries import VALUE_ONLY, entry_reader, key_filter
 
 MISSING: Final[Any] = object()
 """What stands for the value of a key that is not there."""
@@ -17,9 +17,9 @@ refuses, except in rare cases that it leaves to the client."""
 async def value_of(
     cls: type[MongoDocument], operation: str, key: str, options: Mapping[str, Any]
 ) -> Any:
-    """The value of a key; :data:`MISSING` where the store does not have it."""
+    """The value of a key; :data:`MISSING` if the store does not have it."""
     binding, call = begin(cls, operation, "find_one", options, "read", projection=VALUE_ONLY)
-    found = await call.send("find_one", encode({"key": key}))
+    found = await call.send("find_one", key_filter(cls, key))
     if found is None:
         return MISSING
     (entry,) = await entry_reader(cls, binding, call).read_one(found)
@@ -38,7 +38,7 @@ async def entries_of(
 async def find_and_upsert(
     cls: type[MongoDocument], operation: str, key: str, change: Any, options: Mapping[str, Any]
 ) -> Any:
-    """Carry out an upsert and give the value that stands there then."""
+    """Carry out an upsert and return the value that is there then."""
     binding, call = begin(
         cls,
         operation,
@@ -49,7 +49,7 @@ async def find_and_upsert(
         return_document="after",
         projection=VALUE_ONLY,
     )
-    query = encode({"key": key})
+    query = key_filter(cls, key)
     update = await encode_update(binding, change, skip_hooks=True)
     found = await repeated(call, lambda: call.send("find_one_and_update", query, update))
     if found is None:

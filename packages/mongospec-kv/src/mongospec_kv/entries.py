@@ -31,6 +31,7 @@ from mongospec_kv.errors import StoredValueError
 VALUE_ONLY = {"_id": 0, "key": 1, "value": 1}
 """The projection of a read: what the base adds to an entry is not asked for."""
 _KEYS_BYTES = 8 * 1024 * 1024  # of a command's 16 MB, for the keys in one $in
+_SHOWN = 80
 
 
 def entry_reader(
@@ -63,16 +64,50 @@ def entry_type(store: type[MongoDocument], value_type: Any) -> type[msgspec.Stru
     )
 
 
+def key_filter(store: type[MongoDocument], key: Any) -> bytes:
+    """The filter that finds the entry of *key*, as BSON: a key is a value, never an operator.
+
+    :raises OptionError: it is not a str.
+    """
+    check_key(store, key)
+    return encode({"key": key})
+
+
+def check_key(store: type[MongoDocument], key: Any) -> None:
+    """A user without a type checker may give anything, the body of a request for example.
+
+    :raises OptionError: it is not a str.
+    """
+    if not isinstance(key, str):
+        given = type(key).__name__
+        raise OptionError(f"{store.__name__}: a key is a str, not {shorten(key)} of type {given}")
+
+
+def shorten(value: Any) -> str:
+    """A value for a message, in a line."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a value's own __repr__ must not hide what is wrong with it
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
 def raw_entries(
     binding: Binding, items: Mapping[str, Any], *, validate: bool
 ) -> list[dict[str, Any]]:
     """New entries as raw documents, complete with ``_id`` and the defaults of the class's fields.
 
+    :raises OptionError: *items* is not a dict, or one of its keys is not a str.
     :raises DefinitionError: a field of the class has no default.
     :raises DocumentValidationError: a value does not fit the class.
     :raises EncodingError: BSON cannot hold a value.
     """
     cls = binding.plan.cls
+    given: Any = items  # a user without a type checker may give anything
+    if not isinstance(given, Mapping):
+        raise OptionError(f"{cls.__name__}: items is a dict of values, not {shorten(given)}")
+    for key in items:
+        check_key(cls, key)
     _refuse_unfit(binding.plan)
     entries = [cls(key=key, value=value) for key, value in items.items()]
     for entry in entries:
@@ -131,16 +166,29 @@ def upsert(change: dict[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
     return change
 
 
-def key_filters(keys: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Filters that find the entries of *keys*, each within the size of one command.
+def key_list(store: type[MongoDocument], keys: Any) -> list[str]:
+    """*keys* in the order given, each once.
 
-    :raises OptionError: *keys* is one text: its letters are hardly meant.
+    :raises OptionError: *keys* is one text, whose letters are hardly meant; it cannot be iterated;
+        or one of them is not a str.
     """
     if isinstance(keys, str):
-        raise OptionError(f"keys={keys!r} is one key, where several are expected: [{keys!r}]")
+        raise OptionError(
+            f"{store.__name__}: keys={shorten(keys)} is one key; several are expected: [key]"
+        )
+    if not isinstance(keys, Iterable):
+        raise OptionError(f"{store.__name__}: keys are a list of str, not {shorten(keys)}")
+    given: list[Any] = list(keys)
+    for key in given:
+        check_key(store, key)
+    return list(dict.fromkeys(given))
+
+
+def key_filters(keys: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Filters that find the entries of *keys*, each within the size of one command."""
     part: list[str] = []
     size = 0
-    for key in dict.fromkeys(keys):
+    for key in keys:
         length = len(encode({"": key}))
         if part and size + length > _KEYS_BYTES:
             yield {"key": {"$in": part}}

@@ -8,7 +8,7 @@ import msgspec
 
 from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
 from mongospec_core.extension import Options, begin, encode, is_abstract, plan_of, to_raw_documents
-from mongospec_kv.entries import entry_reader, entry_type
+from mongospec_kv.entries import check_key, entry_reader, entry_type
 from mongospec_kv.errors import KeyNotFoundError
 from mongospec_kv.store import KVStore
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class KVStoreItem[T, D = None]:
     """A key of a store whose value has a type: what is read is checked, and known to checkers.
 
-    Made by :meth:`of`; ``D`` is what ``get()`` gives where the store does not have the key: the
+    Made by :meth:`of`; ``D`` is what ``get()`` returns if the store does not have the key: the
     default's type, or None.
 
     .. code-block:: python
@@ -43,7 +43,7 @@ class KVStoreItem[T, D = None]:
         ``of(AppStorage).typed(int | None)("max_retries")``.
 
         :param store: the store; it need not be bound yet.
-        :raises OptionError: it is no key-value store, or :class:`KVStore` itself.
+        :raises OptionError: it is not a key-value store, or :class:`KVStore` itself.
 
         .. code-block:: python
 
@@ -51,11 +51,11 @@ class KVStoreItem[T, D = None]:
         """
         given: Any = store  # a user without a type checker may give anything
         if not isinstance(given, type) or not issubclass(given, KVStore) or is_abstract(given):
-            raise OptionError(f"{given!r} is no store: class AppStorage(KVStore, Document): ...")
+            raise OptionError(f"{given!r} is not a store: class AppStorage(KVStore, Document): ...")
         return KVStoreItems(store)
 
     async def get(self, **options: Unpack[Options]) -> T | D:
-        """The value; the default, which is not stored, where the store does not have the key.
+        """The value; the default, which is not stored, if the store does not have the key.
 
         :raises StoredValueError: the stored value is not of the item's type.
 
@@ -83,7 +83,7 @@ class KVStoreItem[T, D = None]:
         await _method(self._store, "set")(self._key, value, **options)
 
     async def set_default(self, **options: Unpack[Options]) -> T:
-        """Store the default unless the key is there, and give the value that is there then. Atomic.
+        """Store the default unless the key is there, and return the value that is there then. Atomic.
 
         :raises OptionError: the item has no default.
         :raises StoredValueError: the stored value is not of the item's type.
@@ -170,7 +170,11 @@ class TypedItems[T]:
     @overload
     def __call__(self, key: str, default: None) -> KVStoreItem[T]: ...
     def __call__(self, key: str, default: Any = msgspec.UNSET) -> KVStoreItem[Any, Any]:
-        """The item of a key."""
+        """The item of a key.
+
+        :raises OptionError: the key is not a str.
+        """
+        check_key(self._store, key)
         return KVStoreItem(self._store, self._type, key, default)
 
 

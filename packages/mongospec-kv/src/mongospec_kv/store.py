@@ -5,8 +5,9 @@ from decimal import Decimal
 from typing import Any, ClassVar, Unpack, overload
 
 import msgspec
+from bson import Decimal128
 
-from mongospec_core import MongoDocument, OperationError
+from mongospec_core import MongoDocument, OperationError, OptionError
 from mongospec_core.extension import (
     Options,
     Reading,
@@ -21,14 +22,19 @@ from mongospec_core.extension import (
 )
 from mongospec_kv.access import MISSING, entries_of, find_and_upsert, repeated, tries, value_of
 from mongospec_kv.entries import (
+    check_key,
     final_change,
+    key_filter,
     key_filters,
+    key_list,
     raw_entries,
+    shorten,
     upsert,
 )
 from mongospec_kv.errors import KeyNotFoundError, StoredValueError
 
 _TYPE_MISMATCH = 14
+_NUMBERS = (int, float, Decimal, Decimal128)
 _REPEATABLE = {"$set", "$unset", "$setOnInsert"}
 
 
@@ -39,6 +45,8 @@ class KVStore(MongoDocument, mixin=True):
     documents may hold; annotate ``value`` anew to allow one type only. They have the fields of the
     other bases as well, with their defaults, so those need defaults. What changes an entry runs its
     ``__pre_update__``; ``__pre_save__`` and ``__pre_find__`` do not concern keys.
+
+    A key is a str; anything else is refused with an ``OptionError``, and nothing is sent.
 
     Every method takes ``session=``, ``timeout=`` and ``comment=``.
 
@@ -72,11 +80,12 @@ class KVStore(MongoDocument, mixin=True):
 
             await AppStorage.set("theme", "dark")
         """
+        check_key(cls, key)
         binding, call = begin(cls, "set", "update_one", options, "write", upsert=True)
         (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
         change = await final_change(binding, {"$set": {"value": raw.get("value")}})
         update = await encode_update(binding, upsert(change, raw), skip_hooks=True)
-        query = encode({"key": key})
+        query = key_filter(cls, key)
         await repeated(call, lambda: call.reply("update_one", query, update))
 
     @classmethod
@@ -97,7 +106,7 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def get_or_default(cls, key: str, default: Any, **options: Unpack[Options]) -> Any:
-        """The value of a key, or *default* where the store does not have it. Sends one ``find``.
+        """The value of a key, or *default* if the store does not have it. Sends one ``find``.
 
         .. code-block:: python
 
@@ -108,7 +117,7 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def set_default(cls, key: str, value: Any, **options: Unpack[Options]) -> Any:
-        """Store a value unless the key is there, and give the one that is there then.
+        """Store a value unless the key is there, and return the one that is there then.
 
         Atomic: of many callers one stores its value, and all get that one. Sends one
         ``findAndModify``; an entry that is there is not changed, and no hook runs.
@@ -119,6 +128,7 @@ class KVStore(MongoDocument, mixin=True):
 
             theme = await AppStorage.set_default("theme", "light")
         """
+        check_key(cls, key)
         binding = binding_of(cls)
         (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
         return await find_and_upsert(cls, "set_default", key, upsert({}, raw), options)
@@ -134,20 +144,24 @@ class KVStore(MongoDocument, mixin=True):
     async def increment(cls, key: str, by: Decimal, **options: Unpack[Options]) -> Decimal: ...
     @classmethod
     async def increment(cls, key: str, by: Any = 1, **options: Unpack[Options]) -> Any:
-        """Add to the number of a key, and give the sum. Sends one ``findAndModify``, an upsert.
+        """Add to the number of a key, and return the sum. Sends one ``findAndModify``, an upsert.
 
         Atomic. A key that is not there starts at zero. Keep one kind of number by a key: the sum
         of different kinds is a float or a ``Decimal``, as MongoDB has it.
 
         :param by: what to add; negative to subtract.
         :raises StoredValueError: the stored value is not a number; it is left as it is.
+        :raises OptionError: *by* is not a number; nothing was sent.
 
         .. code-block:: python
 
             visits = await AppStorage.increment("visits")
         """
         binding = binding_of(cls)
+        check_key(cls, key)
         (raw,) = raw_entries(binding, {key: by}, validate=cls.__validate_on_write__)
+        if isinstance(raw["value"], bool) or not isinstance(raw["value"], _NUMBERS):
+            raise OptionError(f"{cls.__name__}.increment: by is a number, not {shorten(by)}")
         change = await final_change(binding, {"$inc": {"value": raw.get("value")}})
         try:
             return await find_and_upsert(cls, "increment", key, upsert(change, raw), options)
@@ -167,7 +181,7 @@ class KVStore(MongoDocument, mixin=True):
             await AppStorage.has("theme")
         """
         _, call = begin(cls, "has", "find_one", options, "read", projection={"_id": 1})
-        return await call.send("find_one", encode({"key": key})) is not None
+        return await call.send("find_one", key_filter(cls, key)) is not None
 
     @classmethod
     async def delete_key(cls, key: str, **options: Unpack[Options]) -> bool:
@@ -180,7 +194,7 @@ class KVStore(MongoDocument, mixin=True):
             await AppStorage.delete_key("theme")
         """
         _, call = begin(cls, "delete_key", "delete_one", options, "write")
-        reply = await call.reply("delete_one", encode({"key": key}))
+        reply = await call.reply("delete_one", key_filter(cls, key))
         return bool(reply["deleted_count"])
 
     # -- many keys
@@ -211,10 +225,11 @@ class KVStore(MongoDocument, mixin=True):
             found = await AppStorage.get_many(["theme", "language"])
         """
         found: dict[str, Any] = {}
-        for query in key_filters(keys):
+        asked = key_list(cls, keys)
+        for query in key_filters(asked):
             entries = await entries_of(cls, "get_many", query, options)
             found.update((entry.key, entry.value) for entry in entries)
-        return {key: found[key] for key in dict.fromkeys(keys) if key in found}
+        return {key: found[key] for key in asked if key in found}
 
     @classmethod
     async def keys(cls, **options: Unpack[Options]) -> list[str]:
@@ -238,7 +253,7 @@ class KVStore(MongoDocument, mixin=True):
         """Store many values by their keys. Sends one unordered ``update`` (for each 100,000 keys or
         16 MB).
 
-        All values are checked before the first is sent. Not atomic: where one fails, the others
+        All values are checked before the first is sent. Not atomic: if one fails, the others
         are stored; ``transaction()`` makes it all or nothing.
 
         :raises DocumentValidationError: the class does not allow a value; nothing was sent.
@@ -280,7 +295,7 @@ class KVStore(MongoDocument, mixin=True):
         """
         _, call = begin(cls, "delete_keys", "delete_many", options, "write")
         gone = 0
-        for query in key_filters(keys):
+        for query in key_filters(key_list(cls, keys)):
             gone += int((await call.reply("delete_many", encode(query)))["deleted_count"])
         return gone
 

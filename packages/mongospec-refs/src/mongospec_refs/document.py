@@ -1,6 +1,6 @@
 """The document class: core's, whose fields may be typed as document classes."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self, Unpack, cast, dataclass_transform, override
 
 import msgspec
@@ -161,12 +161,28 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
             Post.load({"_id": ObjectId(), "title": "Hello", "author": alice.id})
         """
+        return cls._load(data)
+
+    @override
+    @classmethod
+    def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
         plan = plan_of(cls)
         reader = RootReader(plan, DECIMAL_CODEC_OPTIONS, None, depth=0)
+        if not upgrade:
+            reader.upgrade = None
         (document,) = reader.decode([encode(data)])
         reader.references.close()
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
+
+    @override
+    @classmethod
+    def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS, None, depth=0)
+        try:
+            return read(reader)
+        finally:
+            reader.references.close()
 
     @override
     @classmethod
@@ -204,7 +220,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @override
     @classmethod
     def _reading_into(cls, into: type[msgspec.Struct]) -> RefReading:
-        return RefReading(into)
+        return RefReading(into, results=True)
 
     # -- equality, copies
 

@@ -6,7 +6,8 @@
     ├── UnresolvedReferenceError(RuntimeError)     a field of a reference that was not read
     │   └── MissingReferenceError(LookupError)     ... because its document is not there
     ├── UnsavedReferenceError(ValueError)          a reference to a document without _id
-    ├── CascadeSaveError                           a referenced document was not saved
+    ├── CascadeSaveError                           a referenced document was not saved; also an
+    │                                              OperationError if the server was the cause
     ├── RecursiveInsertError(RuntimeError)         insert_recursive() did not insert the graph
     └── RecursiveRollbackError(RuntimeError)       rollback() did not delete everything
 """
@@ -14,7 +15,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mongospec_core import MongospecError, WriteFailure
+from mongospec_core import MongospecError, OperationError, OperationTimeoutError, WriteFailure
 from mongospec_core.extension import Outcome
 
 
@@ -58,7 +59,8 @@ class CascadeSaveError(MongospecError):
 
     ``written`` lists the documents that were saved before, ``failures`` those that the server did
     not take (with code and message), ``unknown`` those whose command got no answer, ``unsent`` the
-    rest, the root included. ``__cause__`` is the error.
+    rest, the root included. ``__cause__`` is the error; if it is an ``OperationError``, this is one
+    too, with its code and its labels.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class CascadeSaveError(MongospecError):
         unknown: Sequence[Any],
         unsent: Sequence[Any],
     ) -> None:
-        super().__init__(message)
+        super().__init__(message)  # an OperationError sets its outcome, so ours comes after it
         self.written = list(written)
         self.failures = list(failures)
         self.unknown = list(unknown)
@@ -78,6 +80,25 @@ class CascadeSaveError(MongospecError):
         self.outcome: Outcome = (
             "unknown" if self.unknown else "partial" if self.written else "not_applied"
         )
+
+
+class _CascadeOperationError(CascadeSaveError, OperationError):
+    """Both: what was saved, and what the server or the network said."""
+
+
+class _CascadeTimeoutError(_CascadeOperationError, OperationTimeoutError):
+    """All three: time was up."""
+
+
+def cascade_error(cause: MongospecError, message: str, **parts: Any) -> CascadeSaveError:
+    """The error of a cascade that *cause* ended; of its kind, so that one ``except`` gets both."""
+    if not isinstance(cause, OperationError):
+        return CascadeSaveError(f"{message}: {cause}", **parts)
+    timed_out = isinstance(cause, OperationTimeoutError)
+    kind = _CascadeTimeoutError if timed_out else _CascadeOperationError
+    error = kind(f"{message}: {cause.args[0]}", **parts)
+    error.code, error.labels, error.details = cause.code, cause.labels, cause.details
+    return error
 
 
 class RecursiveInsertError(MongospecError, RuntimeError):

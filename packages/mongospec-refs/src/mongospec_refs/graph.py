@@ -6,6 +6,7 @@
 import dataclasses
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cache
 from typing import (
     Any,
     NamedTuple,
@@ -19,6 +20,7 @@ from typing import (
 
 import msgspec
 
+from mongospec_core import OptionError
 from mongospec_core.extension import DocumentBase, Operation, plan_of, type_args, unwrap
 from mongospec_refs.unresolved import is_resolved
 
@@ -81,6 +83,33 @@ def ambiguous_in(cls: type[Any]) -> tuple[str, type[Any], Any] | None:
 def _id_types(cls: type[Any]) -> set[Any]:
     annotation = next(unwrap(each.type) for each in plan_of(cls).fields if each.name == "_id")
     return {unwrap(each) for each in (annotation, *get_args(annotation))} - {type(None)}
+
+
+@cache
+def refuse_projection_into_references(cls: type[Any], projection: type[msgspec.Struct]) -> None:
+    """A reference is stored as an id, so the server has no fields of its document to project.
+
+    :raises OptionError: a field of *projection* is a Struct, and in *cls* it is a reference.
+    """
+    stored = {each.encode_name: each for each in plan_of(cls).fields}
+    for field in plan_of(projection).fields:
+        parts = {get_origin(each) or each for each in _reachable(field.type)}
+        structs = [
+            each for each in parts if isinstance(each, type) and issubclass(each, msgspec.Struct)
+        ]
+        if field.encode_name not in stored or not structs or any(map(_is_document, structs)):
+            continue
+        for each in _reachable(stored[field.encode_name].type):
+            target = get_origin(each) or each
+            if isinstance(target, type) and issubclass(target, msgspec.Struct):
+                if _is_document(target):
+                    raise OptionError(
+                        f"{projection.__name__}.{field.name}: {cls.__name__}.{field.encode_name} is "
+                        f"a reference, stored as the _id of a {target.__name__}, so a projection "
+                        f"cannot take fields of it; annotate it as {target.__name__} or as its id, "
+                        f"or use aggregate() with $lookup"
+                    )
+                break  # a nested Struct, whose references are its own
 
 
 # -- compiling

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, Unpack
 
+from mongospec_core import timeout
 from mongospec_core.extension import (
     DELETED,
     Binding,
@@ -23,7 +24,7 @@ from mongospec_core.extension import (
 )
 from mongospec_refs.errors import RecursiveInsertError, RecursiveRollbackError
 from mongospec_refs.graph import WRITES, inherited_options, reachable_documents, references_of
-from mongospec_refs.rollback import Created, delete, shielded
+from mongospec_refs.rollback import PATIENCE, Created, delete, shielded
 from mongospec_refs.unresolved import class_of
 
 
@@ -54,7 +55,7 @@ class RecursiveInsertResult[D]:
 
         The documents are new again, and an ``_id`` that mongospec had made is taken back, so the
         graph can be inserted anew. A cancellation does not break it off. Called again, it deletes
-        what it could not delete before; else it sends nothing and gives 0.
+        what it could not delete before; else it sends nothing and returns 0.
 
         :param options: the driver's, for example ``session`` or ``timeout``.
         :returns: how many documents were deleted.
@@ -171,7 +172,7 @@ class _Insertion:
         self._fresh = fresh
         self._result = result
         self._sent = inherited_options(WRITES, call)
-        self._kept = {name: options[name] for name in ("session", "timeout") if name in options}
+        self._kept = {name: options[name] for name in ("session",) if name in options}
 
     async def run(self, batches: Sequence[_Batch]) -> None:
         for number, batch in enumerate(batches):
@@ -206,7 +207,7 @@ class _Insertion:
 
         async def undo() -> None:
             nonlocal rollback_error
-            with no_timeout():  # where the time of a block ran out, this has its own
+            with no_timeout(), timeout(PATIENCE):  # its own time, also if a block's ran out
                 undone = await delete(result._left, self._undoing, trust=False)
             result._left = undone.left
             rollback_error = undone.failures[0].error if undone.failures else None
@@ -216,11 +217,16 @@ class _Insertion:
         elif result._left:
             await shielded(undo())
         unknown = [each.document for each in result._left]
-        if not isinstance(error, Exception):
-            raise error
         end = "nothing was kept"
         if unknown:
-            end = f"{len(unknown)} documents may be in the database, see .unknown"
+            end = f"{len(unknown)} documents may be in the database"
+        if not isinstance(error, Exception):
+            if unknown:
+                names = ", ".join(f"{type(each).__name__} {each._id!r}" for each in unknown[:10])
+                error.add_note(f"{self._call.operation}: {end}: {names}")
+            raise error
+        if unknown:
+            end += ", see .unknown"
         raise RecursiveInsertError(
             f"{self._call.operation}: {error}; {end}",
             result=result,

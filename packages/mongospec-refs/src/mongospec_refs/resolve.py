@@ -7,12 +7,14 @@ in them are the next level. Every ``find`` brings all its documents in one batch
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, override
 
 from bson.codec_options import CodecOptions
 
 from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
 from mongospec_core.extension import (
+    BatchReader,
+    Binding,
     OnInvalid,
     Operation,
     Plan,
@@ -27,7 +29,12 @@ from mongospec_core.extension import (
     to_raw,
 )
 from mongospec_refs.errors import MissingReferenceError
-from mongospec_refs.graph import READS, inherited_options, references_in
+from mongospec_refs.graph import (
+    READS,
+    inherited_options,
+    references_in,
+    refuse_projection_into_references,
+)
 from mongospec_refs.identity_map import IdentityMap, Wanted, key_of
 from mongospec_refs.unresolved import class_of, fill, hollow_class, is_resolved, real_class, turn
 
@@ -232,9 +239,12 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
 
 
 class RefReading(Reading):
-    """A read whose references are resolved, *depth* levels deep."""
+    """A read whose references are resolved, *depth* levels deep.
 
-    __slots__ = ("depth",)
+    :param results: what is read are results of a pipeline, which may have joined anything.
+    """
+
+    __slots__ = ("_results", "depth")
 
     def __init__(
         self,
@@ -243,14 +253,26 @@ class RefReading(Reading):
         *,
         resolve_refs: bool = True,
         ref_depth: int | None = None,
+        results: bool = False,
     ) -> None:
         super().__init__(projection, on_invalid)
+        self._results = results
         if type(resolve_refs) is not bool:
             raise OptionError(f"resolve_refs={resolve_refs!r}: say True or False")
         if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
             raise OptionError(f"ref_depth={ref_depth!r}: a number of levels, or None for all")
         self.depth = ref_depth if resolve_refs else 0
 
+    @override
+    def reader(self, binding: Binding, call: Operation) -> BatchReader[Any]:
+        if isinstance(self.projection, type) and not self._results:
+            cls: Any = (
+                binding.plan.cls
+            )  # a class is hashable, which mypy does not see of its metaclass
+            refuse_projection_into_references(cls, self.projection)
+        return super().reader(binding, call)
+
+    @override
     def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> Reader[Any]:
         """The reader of a document class, or of a smaller Struct with references in it."""
         if not plan.decoders:

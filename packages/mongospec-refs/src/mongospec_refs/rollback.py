@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from msgspec.structs import force_setattr
 
 from mongospec_core import MongospecError, ServerUnavailableError
-from mongospec_core.extension import Operation, encode, set_snapshot, snapshot_of
+from mongospec_core.extension import Operation, encode, outcome_of, set_snapshot, snapshot_of
 from mongospec_refs.errors import RollbackFailure
 from mongospec_refs.unresolved import class_of
 
@@ -56,12 +56,16 @@ async def delete(
     count, left, failures = 0, list[Created](), list[RollbackFailure]()
     unreachable: MongospecError | None = None
     for cls, group in by_class.items():
+        call: Operation | None = None
         try:
             if unreachable is not None:
                 raise unreachable
             call = call_of(cls)
             reply = await call.reply("delete_many", _query(group))
         except MongospecError as error:
+            if call is not None and outcome_of(error) != "not_applied":
+                for each in group:
+                    _doubt(each, call)
             if isinstance(error, ServerUnavailableError | TimeoutError):
                 unreachable = error
             left += group
@@ -100,12 +104,19 @@ def _forget(created: Created, call: Operation) -> None:
     call.on_abort(restore)
 
 
-_PATIENCE = 5.0
-"""Seconds that a cancelled caller waits for the end at most: on a hung server it has to go."""
+def _doubt(created: Created, call: Operation) -> None:
+    """The document may be gone, so it does not count as stored; it keeps its ``_id``."""
+    document, form = created.document, snapshot_of(created.document)
+    set_snapshot(document, None)
+    call.on_abort(lambda: set_snapshot(document, form))
+
+
+PATIENCE = 1.0
+"""Seconds for cleaning up, and for a cancelled caller to wait: on a hung server it has to go."""
 
 
 async def shielded[T](work: Coroutine[Any, Any, T]) -> T:
-    """The result of *work*; where the caller is cancelled meanwhile, it leaves once that is done.
+    """The result of *work*; if the caller is cancelled meanwhile, it leaves once that is done.
 
     :raises asyncio.CancelledError: the caller was cancelled; the work was done, or is still going
         on after the patience is over.
@@ -117,7 +128,7 @@ async def shielded[T](work: Coroutine[Any, Any, T]) -> T:
         if task.done() and task.cancelled():
             raise
         loop = asyncio.get_running_loop()
-        until = loop.time() + _PATIENCE
+        until = loop.time() + PATIENCE
         while not task.done() and (left := until - loop.time()) > 0:
             try:
                 await asyncio.wait([task], timeout=left)

@@ -4,30 +4,32 @@
 # pyright takes any new keyword beside **options for an incompatible override; these have defaults,
 # so whoever calls by core's signatures gets what core promises. mypy checks the overrides.
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self, Unpack, override
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any, Self, Unpack, cast, override
 
 import mongospec_core as core
 from mongospec_core import BulkResult, BulkWriteError, MongospecError, WriteFailure
 from mongospec_core.extension import (
     BulkOptions,
+    Change,
+    Ids,
     Operation,
     SaveOptions,
     begin,
     binding_of,
     document_list,
-    encode_document,
     is_new,
+    outcome_of,
+    prepare,
     refuse_without_id,
     run_pre_save,
-    save_changes,
-    save_document,
+    send,
+    send_many,
     should_validate,
-    to_raw_documents,
-    update_for,
 )
-from mongospec_refs.errors import CascadeSaveError
-from mongospec_refs.graph import WRITES, inherited_options, reachable_documents
+from mongospec_refs.errors import CascadeSaveError, cascade_error
+from mongospec_refs.graph import WRITES, has_references, inherited_options, reachable_documents
 from mongospec_refs.unresolved import class_of
 
 
@@ -49,10 +51,10 @@ class SaveOperations(core.MongoDocument, abstract=True):
         fields are sent: one ``update`` command for each collection, referenced documents first, this
         one last and only if they were saved. A document that nobody changed costs no write, and other
         writers' changes to other fields survive. Unresolved references, and documents built by hand
-        with an ``_id``, are never written. All is checked before the first command; it is not atomic
-        across collections, ``transaction()`` is.
+        with an ``_id``, are never written. All is checked and encoded before the first command; it is not
+        atomic across collections, ``transaction()`` is.
 
-        :param upsert: insert this document where it is not there.
+        :param upsert: insert this document if it is not there.
         :param save_refs: with False, only this document is saved.
         :param validate_on_write: check the documents first; default: what their classes say (True).
         :returns: the document itself.
@@ -66,24 +68,23 @@ class SaveOperations(core.MongoDocument, abstract=True):
             post.author.name = "Updated"
             await post.save()  # saves post and author
         """
-        if not save_refs:
+        cls = type(self)
+        if not save_refs or not has_references(binding_of(cls).plan.cls):
             await core.MongoDocument.save(
                 self, upsert=upsert, validate_on_write=validate_on_write, **options
             )
             return self
-        cls = type(self)
-        binding, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
+        _, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
         if not upsert:
             refuse_without_id(self)
         cascade = Cascade(call, [self], validate_on_write)
-        await cascade.prepare()
-        await cascade.send()
-        validate = should_validate(cls, validate_on_write)
-        try:
-            await save_document(binding, call, self, upsert=upsert, validate=validate)
-        except BaseException as error:
-            cascade.note_on(error)
-            raise
+        await cascade.run_hooks()
+        with Ids([self]) as ids:  # one is handed out only if an upsert inserts a new document
+            (change,) = cascade.prepare(upsert=upsert)
+            await cascade.send()
+            ids.sent = True
+            with cascade.before_root():
+                await send(call, change, ids)
         return self
 
     @override
@@ -111,22 +112,17 @@ class SaveOperations(core.MongoDocument, abstract=True):
             await Post.save_many(posts)
         """
         given = document_list(cls, documents)
-        if not save_refs:
+        if not save_refs or not has_references(binding_of(cls).plan.cls):
             return await super().save_many(given, validate_on_write=validate_on_write, **options)
-        binding, call = begin(cls, "save_many", "bulk", options, "write")
+        _, call = begin(cls, "save_many", "bulk", options, "write")
         for document in given:
             refuse_without_id(document)
         cascade = Cascade(call, given, validate_on_write)
-        await cascade.prepare()
+        await cascade.run_hooks()
+        changes = cascade.prepare()
         await cascade.send()
-        raws = to_raw_documents(
-            binding.plan, given, validate=should_validate(cls, validate_on_write)
-        )
-        try:
-            return await save_changes(binding, call, given, raws)
-        except BaseException as error:
-            cascade.note_on(error)
-            raise
+        with cascade.before_root():
+            return await send_many(call, changes)
 
 
 class Cascade:
@@ -141,51 +137,58 @@ class Cascade:
         self._call = call
         self._roots = roots
         self._validate_on_write = validate_on_write
-        self._batches: list[tuple[type[Any], list[Any], list[dict[str, Any]]]] = []
+        self._changed: list[Any] = []
+        self._batches: list[tuple[type[Any], list[Change]]] = []
         self._written: list[Any] = []
 
-    async def prepare(self) -> None:
-        """Run all hooks, then judge and check everything that would be sent; send nothing."""
-        by_class: dict[type[Any], list[Any]] = {}
-        for document in await self._changed_after_hooks():
-            by_class.setdefault(class_of(document), []).append(document)
-        self._batches = [
-            (cls, documents, self._checked(cls, documents)) for cls, documents in by_class.items()
-        ]
-        classes: dict[type[Any], None] = dict.fromkeys(map(class_of, self._roots))
-        for cls in classes:
-            roots = [root for root in self._roots if type(root) is cls]
+    async def run_hooks(self) -> None:
+        """Run the roots' hooks, then those of what changed, and find out what is to be saved."""
+        self._changed = await self._changed_after_hooks()
+
+    def prepare(self, *, upsert: bool = False) -> list[Change]:
+        """Check and encode all that will be sent; send nothing.
+
+        :returns: the changes of the roots, in their order.
+        """
+        for cls, documents in _by_class(self._changed).items():
+            self._batches.append((cls, self._prepared(cls, documents)))
+        changes: list[Change] = []
+        for cls, roots in _by_class(self._roots).items():  # one class, or none of an empty list
             cls._before_write(roots)
-            if self._batches:  # otherwise the save itself is soon enough
-                self._checked(cls, roots)
+            changes += self._prepared(cls, roots, upsert=upsert)
+        return changes
 
     async def _changed_after_hooks(self) -> list[Any]:
         """What changed, once every hook ran: the roots' always, then those of what changed."""
         await _run_hooks(self._roots)
         done: set[int] = set()
         while True:
-            changed = self._changed()
+            changed = self._find_changed()
             fresh = [each for each in changed if id(each) not in done]
             done.update(map(id, fresh))
             if not await _run_hooks(fresh):
                 return changed
 
-    def _changed(self) -> list[Any]:
+    def _find_changed(self) -> list[Any]:
+        """The loaded references that would be sent; a new document is not ours to write."""
         roots = {id(root) for root in self._roots}
-        return [
+        loaded = [
             each
             for each in reachable_documents(self._roots)
-            if id(each) not in roots and _changed(each)
+            if id(each) not in roots and not is_new(each)
         ]
+        changed: set[int] = set()
+        for cls, documents in _by_class(loaded).items():
+            cls._before_write(documents)
+            changes = prepare(binding_of(cls).plan, documents, validate=False)
+            changed.update(id(each.document) for each in changes if each.update is not None)
+        return [each for each in loaded if id(each) in changed]
 
-    def _checked(self, cls: type[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
-        """Raw documents that nothing is left to object to once the first is sent."""
-        binding, validate = binding_of(cls), should_validate(cls, self._validate_on_write)
-        raws = to_raw_documents(binding.plan, documents, validate=validate)
-        for document, raw in zip(documents, raws, strict=True):
-            update_for(binding, document, raw)
-            encode_document(binding.plan, raw)
-        return raws
+    def _prepared(
+        self, cls: type[Any], documents: Sequence[Any], *, upsert: bool = False
+    ) -> list[Change]:
+        validate = should_validate(cls, self._validate_on_write)
+        return prepare(binding_of(cls).plan, documents, validate=validate, upsert=upsert)
 
     async def send(self) -> None:
         """Send the changes of the references: one ``update`` command for each collection.
@@ -193,25 +196,21 @@ class Cascade:
         :raises CascadeSaveError: one was not saved.
         """
         options = inherited_options(WRITES, self._call)
-        for number, (cls, documents, raws) in enumerate(self._batches):
+        for number, (cls, changes) in enumerate(self._batches):
+            documents = [each.document for each in changes]
+            target = binding_of(cls).target
+            name = f"{self._call.operation}: {cls.__name__}"
             try:
-                await self._send(cls, documents, raws, options)
+                await send_many(
+                    self._call.on(target, name, options, write=True), changes, ordered=True
+                )
             except MongospecError as error:
-                later = [each for _, left, _ in self._batches[number + 1 :] for each in left]
+                later = [each.document for _, left in self._batches[number + 1 :] for each in left]
                 raise self._error(error, documents, later) from error
+            except BaseException as error:  # cancelled
+                self._note_on(error, rest_unsent=True)
+                raise
             self._written += documents
-
-    async def _send(
-        self,
-        cls: type[Any],
-        documents: Sequence[Any],
-        raws: Sequence[Mapping[str, Any]],
-        options: Mapping[str, Any],
-    ) -> None:
-        binding = binding_of(cls)
-        name = f"{self._call.operation}: {cls.__name__}"
-        call = self._call.on(binding.target, name, options, write=True)
-        await save_changes(binding, call, documents, raws, ordered=True)
 
     def _error(
         self, error: MongospecError, documents: Sequence[Any], later: Sequence[Any]
@@ -222,21 +221,43 @@ class Cascade:
             failures = [each for each in error.failures if not _not_attempted(each)]
             stopped = {id(each) for each in (*unknown, *skipped, *(f.document for f in failures))}
             written = [each for each in documents if id(each) not in stopped]
+        elif error.outcome == "unknown":
+            failures, unknown, written, skipped = [], list(documents), [], []
         else:
             failures, unknown, written, skipped = [], [], [], list(documents)
-        return CascadeSaveError(
-            f"{self._call.operation}: a reference was not saved, so the rest was not sent: {error}",
+        return cascade_error(
+            error,
+            f"{self._call.operation}: a reference was not saved, so the rest was not sent",
             written=[*self._written, *written],
             failures=failures,
             unknown=unknown,
             unsent=[*skipped, *later, *self._roots],
         )
 
-    def note_on(self, error: BaseException) -> None:
-        """Say on the root's own error what was written before it."""
+    @contextmanager
+    def before_root(self) -> Generator[None]:
+        """Around the write of the roots: its own error says what was written before it."""
+        try:
+            yield
+        except BaseException as error:
+            self._note_on(error)
+            raise
+
+    def _note_on(self, error: BaseException, *, rest_unsent: bool = False) -> None:
+        outcome = outcome_of(error)
+        if (outcome == "not_applied" and self._written) or (outcome == "applied" and rest_unsent):
+            cast("Any", error).outcome = "partial"
         if self._written:
             names = ", ".join(f"{type(each).__name__} {each._id!r}" for each in self._written[:10])
             error.add_note(f"References that were saved before it: {names}")
+
+
+def _by_class(documents: Iterable[Any]) -> dict[type[Any], list[Any]]:
+    """Documents by their class, classes as they are met."""
+    found: dict[type[Any], list[Any]] = {}
+    for document in documents:
+        found.setdefault(class_of(document), []).append(document)
+    return found
 
 
 async def _run_hooks(documents: Sequence[Any]) -> bool:
@@ -249,13 +270,3 @@ async def _run_hooks(documents: Sequence[Any]) -> bool:
 
 def _not_attempted(failure: WriteFailure) -> bool:
     return failure.message.startswith("not attempted")
-
-
-def _changed(document: Any) -> bool:
-    """Whether a document would be sent: a new one is not ours to write."""
-    if is_new(document):
-        return False
-    binding = binding_of(class_of(document))
-    binding.plan.cls._before_write([document])
-    (raw,) = to_raw_documents(binding.plan, [document], validate=False)
-    return update_for(binding, document, raw) is not None

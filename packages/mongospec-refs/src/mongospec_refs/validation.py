@@ -59,8 +59,8 @@ def _wrong(link: Reference) -> str | None:
 def _deleted(cls: type[Any], link: Reference) -> UnsavedReferenceError:
     name = type(link.document).__name__
     return UnsavedReferenceError(
-        f"{cls.__name__}.{link.path}: this {name} was deleted through this object; put another "
-        f"one or None there, or {name}.ref({link.document._id!r}) to keep the id (nothing was "
+        f"{cls.__name__}.{link.path}: this {name} is unsaved: it was deleted through this object; "
+        f"put another one or None there, or {name}.ref({link.document._id!r}) to keep the id (nothing was "
         f"written)",
         link.document,
         link.path,
@@ -70,8 +70,8 @@ def _deleted(cls: type[Any], link: Reference) -> UnsavedReferenceError:
 def _unsaved(cls: type[Any], link: Reference) -> UnsavedReferenceError:
     name = type(link.document).__name__
     return UnsavedReferenceError(
-        f"{cls.__name__}.{link.path}: this {name} has no _id, so it was never stored; insert it "
-        f"first, or both at once by insert_recursive() (nothing was written)",
+        f"{cls.__name__}.{link.path}: this {name} is unsaved: it has no _id; insert it first, "
+        f"or both at once by insert_recursive() (nothing was written)",
         link.document,
         link.path,
     )
@@ -85,7 +85,7 @@ def id_of(document: Any) -> Any:
     if document._id is None:
         name = type(document).__name__
         raise UnsavedReferenceError(
-            f"a {name} without _id was never stored, so nothing can refer to it; insert it first",
+            f"a {name} is unsaved: it has no _id, so nothing can refer to it; insert it first",
             document,
         )
     return to_raw(document._id)

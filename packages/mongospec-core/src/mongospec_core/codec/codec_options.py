@@ -67,6 +67,8 @@ def register_encoder(tp: type, encode: Encoder) -> None:
     """
     _registered[tp] = encode
     _encoders.clear()
+    if issubclass(tp, _KNOWN_TO_BSON):
+        _hidden.add(tp)
 
 
 def to_raw(value: Any) -> Any:
@@ -133,6 +135,14 @@ def _enum(value: Enum) -> Any:
     return to_raw(value._value_)  # what .value gives, in a third of the time
 
 
+def _plain_datetime(value: dt.datetime) -> dt.datetime:
+    return dt.datetime.combine(
+        dt.date(value.year, value.month, value.day),
+        dt.time(value.hour, value.minute, value.second, value.microsecond, fold=value.fold),
+        value.tzinfo,
+    )
+
+
 def _date(value: dt.date) -> dt.datetime:
     return dt.datetime(value.year, value.month, value.day, tzinfo=dt.UTC)
 
@@ -141,6 +151,12 @@ def _timedelta(value: dt.timedelta) -> Int64:
     return Int64(value // MILLISECOND)
 
 
+_KNOWN_TO_BSON = (
+    *(str, int, float, bytes, list, tuple, Mapping, re.Pattern),
+    *(dt.datetime, uuid.UUID, Decimal, ObjectId, Regex, Timestamp, Code, DBRef, DatetimeMS),
+)
+_hidden: set[type] = set()
+"""Registered types that bson would write as their base, without asking us."""
 _registered: dict[type, Encoder] = {}
 _encoders: dict[type, Encoder] = {}  # by exact type, found once
 _builtin: dict[type, Encoder] = {
@@ -165,6 +181,16 @@ _builtin: dict[type, Encoder] = {
 }
 
 
+# msgspec takes no subclass of these; what BSON stores is the same.
+_plain: dict[type, Encoder] = {
+    str: str.__str__,  # the text itself, whatever __str__ of the subclass says
+    float: float.__float__,
+    bytes: bytes,
+    Decimal: Decimal,
+    dt.datetime: _plain_datetime,
+}
+
+
 def _encoder_for(tp: type) -> Encoder:
     """What writes values of exactly *tp*: the user's word first, then the nearest that we know."""
     for base in tp.__mro__:
@@ -176,7 +202,7 @@ def _encoder_for(tp: type) -> Encoder:
         return _dataclass
     for base in tp.__mro__:
         if base in _builtin:
-            return _builtin[base]
+            return _plain.get(base, _builtin[base]) if base is not tp else _builtin[base]
     return _mapping if issubclass(tp, Mapping) else _same
 
 
@@ -257,6 +283,8 @@ def encode(value: Mapping[str, Any]) -> bytes:
     :raises EncodingError: BSON cannot hold a value in it.
     """
     try:
+        if _hidden:
+            value = to_raw(value)
         return bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
     except InvalidDocument:
         # Keys that are no strings; rare, so only now are the dicts rebuilt.

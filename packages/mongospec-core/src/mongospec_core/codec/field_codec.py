@@ -41,9 +41,22 @@ from typing import (
 
 import msgspec
 
-from mongospec_core.codec.codec_options import Encoder, is_registered, to_raw
+from mongospec_core.codec.codec_options import (
+    MILLISECOND,
+    Encoder,
+    is_registered,
+    key_to_raw,
+    to_raw,
+)
 from mongospec_core.codec.truncation import Trim, trim, trim_naive
-from mongospec_core.codec.types import DECODERS, Decoder, decode_any, member, without_zone
+from mongospec_core.codec.types import (
+    DECODERS,
+    Decoder,
+    decode_any,
+    member,
+    wall_clock,
+    without_zone,
+)
 from mongospec_core.errors import DefinitionError
 
 
@@ -78,7 +91,11 @@ def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec
     if cls in _SCALARS:
         return NOTHING
     if cls is dt.datetime:
-        return FieldCodec(None, without_zone, trim_naive) if naive else FieldCodec(None, None, trim)
+        return (
+            FieldCodec(wall_clock, without_zone, trim_naive)
+            if naive
+            else FieldCodec(None, None, trim)
+        )
     if cls in DECODERS:
         return FieldCodec(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
     return _class_shape(cls, tp, nested)
@@ -161,7 +178,7 @@ def _union(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldC
     decoders = [each.decode for each in shapes if each.decode is not None]
     trims = [each.trim for each in shapes if each.trim is not None]
     return FieldCodec(
-        to_raw if len(shapes) > 1 or any(each.encode for each in shapes) else None,
+        to_raw if len(shapes) > 1 else shapes[0].encode if shapes else None,
         _first(decoders) if decoders else None,
         trims[0] if trims else None,
     )
@@ -184,6 +201,26 @@ def _copied(value: Any) -> Any:
     return value[:] if type(value) is list else to_raw(value)
 
 
+def _each(cls: type, encode: Encoder | None) -> Encoder:
+    """Write the items of a list or tuple, or the values of a dict, each by its own annotation."""
+    # Naive datetimes in containers were given UTC by the cut: wall_clock would refuse them.
+    if encode in (None, to_raw, wall_clock) or cls not in (list, tuple, dict):
+        return to_raw
+
+    def item(value: Any) -> Any:
+        return value if value is None or encode is None else encode(value)
+
+    def encoded(value: Any) -> Any:
+        if type(value) is not cls:
+            return to_raw(value)
+        if isinstance(value, dict):
+            raw = {key_to_raw(key): item(each) for key, each in value.items()}
+            return raw if len(raw) == len(value) else to_raw(value)  # which refuses equal keys
+        return [item(each) for each in value]
+
+    return encoded
+
+
 def _collection(
     cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]
 ) -> FieldCodec:
@@ -192,7 +229,7 @@ def _collection(
     item = shape_of(args[0] if args else Any, nested)
     leaves = cls is list and item.encode is None
     return FieldCodec(
-        _copied if leaves else to_raw,
+        _copied if leaves else _each(cls, item.encode),
         _items(item.decode) if item.decode is not None else None,
         trim if item.trim is not None else None,
     )
@@ -242,7 +279,7 @@ def _mapping(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> Fiel
         }
 
     return FieldCodec(
-        to_raw,
+        _each(dict, item.encode),
         decoded if decode or decode_key else None,
         trim if item.trim is not None else None,
     )
@@ -257,8 +294,10 @@ def _key_decoder(tp: Any) -> Callable[[str], Any] | None:
 
     def decode(key: str) -> Any:
         try:
+            if tp is dt.timedelta:  # msgspec would read seconds
+                return int(key) * MILLISECOND
             return msgspec.convert(key, tp, strict=False, dec_hook=_from_text)
-        except msgspec.ValidationError:
+        except ValueError:
             return key  # msgspec names it in the whole document's error
 
     return decode

@@ -9,6 +9,7 @@ whole batch. Checking a document before it is written is therefore the same thin
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
+import dataclasses
 from collections.abc import Callable
 from copy import copy
 from typing import Any, get_origin
@@ -30,7 +31,7 @@ from mongospec_core.codec.codec_options import Encoder
 from mongospec_core.codec.field_codec import FieldCodec, decoded_fields, shape_of, type_args, unwrap
 from mongospec_core.codec.truncation import Trim
 from mongospec_core.codec.types import Decoder
-from mongospec_core.codec.validation import BUILTIN_TYPES
+from mongospec_core.codec.validation import BUILTIN_TYPES, misfit
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
@@ -123,7 +124,14 @@ class Plan[T]:
 
     def encode_nested(self, value: Any) -> Any:
         """A value as it stands inside of a document, in a field that is typed as this class."""
-        if type(value) is not self.cls:
+        cls = type(value)
+        if cls is not self.cls:
+            embedded = issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
+            if embedded and not values.is_registered(cls):
+                # A read would make a self.cls of it, and drop the fields that only this has.
+                return misfit(f"a {cls.__name__} in place of a {self.cls.__name__}")
+            return values.to_raw(value)
+        if not issubclass(cls, msgspec.Struct):
             return values.to_raw(value)
         raw = self.encode(value)
         return list(raw.values()) if self._array_like else raw
@@ -245,7 +253,20 @@ def _refuse_unsupported(plan: Plan[Any]) -> None:
     try:
         plan.convert([])
     except (TypeError, NameError) as error:
-        raise DefinitionError(f"{plan.cls.__name__}: {error}") from error
+        field = next((each.name for each in plan.fields if _is_unsupported(each.type)), None)
+        where = plan.cls.__name__ if field is None else f"{plan.cls.__name__}.{field}"
+        way = "; check the value in __post_init__" if "Can only set" in str(error) else ""
+        raise DefinitionError(f"{where}: {error}{way}") from error
+
+
+def _is_unsupported(annotation: Any) -> bool:
+    try:
+        msgspec.convert(None, annotation)
+    except msgspec.ValidationError:
+        return False
+    except (TypeError, NameError):
+        return True
+    return False
 
 
 def forget_plan(tp: Any) -> None:
@@ -256,10 +277,14 @@ def forget_plan(tp: Any) -> None:
 def _nested(tp: Any) -> FieldCodec:
     """The shape of a Struct or dataclass inside of another class."""
     if tp in _building:  # recursive: its plan stands by the time a value comes
-        return FieldCodec(values.to_raw, lambda raw, reader: plan_of(tp).decode(raw, reader), _trim)
+        return FieldCodec(
+            lambda value: plan_of(tp).encode_nested(value),
+            lambda raw, reader: plan_of(tp).decode(raw, reader),
+            _trim,
+        )
     plan = plan_of(tp)
     return FieldCodec(
-        plan.encode_nested if issubclass(plan.cls, msgspec.Struct) else values.to_raw,
+        plan.encode_nested,
         plan.decode if plan.decoders else None,
         _trim if plan._trims else None,
     )

@@ -1,7 +1,7 @@
 """Cut values in objects to what BSON keeps, so that an object equals its stored copy.
 
 BSON dates are milliseconds in UTC. Before a document is written, its datetimes and timedeltas are
-cut to that in the object itself, and a naive datetime becomes the UTC that the driver takes it for.
+brought to that in the object itself; a naive datetime becomes the UTC that the driver takes it for.
 Lists, dicts and nested Structs are changed in place: whoever holds one goes on holding it. What is
 frozen is replaced by a cut copy, so that its hash stays.
 """
@@ -52,6 +52,12 @@ def _datetime(value: dt.datetime, where: str) -> dt.datetime:
     if value.tzinfo is None:
         _warn_of_naive(value, where)
         value = value.replace(tzinfo=dt.UTC)
+    elif value.tzinfo is not dt.UTC:
+        # In its own zone, an hour that comes twice or never equals nothing that is read.
+        try:
+            value = value.astimezone(dt.UTC)
+        except OverflowError:
+            return value  # beyond the calendar in UTC: BSON refuses it
     if value.microsecond % 1000:
         value = value.replace(microsecond=value.microsecond // 1000 * 1000)
     return value

@@ -17,6 +17,7 @@ from typing import Any
 from bson import Binary, Decimal128, Int64, Regex
 
 from mongospec_core.codec.codec_options import MILLISECOND, to_raw
+from mongospec_core.codec.validation import misfit
 
 type Decoder = Callable[[Any, Any], Any]
 
@@ -57,6 +58,13 @@ def _timedelta(raw: Any, reader: Any) -> Any:
 
 def without_zone(raw: Any, reader: Any) -> Any:
     return raw.replace(tzinfo=None) if isinstance(raw, dt.datetime) else raw
+
+
+def wall_clock(value: Any) -> Any:
+    """Write a value of a field annotated ``Meta(tz=False)``: an aware one would lose its hour."""
+    if isinstance(value, dt.datetime) and value.tzinfo is not None:
+        return misfit("a datetime with a time zone")
+    return to_raw(value)
 
 
 def _pattern(raw: Any, reader: Any) -> Any:

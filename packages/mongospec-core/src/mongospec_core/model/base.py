@@ -121,9 +121,15 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
             User.load({"_id": ObjectId(), "name": "Alice", "email": "alice@example.com"})
         """
-        plan = plan_of(cls)
-        raw = cast("dict[str, Any]", values.to_raw(data))
-        (document,) = Reader(plan, values.DECIMAL_CODEC_OPTIONS).decode([values.encode(raw)])
+        return cls._load(data)
+
+    @classmethod
+    def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
+        """The seam of :meth:`load`; without *upgrade* the data have today's shape."""
+        reader = Reader(plan_of(cls), values.DECIMAL_CODEC_OPTIONS)
+        if not upgrade:
+            reader.upgrade = None
+        (document,) = reader.decode([values.encode(cast("dict[str, Any]", values.to_raw(data)))])
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 

@@ -72,11 +72,17 @@ class DocumentMeta(msgspec.StructMeta):
                 f"declare one of them with mixin=True"
             ) from error
         except ValueError as error:  # a stored name with NUL, a tag that is a field's name, ...
-            raise DefinitionError(f"{name}: {error}") from error
+            renamed = [field for field in fields if _stored_as_id(namespace.get(field))]
+            way = f"; annotate _id in place of {renamed[0]}, stored as _id" if renamed else ""
+            raise DefinitionError(f"{name}: {error}{way}") from error
         _refuse_stored_names(cls)
         if "[" not in name:  # not a generated class
             remember(cls)
         return cls
+
+
+def _stored_as_id(default: Any) -> bool:
+    return getattr(default, "name", None) == "_id"
 
 
 def is_abstract(cls: type) -> bool:

@@ -25,6 +25,7 @@ import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.types import CHECKING
 
 
 class SnapshotSlot:
@@ -134,70 +135,128 @@ def _remember_gaps(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str
         _write(document, _known(part, gaps, part.original if isinstance(part, Snapshot) else None))
 
 
-def remember_written(document: Any, data: bytes) -> None:
-    """Note the BSON that was sent as the whole of the document, and acknowledged."""
-    _write(document, data)
-
-
 def changed_fields(
-    plan: Plan[Any], known: bytes, raw: Mapping[str, Any], reader: Any
-) -> dict[str, Any]:
-    """The top-level fields in which *raw* is not what is stored, by their stored names.
+    plan: Plan[Any], form: StoredForm, data: bytes, reader: Any = CHECKING
+) -> dict[str, bytes | None]:
+    """The top-level fields in which a document is not what is stored, by their stored names.
 
-    A field that *raw* leaves out but the stored document has comes as ``msgspec.UNSET``.
+    What would be stored is compared with what is stored, as BSON: a field is decoded only if its
+    bytes differ.
+
+    :param form: what is known of the stored copy; without its content all declared fields count.
+    :param data: the BSON of the document as it is now.
+    :returns: each field as an element of BSON; None for one that is to be removed.
     """
-    stored = decode(known)
-    gaps = known.gaps if isinstance(known, Snapshot) else {}
-    changed: dict[str, Any] = {}
-    for place, name in enumerate(plan.encode_names):
-        now = raw.get(name, msgspec.UNSET)
-        before = gaps[name] if name in gaps else stored.get(name, msgspec.UNSET)
-        if before is msgspec.UNSET:
-            before = plan.default_of(place)
-        if now is msgspec.UNSET:  # left out: a default is as good as nothing
-            if name in stored and not same(before, plan.default_of(place)):
-                changed[name] = now
-            continue
-        if same(before, now):
-            continue
-        if not _reads_the_same(plan, place, before, now, reader):
-            changed[name] = now
-    if changed and isinstance(known, Snapshot) and known.original is not None:
-        changed = _of_upgrade(plan, decode(known.original), stored, raw) | changed
+    if form == data:
+        return {}
+    now = split_elements(data)
+    if not isinstance(form, bytes):
+        return {name: now.get(name) for name in plan.encode_names}
+    stored = split_elements(form)
+    gaps = form.gaps if isinstance(form, Snapshot) else {}
+    changed: dict[str, bytes | None] = {
+        name: now.get(name)
+        for place, name in enumerate(plan.encode_names)
+        if name in gaps or (stored.get(name) != now.get(name))
+        if not _unchanged(plan, place, name, stored, now, gaps, reader)
+    }
+    if changed and isinstance(form, Snapshot) and form.original is not None:
+        changed = _of_upgrade(plan, split_elements(form.original), stored, now) | changed
     return changed
 
 
-def _of_upgrade(
-    plan: Plan[Any], original: Mapping[str, Any], stored: Mapping[str, Any], raw: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What ``__upgrade__`` changed at the top level: a write must not leave the old shape behind,
-    or the next read would upgrade it once more, over what was written.
-    """
-    changed: dict[str, Any] = {name: msgspec.UNSET for name in original if name not in stored}
-    for name, value in stored.items():
-        if name not in original or not same(original[name], value):
-            declared = name in plan.encode_names
-            changed[name] = raw.get(name, msgspec.UNSET if declared else value)
-    return changed
-
-
-def _reads_the_same(plan: Plan[Any], place: int, before: Any, now: Any, reader: Any) -> bool:
-    """Whether *before*, once read and written again, would be *now*.
+def _unchanged(
+    plan: Plan[Any],
+    place: int,
+    name: str,
+    stored: Mapping[str, bytes],
+    now: Mapping[str, bytes],
+    gaps: Mapping[str, Any],
+    reader: Any,
+) -> bool:
+    """Whether a field whose bytes differ is the stored one all the same.
 
     A read normalises: an int in a float field, fields of a nested Struct that the stored one
     lacks or has besides, the order of a set. None of that is a change.
     """
-    if before is msgspec.UNSET or now is msgspec.UNSET:
+    if name in gaps:
+        before = as_stored(gaps[name])
+    elif name in stored:
+        before = element_value(stored[name])
+    else:
+        before = as_stored(plan.default_of(place))
+    if name not in now:  # left out: a default is as good as nothing
+        return name not in stored or same(before, as_stored(plan.default_of(place)))
+    if before is msgspec.UNSET:
         return False
+    value = element_value(now[name])
+    if same(before, value):
+        return True
     try:
-        value = plan.convert_field(place, before, reader)
+        read = plan.convert_field(place, before, reader)
     except (msgspec.ValidationError, TypeError, ValueError):
         return False
-    return same(plan.encode_field(place, value), now)
+    return same(as_stored(plan.encode_field(place, read)), value)
+
+
+def _of_upgrade(
+    plan: Plan[Any],
+    original: Mapping[str, bytes],
+    stored: Mapping[str, bytes],
+    now: Mapping[str, bytes],
+) -> dict[str, bytes | None]:
+    """What ``__upgrade__`` changed at the top level: a write must not leave the old shape behind,
+    or the next read would upgrade it once more, over what was written.
+    """
+    changed: dict[str, bytes | None] = {name: None for name in original if name not in stored}
+    for name, element in stored.items():
+        old = original.get(name)
+        if old is None or not same(element_value(old), element_value(element)):
+            changed[name] = now.get(name, None if name in plan.encode_names else element)
+    return changed
+
+
+_SIZES: Final = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 127: 0, 255: 0}
+_COUNTED: Final = {2: 4, 3: 0, 4: 0, 5: 5, 12: 16, 13: 4, 14: 4, 15: 0}  # beside the count itself
+
+
+def split_elements(data: bytes) -> dict[str, bytes]:
+    """The elements of a BSON document by their names: each with its type and its name."""
+    found: dict[str, bytes] = {}
+    start, end = 4, len(data) - 1
+    while start < end:
+        value = data.index(0, start + 1) + 1
+        kind = data[start]
+        if kind in _SIZES:
+            stop = value + _SIZES[kind]
+        elif kind in _COUNTED:
+            stop = value + int.from_bytes(data[value : value + 4], "little") + _COUNTED[kind]
+        else:  # a regular expression: two texts
+            stop = data.index(0, data.index(0, value) + 1) + 1
+        found[data[start + 1 : value - 1].decode()] = data[start:stop]
+        start = stop
+    return found
+
+
+def join_elements(elements: Iterable[bytes]) -> bytes:
+    """The BSON document that is made of *elements*."""
+    body = b"".join(elements)
+    return (len(body) + 5).to_bytes(4, "little") + body + b"\0"
+
+
+def element_value(element: bytes) -> Any:
+    """The value of one element, as raw data."""
+    (value,) = decode(join_elements((element,))).values()
+    return value
+
+
+def as_stored(value: Any) -> Any:
+    """*value* as it comes back from BSON; ``UNSET`` stays."""
+    return value if value is msgspec.UNSET else decode(encode({"": value}))[""]
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two raw values are stored alike: ``1`` is not ``True``, key order counts."""
+    """Whether two values that were read from BSON are alike: ``1`` is not ``True``, key order counts."""
     if isinstance(one, int) and isinstance(other, int):
         return one == other and isinstance(one, bool) is isinstance(other, bool)
     if type(one) is not type(other):

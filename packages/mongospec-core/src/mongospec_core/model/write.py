@@ -1,9 +1,14 @@
 """From instances to what is sent: raw documents, checked, and their BSON."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, cast
 
 import msgspec
+from bson import ObjectId
+from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import Plan
@@ -13,16 +18,46 @@ from mongospec_core.errors import (
     DocumentValidationError,
     EncodingError,
     InvalidDocument,
+    InvalidIdError,
     OptionError,
+    Outcome,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_pre_save
+from mongospec_core.model.snapshot import (
+    UNKNOWN_CONTENT,
+    StoredForm,
+    changed_fields,
+    element_value,
+    is_new,
+    join_elements,
+    set_snapshot,
+    snapshot_of,
+    split_elements,
+)
+from mongospec_core.server.operation import Operation
 
 _CHUNK = 500
+_SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
 _NOTHING = "nothing was written"
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
+
+
+def id_filter(cls: type, raw: Any) -> dict[str, Any]:
+    """The filter for one raw ``_id``, which is a value and never an operator.
+
+    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators.
+    """
+    if type(raw) in _SCALARS:
+        return {"_id": raw}
+    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
+        raise InvalidIdError(
+            f"{cls.__name__}: {raw!r} is not an id: keys of an _id cannot begin with $; to look "
+            f"documents up by operators give them in a filter"
+        )
+    return {"_id": {"$eq": raw}}
 
 
 def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
@@ -172,3 +207,147 @@ def encode_document(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
             f"the {MAX_DOCUMENT:,} of a MongoDB document (nothing was written)"
         )
     return data
+
+
+class Change:
+    """A document that is ready to be saved: encoded and compared once, then sent as it is.
+
+    :ivar document: the document.
+    :ivar raw: its raw document.
+    :ivar filter: what finds the stored document.
+    :ivar data: its BSON, what the stored document will be.
+    :ivar before: what was known of the stored copy when it was compared.
+    :ivar update: the BSON of the update that is sent; None if nothing changed.
+    """
+
+    __slots__ = ("before", "data", "document", "filter", "raw", "update")
+
+    def __init__(
+        self, plan: Plan[Any], document: Any, raw: Mapping[str, Any], *, upsert: bool = False
+    ) -> None:
+        self.document: Any = document
+        self.raw: Mapping[str, Any] = raw
+        self.filter: dict[str, Any] = id_filter(plan.cls, raw.get("_id"))
+        self.data: bytes = encode_document(plan, raw)
+        self.before: StoredForm = snapshot_of(document)
+        self.update: bytes | None = _update(plan, self, upsert=upsert)
+
+
+def prepare(
+    plan: Plan[Any], documents: Sequence[Any], *, validate: bool, upsert: bool = False
+) -> list[Change]:
+    """Documents made ready to be saved, once their hooks have run; nothing is sent.
+
+    :raises DocumentValidationError: some do not fit; it names all of them.
+    :raises EncodingError: BSON cannot hold a value.
+    :raises InvalidIdError: one is stored under another ``_id``.
+    """
+    raws = to_raw_documents(plan, documents, validate=validate)
+    return [
+        Change(plan, document, raw, upsert=upsert)
+        for document, raw in zip(documents, raws, strict=True)
+    ]
+
+
+def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
+    """The update that brings the stored document to what it is now; None if it is there already."""
+    known = isinstance(change.before, bytes)
+    changed = changed_fields(plan, change.before, change.data)
+    if known and "_id" in changed:
+        raise InvalidIdError(
+            f"{plan.cls.__name__}: this document is stored under another _id than "
+            f"{change.raw['_id']!r}, and MongoDB cannot change one; copy.replace(document, _id=...) "
+            f"and insert the copy, then delete this document"
+        )
+    changed.pop("_id", None)
+    if not changed and known and not upsert:
+        return None
+    rest: list[bytes] = []
+    if upsert:  # what did not change is only for a document that is gone
+        now = split_elements(change.data)
+        rest = [now[name] for name in now if name not in changed and name != "_id"]
+    if not changed and not rest:  # an _id alone: is it there?
+        return encode({"$setOnInsert": change.filter})
+    parts = {
+        "$set": [each for each in changed.values() if each is not None],
+        "$unset": [
+            b"\x02" + name.encode() + b"\0\1\0\0\0\0"
+            for name, each in changed.items()
+            if each is None
+        ],
+        "$setOnInsert": rest,
+    }
+    return join_elements(
+        b"\x03" + operator.encode() + b"\0" + join_elements(elements)
+        for operator, elements in parts.items()
+        if elements
+    )
+
+
+def apply_outcome(
+    call: Operation,
+    document: Any,
+    outcome: Outcome,
+    *,
+    before: StoredForm,
+    after: StoredForm,
+    revoke: Callable[[Any], None] | None = None,
+) -> None:
+    """Make a document agree with what became of a write of it.
+
+    Of two writes at once nobody can say which one the server carried out last: if another one was
+    acknowledged meanwhile, and left something else, the stored content is not known.
+
+    :param before: what was known when the write was prepared.
+    :param after: what is known once it is acknowledged.
+    :param revoke: called with the document if it was not written, or its transaction is aborted.
+    """
+    if outcome == "not_applied":
+        if revoke is not None:
+            revoke(document)
+        return
+    now = snapshot_of(document)
+    certain = outcome == "applied" and call.certain and (now is before or now == after)
+    noted = after if certain else UNKNOWN_CONTENT
+    set_snapshot(document, noted)
+    if call.transaction is None:
+        return
+
+    def undo() -> None:
+        set_snapshot(document, now if snapshot_of(document) is noted else UNKNOWN_CONTENT)
+        if revoke is not None:
+            revoke(document)
+
+    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+
+
+def apply_replace(
+    call: Operation,
+    plan: Plan[Any],
+    document: Any,
+    outcome: Outcome,
+    *,
+    before: StoredForm,
+    data: bytes,
+    id_: Any,
+) -> None:
+    """Make a whole document agree with what became of putting it in the place of another.
+
+    :param data: its BSON, as it was sent.
+    :param id_: the raw ``_id`` of the stored document; a document without one gets it.
+    """
+    had_none = document._id is None
+    if had_none:
+        if outcome != "applied" or id_ is None or isinstance(id_, dict):
+            return  # nobody knows which document it is now
+        place = plan.encode_names.index("_id")
+        (given,) = split_elements(encode({"_id": id_})).values()
+        data = join_elements([given, *split_elements(data).values()])
+        force_setattr(document, "_id", plan.convert_field(place, element_value(given), CHECKING))
+    revoke = _without_id if had_none else None
+    apply_outcome(call, document, outcome, before=before, after=data, revoke=revoke)
+
+
+def _without_id(document: Any) -> None:
+    if is_new(document):
+        force_setattr(document, "_id", None)

@@ -1,7 +1,7 @@
 """Aggregation pipelines, and the distinct values of a field."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Unpack, cast, overload
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Unpack, cast, get_origin, overload
 
 import msgspec
 
@@ -63,8 +63,24 @@ class AggregateOperations(DocumentBase, abstract=True):
         """
         binding, call = begin(cls, "aggregate", "aggregate", options, "read")
         given: Any = pipeline  # a user without a type checker may give anything
-        if not all(isinstance(stage, Mapping) for stage in given):
+        if not isinstance(given, Sequence) or not all(
+            isinstance(stage, Mapping) for stage in cast("Sequence[object]", given)
+        ):
             raise OptionError(f"{cls.__name__}.aggregate: a pipeline is a list of stages, of dicts")
+        if any("$changeStream" in stage for stage in pipeline):
+            raise OptionError(
+                f"{cls.__name__}.aggregate: $changeStream never ends, so it is not read here; "
+                f"the driver's cursor takes it: await {cls.__name__}.get_collection().aggregate("
+                f'[{{"$changeStream": {{}}}}]), whose StopAsyncIteration only means "nothing yet"'
+            )
+        shape: Any = get_origin(into) or into
+        if shape is not None and not (
+            isinstance(shape, type) and issubclass(shape, msgspec.Struct)
+        ):
+            raise OptionError(
+                f"{cls.__name__}.aggregate: into={into!r}: give a msgspec.Struct class, which the "
+                f"results are read as, or leave it out for dicts"
+            )
         stages = [encode(stage) for stage in pipeline]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
         reading = cls._reading_into(into) if into is not None else None
@@ -99,27 +115,33 @@ class AggregateOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "distinct", "distinct", options, "read")
         query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         reply = decode(await call.send("distinct", field, query))
-        return _typed(binding, field, cast("list[Any]", reply["values"]))
+        values = cast("list[Any]", reply["values"])
+        return cls._read_values(lambda reader: _typed(binding, field, values, reader))
+
+    @classmethod
+    def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        """Read single values by a reader; packages built on core have another for their classes."""
+        return read(CHECKING)
 
 
-def _typed(binding: Binding, field: str, values: list[Any]) -> list[Any]:
+def _typed(binding: Binding, field: str, values: list[Any], reader: Any) -> list[Any]:
     """Distinct values as their field reads them; plain where the field is not one of the class."""
     plan = binding.plan
     if field in plan.encode_names:
         place = plan.encode_names.index(field)
         for read in (_value, _element):
             try:
-                return [read(plan, place, value) for value in values]
+                return [read(plan, place, value, reader) for value in values]
             except (msgspec.ValidationError, TypeError, ValueError):
                 continue
     return [plain(value) for value in values]
 
 
-def _value(plan: Plan[Any], place: int, value: Any) -> Any:
-    return plan.convert_field(place, value, CHECKING)
+def _value(plan: Plan[Any], place: int, value: Any, reader: Any) -> Any:
+    return plan.convert_field(place, value, reader)
 
 
-def _element(plan: Plan[Any], place: int, value: Any) -> Any:
+def _element(plan: Plan[Any], place: int, value: Any, reader: Any) -> Any:
     """Of an array field the server gives the elements: each is read as an array of its own."""
-    (element,) = plan.convert_field(place, [value], CHECKING)
+    (element,) = plan.convert_field(place, [value], reader)
     return element

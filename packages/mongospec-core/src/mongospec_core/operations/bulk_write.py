@@ -1,10 +1,11 @@
 """Many writes at once, by pymongo's operation classes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Unpack, cast
 
-from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode, to_raw
-from mongospec_core.codec.plan import plan_of
+from bson.raw_bson import RawBSONDocument
+
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.errors import (
     BulkWriteError,
     EncodingError,
@@ -15,10 +16,10 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import set_snapshot
+from mongospec_core.model.snapshot import snapshot_of
 from mongospec_core.model.write import (
     MAX_DOCUMENT,
+    apply_replace,
     check_class,
     encode_document,
     run_hooks_and_checks,
@@ -54,7 +55,9 @@ class BulkOperations(DocumentBase, abstract=True):
         kind (insert, update, delete), of at most 100,000 operations or 16 MB.
 
         :param operations: ``InsertOne`` and ``ReplaceOne`` take documents of this class, or (as
-            pymongo's types want it) dicts, which are read as stored documents of it.
+            pymongo's types want it) dicts, which are read as stored documents of it. A replacement
+            without ``_id`` gets that of the document in whose place it is if the filter names it,
+            or if it was inserted by ``upsert=True``.
         :param ordered: in their order, stopping at the first that fails; with False, each kind
             together, and all are attempted.
         :param skip_hooks: leave ``__pre_find__`` and ``__pre_update__`` out.
@@ -81,15 +84,16 @@ class BulkOperations(DocumentBase, abstract=True):
         inserts = {n: whole[n] for n in whole if _kind(cls, asked[n]) == "InsertOne"}
         validate = should_validate(cls, validate_on_write)
         with Ids(list(inserts.values())) as ids:
-            raws = to_raw_documents(binding.plan, ids.documents, validate=validate)
+            raws = to_raw_documents(binding.plan, list(whole.values()), validate=validate)
             encoded = {
                 place: encode_document(binding.plan, raw)
-                for place, raw in zip(inserts, raws, strict=True)
+                for place, raw in zip(whole, raws, strict=True)
             }
+            before = {place: snapshot_of(document) for place, document in whole.items()}
             statements = [
                 Statement("insert", encoded[place], operation)
                 if place in inserts
-                else await _statement(binding, operation, whole.get(place), skip_hooks, validate)
+                else await _statement(binding, operation, encoded.get(place), skip_hooks)
                 for place, operation in enumerate(asked)
             ]
             ids.sent = True
@@ -97,15 +101,44 @@ class BulkOperations(DocumentBase, abstract=True):
             try:
                 await send_statements(call, sent, ordered=ordered)
             finally:
-                for place, document in inserts.items():
-                    outcome = sent.outcome(place)
-                    settle_insert(call, ids, document, encoded[place], outcome)
+                for place, document in whole.items():
+                    if place in inserts:
+                        settle_insert(call, ids, document, encoded[place], sent.outcome(place))
+                    else:
+                        outcome, id_ = _replaced(asked, sent, place)
+                        apply_replace(
+                            call,
+                            binding.plan,
+                            document,
+                            outcome,
+                            before=before[place],
+                            data=encoded[place],
+                            id_=id_,
+                        )
         raise_for(call, sent)
         return result_of(sent)
 
 
+def _replaced(asked: Sequence[Any], sent: Sent, place: int) -> tuple[Outcome, Any]:
+    """What became of a replacement, and the ``_id`` of the document in whose place it is.
+
+    The server counts matches for a whole command: they say which replacements were made only if
+    all or none were.
+    """
+    outcome = sent.outcome(place)
+    if outcome != "applied" or place in sent.upserted:
+        return outcome, sent.upserted.get(place)
+    id_ = asked[place]._filter.get("_id")
+    updates = [n for n in sent.applied() if sent.statements[n].kind == "update"]
+    if not sent.matched:
+        return "not_applied", id_
+    many = any(type(asked[n]).__name__ == "UpdateMany" for n in updates)
+    exact = not many and sent.matched == len(updates) - len(sent.upserted)
+    return ("applied" if exact else "unknown"), id_
+
+
 async def _statement(
-    binding: Binding, operation: Any, replacement: Any, skip_hooks: bool, validate: bool
+    binding: Binding, operation: Any, replacement: bytes | None, skip_hooks: bool
 ) -> Statement:
     """An update or a delete, as the command takes it."""
     kind = type(operation).__name__
@@ -118,16 +151,17 @@ async def _statement(
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
         return Statement("delete", _sized(binding, statement | _said(more)), operation)
-    if kind == "ReplaceOne":
-        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
-        change: Any = decode(encode_document(binding.plan, raw))
+    change: Any
+    if replacement is not None:
+        change = RawBSONDocument(replacement)
     else:
         final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks)
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
     more["upsert"] = operation._upsert or None
-    return Statement("update", _sized(binding, statement | _said(more)), operation)
+    many = kind == "UpdateMany"
+    return Statement("update", _sized(binding, statement | _said(more)), operation, many)
 
 
 def _sized(binding: Binding, statement: Mapping[str, Any]) -> bytes:
@@ -161,12 +195,8 @@ def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
     """The document of an ``InsertOne`` or a ``ReplaceOne``."""
     document = operation._doc
     if isinstance(document, Mapping):
-        reader = Reader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
-        reader.upgrade = None  # it is as it shall be stored
-        raw = cast("Mapping[str, Any]", to_raw(document))
-        (document,) = reader.decode([encode(raw)])
-        set_snapshot(document, None)
-        return document
+        # It is as it shall be stored.
+        return cls._load(cast("Mapping[str, Any]", document), upgrade=False)
     check_class(cls, [document])
     return document
 
@@ -191,7 +221,7 @@ def raise_for(call: Operation, sent: Sent) -> None:
         return
     done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
     outcome: Outcome = "applied"
-    if sent.unknown:
+    if sent.unknown or sent.partly:
         outcome = "unknown"
     elif sent.failures:
         outcome = "partial" if done else "not_applied"

@@ -1,17 +1,18 @@
 """Delete documents."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Unpack
 
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.errors import Outcome
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.snapshot import DELETED, UNKNOWN_CONTENT, set_snapshot, snapshot_of
+from mongospec_core.model.snapshot import DELETED, snapshot_of
+from mongospec_core.model.write import apply_outcome, id_filter
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.options import DeleteOptions, begin
 from mongospec_core.operations.save import refuse_without_id
-from mongospec_core.server.operation import Operation, outcome_of
+from mongospec_core.server.operation import outcome_of
 
 
 class DeleteOperations(DocumentBase, abstract=True):
@@ -29,13 +30,14 @@ class DeleteOperations(DocumentBase, abstract=True):
         """
         _, call = begin(type(self), "delete", "delete_one", options, "write")
         refuse_without_id(self)
-        wanted = to_raw(self._id)
+        wanted = id_filter(type(self), to_raw(self._id))
+        settle = partial(apply_outcome, call, self, before=snapshot_of(self), after=DELETED)
         try:
-            reply = await call.reply("delete_one", encode({"_id": wanted}))
+            reply = await call.reply("delete_one", encode(wanted))
         except BaseException as error:
-            settle_delete(call, self, outcome_of(error))
+            settle(outcome_of(error))
             raise
-        settle_delete(call, self, "applied")
+        settle("applied")
         return int(reply["deleted_count"])
 
     @classmethod
@@ -84,19 +86,6 @@ class DeleteOperations(DocumentBase, abstract=True):
         """
         wanted = by_id(plan_of(cls), id)
         return await _delete(cls, "delete_by_id", "delete_one", wanted, skip_hooks, options)
-
-
-def settle_delete(call: Operation, document: DocumentBase, outcome: Outcome) -> None:
-    """Make the document agree with what became of its deletion."""
-    if outcome == "not_applied":
-        return
-    before = snapshot_of(document)
-    gone = outcome == "applied" and call.certain
-    set_snapshot(document, DELETED if gone else UNKNOWN_CONTENT)
-    call.on_abort(
-        lambda: set_snapshot(document, before),
-        unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT),
-    )
 
 
 async def _delete(

@@ -13,6 +13,7 @@ from mongospec_core.codec.plan import DecHook, Plan
 from mongospec_core.errors import InvalidIdError, OptionError
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
+from mongospec_core.model.write import id_filter
 
 type Filter = Mapping[str, Any]
 """A query as MongoDB takes it; values as everywhere: dates, enums, decimals, documents."""
@@ -23,15 +24,24 @@ def or_all(filter: Filter | None) -> Filter:
     return {} if filter is None else filter
 
 
+def check_filter(cls: type, filter: Any) -> None:
+    """A user without a type checker may give anything.
+
+    :raises OptionError: it is not a dict.
+    """
+    if not isinstance(filter, Mapping):
+        hint = (
+            "{} means all" if filter is None else "to look a document up by its id use find_by_id"
+        )
+        raise OptionError(f"{cls.__name__}: a filter is a dict, not {filter!r}; {hint}")
+
+
 async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -> bytes:
     """The caller's filter after the class's ``__pre_find__``, ready to be sent.
 
     :raises OptionError: it is no filter.
     """
-    given: Any = filter  # a user without a type checker may give anything
-    if not isinstance(given, Mapping):
-        hint = "{} means all" if given is None else "to look a document up by its id use find_by_id"
-        raise OptionError(f"{binding.plan.cls.__name__}: a filter is a dict, not {given!r}; {hint}")
+    check_filter(binding.plan.cls, filter)
     if not skip_hooks and "__pre_find__" in binding.hooks:
         filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))  # noqa: A001
     return encode(filter)
@@ -42,7 +52,7 @@ def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
 
     :raises InvalidIdError: it cannot be an id of this class.
     """
-    return {"_id": to_raw(as_id(plan, value))}
+    return id_filter(plan.cls, to_raw(as_id(plan, value)))
 
 
 def as_id(plan: Plan[Any], value: Any) -> Any:

@@ -254,7 +254,7 @@ class FindOperations(DocumentBase, abstract=True):
     def _find(
         cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
     ) -> Cursor[Any]:
-        binding, call = begin(cls, "find", "find", options, "read", projection=reading.fields())
+        binding, call = begin(cls, "find", "find", options, "read", projection=reading.fields(cls))
         find = FindSource(binding, call, deep_copy(filter), reading, skip_hooks)
         return Cursor(find, options.get("batch_size"))
 
@@ -268,7 +268,7 @@ class FindOperations(DocumentBase, abstract=True):
         options: Mapping[str, Any],
     ) -> Any:
         binding, call = begin(
-            cls, operation, "find_one", options, "read", projection=reading.fields()
+            cls, operation, "find_one", options, "read", projection=reading.fields(cls)
         )
         query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         found = await call.send("find_one", query)
@@ -279,7 +279,7 @@ class FindOperations(DocumentBase, abstract=True):
         cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
     ) -> Any:
         binding, call = begin(
-            cls, "find_all", "find_many", options, "read", projection=reading.fields()
+            cls, "find_all", "find_many", options, "read", projection=reading.fields(cls)
         )
         query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         batch = await call.send("find_many", query)

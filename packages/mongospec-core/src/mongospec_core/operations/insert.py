@@ -7,19 +7,21 @@ from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.truncation import trim
 from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.snapshot import same
+from mongospec_core.model.snapshot import as_stored, same
 from mongospec_core.model.write import (
     check_class,
     document_list,
     encode_document,
     encode_documents,
+    id_filter,
     run_hooks_and_checks,
     should_validate,
     to_raw_documents,
 )
-from mongospec_core.operations.filters import Filter
+from mongospec_core.operations.filters import Filter, check_filter
 from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
+from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import outcome_of
 
 
@@ -57,8 +59,9 @@ class InsertOperations(DocumentBase, abstract=True):
             try:
                 await call.send("insert_one", data, document=raw)
             except BaseException as error:
-                settle_insert(call, ids, self, data, outcome_of(error))
-                raise
+                if not ids.is_written(call, self, error):
+                    settle_insert(call, ids, self, data, outcome_of(error))
+                    raise
         settle_insert(call, ids, self, data, "applied")
         return self
 
@@ -154,6 +157,8 @@ class InsertOperations(DocumentBase, abstract=True):
             raise MissingIdError(
                 f"{cls.__name__} without _id: say by filter= what counts as existing"
             )
+        if filter is not None:
+            check_filter(cls, filter)
         await run_hooks_and_checks(binding, [document])
         with Ids([document]) as ids:
             (raw,) = to_raw_documents(
@@ -162,9 +167,10 @@ class InsertOperations(DocumentBase, abstract=True):
             data = encode_document(
                 binding.plan, raw
             )  # what will be stored; it is sent as $setOnInsert
-            wanted = (
-                {"_id": raw["_id"]} if filter is None else trim(to_raw(dict(filter)), cls.__name__)
-            )
+            if filter is None:
+                wanted = id_filter(cls, raw["_id"])
+            else:
+                wanted = trim(to_raw(filter), cls.__name__)
             equal = _equalities(wanted)
             _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
@@ -185,7 +191,7 @@ class InsertOperations(DocumentBase, abstract=True):
                         return None
                 raise
             except BaseException as error:
-                outcome = outcome_of(error)
+                outcome = await outcome_if_there(call, error, encode(id_filter(cls, raw["_id"])))
                 carried_out: Any = getattr(error, "reply", None)  # where it was cancelled meanwhile
                 if isinstance(carried_out, Mapping) and carried_out["upserted_id"] is None:
                     outcome = "not_applied"
@@ -209,7 +215,7 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
                 f"{cls.__name__}: the filter's field {field!r} is none of the document's top-level "
                 f"fields, and MongoDB would store it; filter by fields of the document"
             )
-        if not same(raw[field], value):
+        if not same(as_stored(raw[field]), as_stored(value)):
             raise OptionError(
                 f"{cls.__name__}: the filter says {field}={value!r}, the document {raw[field]!r}"
             )

@@ -16,13 +16,8 @@ from mongospec_core.errors import (
     Outcome,
     WriteFailure,
 )
-from mongospec_core.model.snapshot import (
-    UNKNOWN_CONTENT,
-    is_new,
-    remember_written,
-    set_snapshot,
-    snapshot_of,
-)
+from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
+from mongospec_core.model.write import apply_outcome
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import duplicate_key, write_errors
 from mongospec_core.server.operation import Operation, outcome_of
@@ -38,9 +33,11 @@ class Ids:
         self.documents = documents
         self.sent = False
         self._fresh: set[int] = set()
+        self._before: dict[int, StoredForm] = {}
 
     def __enter__(self) -> Self:
         for document in self.documents:
+            self._before[id(document)] = snapshot_of(document)
             if document._id is None:
                 force_setattr(document, "_id", ObjectId())
                 self._fresh.add(id(document))
@@ -49,6 +46,21 @@ class Ids:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None and not self.sent:
             self.take_back()
+
+    def before(self, document: Any) -> StoredForm:
+        """What was known of the stored copy before the write."""
+        return self._before[id(document)]
+
+    def is_written(self, call: Operation, document: Any, error: object) -> bool:
+        """Whether an error says that the very ``_id`` that was made here is taken.
+
+        Nobody else can have it, unless another write of this object was acknowledged: the driver
+        sent the insert twice, and the first had arrived.
+        """
+        pattern: Any = getattr(error, "key_pattern", None)
+        made_here = id(document) in self._fresh and is_new(document)
+        alone = call.transaction is None and call.session is None
+        return made_here and alone and pattern is not None and list(pattern) == ["_id"]
 
     def take_back(self, document: Any = None) -> None:
         """Take the id back from *document* (default: from all) where it was handed out here.
@@ -63,24 +75,8 @@ class Ids:
 
 def settle_insert(call: Operation, ids: Ids, document: Any, data: bytes, outcome: Outcome) -> None:
     """Make the document agree with what became of its insert."""
-    if outcome == "not_applied":
-        ids.take_back(document)
-        return
-    before = snapshot_of(document) if call.transaction is not None else None
-    if outcome == "applied" and call.certain:
-        remember_written(document, data)
-    else:
-        set_snapshot(document, UNKNOWN_CONTENT)
-    if call.transaction is not None:
-        _undo_on_abort(call, ids, document, before)  # last: it undoes at once after an abort
-
-
-def _undo_on_abort(call: Operation, ids: Ids, document: Any, before: Any) -> None:
-    def undo() -> None:
-        set_snapshot(document, before)
-        ids.take_back(document)
-
-    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+    before = ids.before(document)
+    apply_outcome(call, document, outcome, before=before, after=data, revoke=ids.take_back)
 
 
 class InsertMany:
@@ -111,7 +107,6 @@ class InsertMany:
             try:
                 await self.call.send("insert_many", list(self.encoded[start:end]))
             except MongospecError as error:
-                self.first = self.first or error
                 if not self._note(error, start, end):
                     break
             except BaseException as error:  # cancelled
@@ -144,17 +139,25 @@ class InsertMany:
         """Note what an error says of its batch; whether the next batch may be sent."""
         cause = error.__cause__
         named = write_errors(str(cause)) if isinstance(cause, mongojet.PyMongoError) else []
+        failures: dict[int, WriteFailure] = {}
         for index, number, message in named:
             place = start + index
+            document = self.documents[place]
             _, pattern, value = duplicate_key(message, None, decode(self.encoded[place]))
-            self.failures[place] = WriteFailure(
-                place, number, message, self.documents[place], pattern, value
-            )
+            failure = WriteFailure(place, number, message, document, pattern, value)
+            if not (self._is_first(place) and self.ids.is_written(self.call, document, failure)):
+                failures[place] = failure
+        after = range(start + named[0][0] + 1, end) if named and self.ordered else range(0)
+        if named and not failures and not after:
+            return True
+        self.first = self.first or error
         if named:
             self.named = True
-            if self.ordered:
-                after = start + named[0][0] + 1
-                self._fail(range(after, end), None, "not attempted: an earlier document failed")
+            self.failures |= failures
+            if failures:
+                self._fail(after, None, "not attempted: an earlier document failed")
+            else:  # they may have arrived with the one that was there
+                self.unknown.update(after)
             return not self.ordered
         outcome = outcome_of(error)
         if outcome == "unknown":
@@ -165,6 +168,10 @@ class InsertMany:
             code = error.code if isinstance(error, OperationError) else None
             self._fail(range(start, end), code, str(error))
         return False
+
+    def _is_first(self, place: int) -> bool:
+        document = self.documents[place]
+        return all(each is not document for each in self.documents[:place])
 
     def _fail(self, places: Iterable[int], code: int | None, message: str) -> None:
         for place in places:

@@ -25,33 +25,39 @@ class Reading:
     This is the seam for reads that do more: a subclass gives another reader.
     """
 
-    __slots__ = ("on_invalid", "projection")
+    __slots__ = ("on_invalid", "projection", "upgrade")
 
     def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
         # A user without a type checker may write anything.
         if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
             raise OptionError(f'on_invalid={on_invalid!r}: say "raise", "skip" or a function')
+        self.upgrade: Any = None
         self.projection: Projection = projection
         self.on_invalid: OnInvalid = on_invalid
 
-    def fields(self) -> dict[str, Any] | None:
-        """The projection document to send; None for whole documents."""
+    def fields(self, cls: type | None = None) -> dict[str, Any] | None:
+        """The projection document to send; None for whole documents.
+
+        :param cls: the class whose documents are read. If it has an ``__upgrade__``, that needs
+            whole documents, and runs before they are read as a Struct.
+        """
         if self.projection is None:
             return None
         if isinstance(self.projection, Mapping):
             return dict(self.projection)
-        cls: Any = get_origin(self.projection) or self.projection
-        if not (isinstance(cls, type) and issubclass(cls, msgspec.Struct)):
+        shape: Any = get_origin(self.projection) or self.projection
+        if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
             raise OptionError(
                 f"projection={self.projection!r}: give a msgspec.Struct of the fields that you want "
                 f'(they are read as it), or a dict like {{"name": 1}}'
             )
-        if issubclass(cls, DocumentBase):
+        if issubclass(shape, DocumentBase):
             raise OptionError(
-                f"projection={cls.__name__} is a document class, and there are no half-filled "
+                f"projection={shape.__name__} is a document class, and there are no half-filled "
                 f"documents; make a msgspec.Struct of the fields that you want"
             )
-        return dict(projection_of(self.projection))
+        self.upgrade = getattr(cls, "__upgrade__", None)
+        return None if self.upgrade is not None else dict(projection_of(self.projection))
 
     def reader(self, binding: Binding, call: Operation) -> BatchReader[Any]:
         """The reader of one batch."""
@@ -60,11 +66,15 @@ class Reading:
         if isinstance(self.projection, Mapping):
             return PlainReader()
         plan = plan_of(self.projection)
-        return self.struct_reader(
-            plan, DECIMAL_CODEC_OPTIONS if plan.decimals else CODEC_OPTIONS, call
+        decimals = plan.decimals or self.upgrade is not None
+        reader = self.struct_reader(
+            plan, DECIMAL_CODEC_OPTIONS if decimals else CODEC_OPTIONS, call
         )
+        if self.upgrade is not None:
+            reader.upgrade = self.upgrade
+        return reader
 
-    def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> BatchReader[Any]:
+    def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> Reader[Any]:
         """The reader of a document class or of a Struct.
 
         :param call: the read that it serves; further queries go out by ``call.on(...)``.

@@ -1,32 +1,29 @@
 """Save documents that were changed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Self, Unpack
 
 import msgspec
+from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode, to_raw
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.types import CHECKING
 from mongospec_core.errors import (
     DocumentNotFoundError,
-    InvalidIdError,
     MissingIdError,
     OperationError,
     Outcome,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.snapshot import (
-    UNKNOWN_CONTENT,
-    changed_fields,
-    remember_written,
-    set_snapshot,
-    snapshot_of,
-)
+from mongospec_core.model.snapshot import changed_fields, element_value, snapshot_of
 from mongospec_core.model.write import (
+    Change,
+    apply_outcome,
     document_list,
     encode_document,
+    prepare,
     run_hooks_and_checks,
     should_validate,
     to_raw_documents,
@@ -82,28 +79,56 @@ class SaveOperations(DocumentBase, abstract=True):
 async def save_document(
     binding: Binding, call: Operation, document: DocumentBase, *, upsert: bool, validate: bool
 ) -> None:
-    """What is left of a save once the hooks have run: take the difference, send it, settle."""
-    with Ids([document]) as ids:  # one is handed out only where an upsert inserts a new document
-        (raw,) = to_raw_documents(binding.plan, [document], validate=validate)
-        update = update_for(binding, document, raw, upsert=upsert)
-        if update is None:
-            return
-        data = encode_document(binding.plan, raw)
+    """What is left of a save once the hooks have run: take the difference, send it."""
+    with Ids([document]) as ids:  # one is handed out only if an upsert inserts a new document
+        (change,) = prepare(binding.plan, [document], validate=validate, upsert=upsert)
         ids.sent = True
-        try:
-            reply = await call.reply("update_one", encode({"_id": raw["_id"]}), encode(update))
-        except BaseException as error:
-            if outcome_of(error) == "not_applied":
-                ids.take_back()
-            settle_save(call, document, data, outcome_of(error))
-            raise
+        await send(call, change, ids)
+
+
+async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
+    """Send a prepared change, and apply its outcome to the document.
+
+    :param ids: takes an id back that was handed out for this save.
+    :raises DocumentNotFoundError: no stored document has this ``_id``.
+    """
+    if change.update is None:
+        return
+    settle = partial(
+        apply_outcome,
+        call,
+        change.document,
+        before=change.before,
+        after=change.data,
+        revoke=None if ids is None else ids.take_back,
+    )
+    try:
+        reply = await call.reply("update_one", encode(change.filter), change.update)
+    except BaseException as error:
+        settle(await outcome_if_there(call, error, encode(change.filter)))
+        raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
         raise DocumentNotFoundError(
-            f"{binding.plan.cls.__name__} with _id={document._id!r} is not in the collection "
-            f"{binding.target.name!r}: nothing was saved; save(upsert=True) inserts it"
+            f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
+            f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it"
         )
-    call.on_abort(ids.take_back)  # after what settling registers: the last comes first
-    settle_save(call, document, data, "applied")
+    settle("applied")
+
+
+async def outcome_if_there(call: Operation, error: BaseException, query: bytes) -> Outcome:
+    """The outcome of a write of one document; it may have found nothing if only its concern failed.
+
+    :param query: finds the document that was to be written.
+    """
+    if not isinstance(error, OperationError) or error.outcome != "applied" or call.transaction:
+        return outcome_of(error)
+    try:
+        there = await call.sibling("find_one", projection={"_id": 1}).send("find_one", query)
+    except OperationError:
+        error.outcome = "unknown"
+    else:
+        error.outcome = "applied" if there is not None else "not_applied"
+    return error.outcome
 
 
 def changes(document: DocumentBase) -> dict[str, Any]:
@@ -120,13 +145,13 @@ def changes(document: DocumentBase) -> dict[str, Any]:
     """
     type(document)._before_write([document])
     plan = plan_of(type(document))
-    plan.trim(document)
-    # As a write would simplify it: a str field may hold a StrEnum, a bytes field a bytearray.
-    raw = {name: to_raw(value) for name, value in plan.encode(document).items()}
+    (raw,) = to_raw_documents(plan, [document], validate=False)
     form = snapshot_of(document)
-    if isinstance(form, bytes):
-        return changed_fields(plan, form, raw, CHECKING)
-    return {name: value for name, value in raw.items() if name != "_id"}
+    return {
+        name: msgspec.UNSET if element is None else element_value(element)
+        for name, element in changed_fields(plan, form, encode_document(plan, raw)).items()
+        if isinstance(form, bytes) or (element is not None and name != "_id")
+    }
 
 
 def refuse_without_id(document: DocumentBase) -> None:
@@ -139,52 +164,6 @@ def refuse_without_id(document: DocumentBase) -> None:
             f"{type(document).__name__} has no _id, so it was never stored: insert() it, "
             f"or save(upsert=True)"
         )
-
-
-def update_for(
-    binding: Binding, document: Any, raw: Mapping[str, Any], *, upsert: bool = False
-) -> dict[str, Any] | None:
-    """The update that brings the stored document to *raw*; None where it is there already."""
-    form = snapshot_of(document)
-    if isinstance(form, bytes):
-        changed = changed_fields(binding.plan, form, raw, CHECKING)
-        if "_id" in changed:
-            raise InvalidIdError(
-                f"{binding.plan.cls.__name__}: this document is stored under another _id than "
-                f"{raw['_id']!r}, and MongoDB cannot change one; copy.replace(document, _id=...) "
-                f"and insert the copy, then delete this document"
-            )
-    else:
-        changed = {name: raw.get(name, msgspec.UNSET) for name in binding.plan.encode_names}
-    changed.pop("_id", None)
-    values = {name: value for name, value in changed.items() if value is not msgspec.UNSET}
-    removed = {name: "" for name, value in changed.items() if value is msgspec.UNSET}
-    update: dict[str, Any] = {}
-    if values:
-        update["$set"] = values
-    if removed:
-        update["$unset"] = removed
-    if upsert:  # what did not change is only for a document that is gone
-        rest = {name: value for name, value in raw.items() if name not in changed}
-        update["$setOnInsert"] = {name: value for name, value in rest.items() if name != "_id"}
-    if not any(update.values()) and (upsert or not isinstance(form, bytes)):
-        return {"$setOnInsert": {"_id": raw["_id"]}}  # an _id alone: is it there?
-    return {operator: fields for operator, fields in update.items() if fields} or None
-
-
-def settle_save(call: Operation, document: Any, data: bytes, outcome: Outcome) -> None:
-    """Make the document agree with what became of its save."""
-    if outcome == "not_applied":
-        return
-    before = snapshot_of(document)
-    if outcome == "applied" and call.certain:
-        remember_written(document, data)
-    else:
-        set_snapshot(document, UNKNOWN_CONTENT)
-    call.on_abort(
-        lambda: set_snapshot(document, before),
-        unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT),
-    )
 
 
 class SaveManyOperations(DocumentBase, abstract=True):
@@ -218,54 +197,53 @@ class SaveManyOperations(DocumentBase, abstract=True):
         for document in given:
             refuse_without_id(document)
         await run_hooks_and_checks(binding, given)
-        raws = to_raw_documents(
-            binding.plan, given, validate=should_validate(cls, validate_on_write)
-        )
-        return await save_changes(binding, call, given, raws)
+        validate = should_validate(cls, validate_on_write)
+        return await send_many(call, prepare(binding.plan, given, validate=validate))
 
 
-async def save_changes(
-    binding: Binding,
-    call: Operation,
-    documents: Sequence[Any],
-    raws: Sequence[Mapping[str, Any]],
-    *,
-    ordered: bool = False,
+async def send_many(
+    call: Operation, prepared: Sequence[Change], *, ordered: bool = False
 ) -> BulkResult:
-    """Send the changes of documents of one class, and settle each by what became of it.
+    """Send prepared changes of documents of one class, and apply to each its outcome.
 
-    :param raws: their raw documents, from :func:`to_raw_documents`.
+    :param ordered: stop at the first that fails.
     :raises BulkWriteError: some were not saved.
     """
-    changed = [
-        (index, document, raw, update)
-        for index, (document, raw) in enumerate(zip(documents, raws, strict=True))
-        if (update := update_for(binding, document, raw)) is not None
-    ]
+    indexes = [index for index, each in enumerate(prepared) if each.update is not None]
+    changes = [prepared[index] for index in indexes]
     statements = [
-        Statement("update", encode({"q": {"_id": raw["_id"]}, "u": update}), document)
-        for _, document, raw, update in changed
+        Statement(
+            "update",
+            encode({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
+            each.document,
+        )
+        for each in changes
     ]
-    sent = Sent(statements, [index for index, *_ in changed])
+    sent = Sent(statements, indexes)
     if not statements:
         return result_of(sent)
-    encoded = [encode_document(binding.plan, raw) for _, _, raw, _ in changed]
     try:
         await send_statements(call, sent, ordered=ordered, repeatable=True)
-        await _note_gone(binding, call, sent, [raw["_id"] for _, _, raw, _ in changed])
+        await _note_gone(call, sent, changes)
+    except BaseException:  # cancelled: if fewer matched than were sent, nobody knows which
+        applied = sent.applied()
+        if sent.matched < len(applied):
+            sent.unknown.update(applied)
+        raise
     finally:
-        for place, (_, document, _, _) in enumerate(changed):
-            settle_save(call, document, encoded[place], sent.outcome(place))
+        for place, each in enumerate(changes):
+            outcome = sent.outcome(place)
+            apply_outcome(call, each.document, outcome, before=each.before, after=each.data)
     raise_for(call, sent)
     return result_of(sent)
 
 
-async def _note_gone(binding: Binding, call: Operation, sent: Sent, ids: Sequence[Any]) -> None:
-    """Where fewer documents matched than were sent, ask which are there."""
-    applied = [place for place in range(len(ids)) if sent.outcome(place) == "applied"]
+async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> None:
+    """If fewer documents matched than were sent, ask which are there."""
+    applied = sent.applied()
     if sent.matched >= len(applied):
         return
-    query = encode({"_id": {"$in": [ids[place] for place in applied]}})
+    query = encode({"_id": {"$in": [changes[place].raw["_id"] for place in applied]}})
     look = call.sibling("find_many", projection={"_id": 1})
     try:
         found = decode(await look.send("find_many", query)).values()
@@ -275,9 +253,11 @@ async def _note_gone(binding: Binding, call: Operation, sent: Sent, ids: Sequenc
         return
     there = {encode(each) for each in found}
     for place in applied:
-        if encode({"_id": ids[place]}) not in there:
+        change = changes[place]
+        if encode({"_id": change.raw["_id"]}) not in there:
             sent.fail(
                 [place],
                 None,
-                f"{binding.plan.cls.__name__} with _id={ids[place]!r} is not in the collection",
+                f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
+                f"collection",
             )

@@ -1,6 +1,7 @@
 """Change documents by update operators."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self, Unpack, cast
 
 from mongospec_core.codec.codec_options import decode
@@ -8,14 +9,21 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import MongospecError
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
+from mongospec_core.model.snapshot import (
+    DELETED,
+    element_value,
+    snapshot_of,
+    split_elements,
+)
 from mongospec_core.model.write import (
+    apply_outcome,
+    apply_replace,
     check_class,
     encode_document,
     run_hooks_and_checks,
     should_validate,
     to_raw_documents,
 )
-from mongospec_core.operations.delete import settle_delete
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.find import first
 from mongospec_core.operations.options import (
@@ -28,7 +36,7 @@ from mongospec_core.operations.options import (
 from mongospec_core.operations.projection import Reading
 from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.results import UpdateResult
-from mongospec_core.server.operation import Operation
+from mongospec_core.server.operation import Operation, outcome_of
 
 
 class UpdateOperations(DocumentBase, abstract=True):
@@ -149,7 +157,8 @@ class UpdateOperations(DocumentBase, abstract=True):
         Fields that the class does not declare are gone afterwards; ``save()`` keeps them.
 
         :param replacement: a document of this class; its ``_id`` must be None or the old one. Its
-            ``__pre_save__`` runs.
+            ``__pre_save__`` runs. It is a stored document afterwards, and has that ``_id`` (if an
+            upsert inserts it, only with ``return_updated``).
         :param return_updated: the new document; with False, the one that was replaced.
 
         .. code-block:: python
@@ -237,7 +246,24 @@ class UpdateOperations(DocumentBase, abstract=True):
         (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
         data = encode_document(binding.plan, raw)
         query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-        found = await call.send("find_one_and_replace", query, data)
+        settle = partial(
+            apply_replace,
+            call,
+            binding.plan,
+            replacement,
+            before=snapshot_of(replacement),
+            data=data,
+        )
+        try:
+            found = await call.send("find_one_and_replace", query, data)
+        except BaseException as error:  # a write that was carried out may have found nothing
+            refused = outcome_of(error) == "not_applied"
+            settle(outcome="not_applied" if refused else "unknown", id_=None)
+            raise
+        if found is not None:
+            settle(outcome="applied", id_=element_value(split_elements(found)["_id"]))
+        elif call.options.get("upsert"):
+            settle(outcome="applied", id_=None)
         return await _given(reading, binding, call, found)
 
     @classmethod
@@ -253,7 +279,8 @@ class UpdateOperations(DocumentBase, abstract=True):
         found = await call.send("find_one_and_delete", query)
         document = await _given(reading, binding, call, found)
         if document is not None:
-            settle_delete(call, document, "applied")
+            before = snapshot_of(document)
+            apply_outcome(call, document, "applied", before=before, after=DELETED)
         return document
 
 

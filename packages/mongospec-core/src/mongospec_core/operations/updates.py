@@ -5,6 +5,7 @@ from typing import Any
 
 from mongospec_core.codec.codec_options import encode
 from mongospec_core.errors import OptionError
+from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
 
@@ -25,11 +26,18 @@ async def encode_update(
         change = dict(update)
         if hooked:
             change = await run_dict_hook(cls, "__pre_update__", change)
-        if not change or not all(key.startswith("$") for key in change):
+        given: list[Any] = list(change)
+        if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
             raise OptionError(
                 f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
                 f"not {change!r}; to put a whole document in place use find_one_and_replace"
             )
+        for operator, fields in change.items():
+            if isinstance(fields, DocumentBase):
+                raise OptionError(
+                    f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
+                    f"fields, or save() the document, which sends what changed"
+                )
         return encode(change)
     try:
         stages = [dict(stage) for stage in update]

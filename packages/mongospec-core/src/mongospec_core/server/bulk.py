@@ -11,6 +11,7 @@ from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.errors import OperationError, Outcome, WriteFailure
 from mongospec_core.server.driver_call import CancelledCall
+from mongospec_core.server.driver_errors import REFUSED_WHOLE
 from mongospec_core.server.operation import Operation, outcome_of
 
 type Kind = Literal["insert", "update", "delete"]
@@ -27,6 +28,8 @@ class Statement(NamedTuple):
     kind: Kind
     data: bytes
     about: Any
+    many: bool = False
+    """Whether it may change many documents: if it fails, some of them may be changed."""
 
 
 class Sent:
@@ -42,6 +45,7 @@ class Sent:
         self.indexes: Sequence[int] = range(len(statements)) if indexes is None else indexes
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
+        self.partly: bool = False  # whether a statement failed that may have changed some documents
         self.error: Exception | None = None  # the first that a whole command ended in
         self.inserted: int = 0
         self.matched: int = 0
@@ -54,6 +58,10 @@ class Sent:
         if place in self.failures:
             return "not_applied"
         return "unknown" if place in self.unknown else "applied"
+
+    def applied(self) -> list[int]:
+        """The places of the statements that were carried out."""
+        return [n for n in range(len(self.statements)) if self.outcome(n) == "applied"]
 
     def fail(self, places: Iterable[int], code: int | None, message: str, **key: Any) -> None:
         """Note that statements were not carried out."""
@@ -72,7 +80,10 @@ class Sent:
                 "key_pattern": error.get("keyPattern"),
                 "key_value": error.get("keyValue"),
             }
-            self.fail([places[int(error["index"])]], error["code"], error.get("errmsg", ""), **key)
+            place = places[int(error["index"])]
+            self.fail([place], error["code"], error.get("errmsg", ""), **key)
+            if self.statements[place].many and error["code"] not in REFUSED_WHOLE:
+                self.partly = True
         if errors and ordered:
             self.fail(places[errors[-1]["index"] + 1 :], None, _NOT_ATTEMPTED)
         count = int(reply.get("n", 0))

@@ -67,7 +67,7 @@ class UninterruptedCall[T]:
         "_patience",
         "_timer",
         "_wakeup",
-        "failed",
+        "failure",
         "finished",
         "reply",
         "seconds",
@@ -81,7 +81,7 @@ class UninterruptedCall[T]:
         self._future: asyncio.Future[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.finished: bool = False
-        self.failed: bool = False
+        self.failure: Exception | None = None
         self.seconds: float | None = None
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -118,7 +118,8 @@ class UninterruptedCall[T]:
             self.finished = True
             self.reply: Any = end.value
         except Exception as error:
-            self.failed = not isinstance(error, DeadlineExceeded)
+            if not isinstance(error, DeadlineExceeded):
+                self.failure = error
             raise
         finally:
             if self._timer is not None:
@@ -161,7 +162,8 @@ class UninterruptedCall[T]:
             if self._timer is not None:
                 self._timer.cancel()
             if self._patience:
-                loop = asyncio.get_running_loop()
+                # Not the running loop: asyncio.run() cancels what is left when none runs any more.
+                loop = asyncio.get_running_loop() if self._future is None else self.get_loop()
                 self._timer = loop.call_later(self._patience, self._give_up)
             else:
                 self._give_up()

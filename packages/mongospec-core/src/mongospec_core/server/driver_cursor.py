@@ -46,8 +46,13 @@ class DriverCursor:
 
         An empty batch is either the end, or the server gave up in between and may do so again: what
         is fetched after it is all that is left. Empty then, it is the end.
+
+        :raises Exception: the driver's error of an earlier fetch, each time anew.
         """
-        if self._pending is None or self._pending.failed:
+        if self._pending is not None and self._pending.failure is not None:
+            # The driver has given its cursor up: asked again it would say "the end".
+            raise self._pending.failure
+        if self._pending is None:
             fetch = self._core.collect if self._last == EMPTY else self._core.next_batch
             self._pending = UninterruptedCall(fetch(), self.patience)
         return self._pending

@@ -19,13 +19,40 @@ from mongospec_core.errors import (
     ServerUnavailableError,
 )
 
-_UNKNOWN_CODES = frozenset({50, 64, 91, 189, 262, 11600, 11602})
-"""Codes after which a write may still have been carried out (a primary that steps down, ...)."""
+_UNKNOWN_CODES = {
+    6: "host unreachable: a router lost the shard that it had sent the write to",
+    7: "host not found: the same",
+    24: "a lock was not had in time, by a later document perhaps",
+    46: "a lock is busy: the same",
+    50: "the time is up",
+    64: "the write concern was not fulfilled in time",
+    89: "a router's network timed out",
+    91: "the server shuts down",
+    175: "the plan was killed: an index or the collection was dropped meanwhile",
+    189: "the primary steps down",
+    202: "a router's network exceeded its time limit",
+    237: "the cursor was killed",
+    262: "a time limit was exceeded",
+    279: "the client disconnected",
+    290: "the transaction lived too long",
+    317: "a router's pool of connections expired",
+    384: "a router's connection failed",
+    9001: "a socket failed",
+    11600: "interrupted: the server shuts down",
+    11601: "interrupted: the operation was killed",
+    11602: "interrupted: the server's role changes",
+    46841: "the client was marked as killed",
+}
+"""Codes after which a write, or a part of it, may have been carried out, and what each means."""
+
 _NOT_PRIMARY = frozenset({10107, 13435, 13436})
 """The server did nothing; but the driver has sent a retryable write twice by then, and what became
 of the first time is not told, unless the server says that it performed none."""
-_REFUSED_WHOLE = frozenset({2, 9, 13, 14, 40, 52, 54, 66, 72})
-"""Codes of a write that cannot be carried out on any document: nothing of an ``update_many`` is."""
+REFUSED_WHOLE = frozenset({9, 13, 40, 72})
+"""Codes of a write that is refused as it is read: nothing of an ``update_many`` is carried out.
+
+A value or a type that does not fit (2, 14, ...) is found at a document, after others were changed.
+"""
 _DUPLICATE = frozenset({11000, 11001, 12582})
 _TIME_UP = 50
 
@@ -52,7 +79,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\]]', re.DOTALL)
 _NAME = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\],:]|[^{}()\[\],:"]++|"', re.DOTALL)
 _AUTHENTICATION = re.compile(r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail")
 _AUTHENTICATION_FAILED = 18
-_ESCAPE = re.compile(r"\\(?:u\{([0-9a-f]+)\}|(.))", re.DOTALL)
+_CODE_POINT = re.compile(r"\\u\{([0-9a-f]+)\}")
 _NOT_SENT = re.compile(
     r"(?:Server selection timeout|Connection pool for|I/O error: Connection refused"
     r"|Client has been shut down|SCRAM failure|Authentication)"
@@ -61,10 +88,15 @@ _SERVER = re.compile(
     r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
 )
 _MOST_TOPOLOGY = 20_000  # characters: what is said of many servers is long, and nobody reads it
+_LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
 _TOO_BIG = re.compile(r"must be within \d+ bytes|[Dd]ocument (?:is )?too large")
 _READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="replace")
 _SHOWN = 1_000
+
+
+class _LostConnectionError(OperationError, ConnectionError):
+    """The connection was lost on the way: the server may have got the command."""
 
 
 class _DriverText(NamedTuple):
@@ -183,6 +215,8 @@ def _typed(
         return DuplicateKeyError(text, index=index, key_pattern=pattern, key_value=value, **common)
     if code == _TIME_UP:
         return OperationTimeoutError(text, **common)
+    if code is None and message.startswith(_LOST):
+        return _LostConnectionError(text, **common)
     return OperationError(text, **common)
 
 
@@ -214,7 +248,7 @@ def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:
     """
     if details is not None and details.get("n"):
         return "partial"
-    return "not_applied" if code in _REFUSED_WHOLE else "unknown"
+    return "not_applied" if code in REFUSED_WHOLE else "unknown"
 
 
 def _code_and_message(parts: _DriverText) -> tuple[int | None, str]:
@@ -312,8 +346,12 @@ def _reply(data: str) -> dict[str, Any] | None:
 
 
 def _unescaped(text: str) -> str:
-    plain = {"n": "\n", "t": "\t", "r": "\r", "0": "\0"}
-    return _ESCAPE.sub(lambda m: chr(int(m[1], 16)) if m[1] else plain.get(m[2], m[2]), text)
+    """Undo Rust's escapes; a lone surrogate, which no text has, keeps the place of a backslash."""
+    text = text.replace("\\\\", "\udcff")
+    for written, meant in (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\0", "\0")):
+        text = text.replace(written, meant)
+    text = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), text)
+    return text.replace("\\", "").replace("\udcff", "\\")
 
 
 def duplicate_key(

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, NamedTuple, cast
 
 from mongospec_core.codec.codec_options import decode, encode
@@ -22,6 +23,13 @@ _MEANINGFUL = (
     "wildcardProjection",
 )
 """Options that change what an index does; the server adds others to what it lists."""
+
+_OPTIONS = (
+    *_MEANINGFUL,
+    *("background", "storageEngine", "weights", "default_language", "language_override"),
+    *("textIndexVersion", "2dsphereIndexVersion", "bits", "min", "max", "bucketSize"),
+    *("v", "clustered", "prepareUnique", "comment", "name"),
+)
 
 
 class Declared(NamedTuple):
@@ -94,6 +102,12 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
         raise DefinitionError(f"{cls.__name__}.__indexes__: {declaration!r} has no keys")
     key = _key_document(keys)
     index = {name: value for name, value in (index | options).items() if value is not None}
+    for option in index.keys() - set(_OPTIONS):  # a server may have options of its own
+        if meant := get_close_matches(option, _OPTIONS, 1, 0.7):
+            raise DefinitionError(
+                f"{cls.__name__}.__indexes__: {declaration!r} has the option {option!r}, which "
+                f"does not exist; did you mean {meant[0]!r}?"
+            )
     name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())
     # As the server will give it back: enums, dates and their like in a partialFilterExpression.
     return decode(encode({"key": key, "name": name, **index}))
@@ -126,7 +140,7 @@ async def ensure_indexes(
     clashing = [each for each in wanted if each.document["name"] in by_name]
     problems = [
         f"{each.owner} declares the index {_described(each.document)}, but {call.target.name!r} has "
-        f"{_described(by_name[each.document['name']])} under that name"
+        f"{_described(by_name[each.document['name']])} under that name; {_drop(call, [each.document])}"
         for each in clashing
     ]
     missing = [each for each in wanted if each not in clashing]
@@ -219,8 +233,10 @@ def _problem(
     match error.code:
         case 85 | 86:
             keys = [_keys(each.document) for each in named]
-            there = ", ".join(_described(each) for each in existing if _keys(each) in keys)
-            return f"{who} declares {what}, but {collection} has {there or 'another like it'}"
+            like = [each for each in existing if _keys(each) in keys]
+            there = ", ".join(_described(each) for each in like) or "another like it"
+            way_out = f"; {_drop(call, like)}" if like else ""
+            return f"{who} declares {what}, but {collection} has {there}{way_out}"
         case 11000:
             value = getattr(error, "key_value", None) or str(error)
             return f"{who} declares {what} unique, but {collection} has duplicates: {value}"
@@ -233,6 +249,13 @@ def _problem(
             return f"the server cannot have {what} of {who} on {collection}: {error}"
         case _:
             return None
+
+
+def _drop(call: Operation, indexes: Sequence[Mapping[str, Any]]) -> str:
+    commands = " and ".join(
+        f"db.getCollection({call.target.name!r}).dropIndex({each['name']!r})" for each in indexes
+    )
+    return f"to have what is declared, drop what is there by {commands} in mongosh"
 
 
 def _described(index: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import mongojet
 
 from mongospec_core.errors import OperationError, OperationTimeoutError
+from mongospec_core.server.driver_call import CancelledCall
 
 _WORTH_REPEATING = frozenset({91, 189, 262, 10107, 11600, 11602, 13435, 13436})
 """Codes of a primary that steps or shuts down."""
@@ -25,7 +26,7 @@ async def retry_once[T](send: Callable[[], Awaitable[T]]) -> T:
         first = error.outcome
     try:
         return await send()
-    except OperationError as error:
+    except (OperationError, CancelledCall) as error:
         if error.outcome == "not_applied":
             error.outcome = first
         raise

@@ -204,14 +204,24 @@ class Transaction:
     def _closed(self, operation: str) -> TransactionClosedError:
         return TransactionClosedError(
             f"{operation}: its transaction has ended, nothing was sent; await the tasks that you "
-            f"start in a transaction() block before its end"
+            f"start in a transaction() block before its end, or let a task that outlives it work "
+            f"in `with outside_transaction():`"
         )
 
     async def _start(self, call: Participant) -> ClientSession:
         client = call.target.client
         options: Any = {"read_preference": {"mode": "primary"}, **self._options}
-        session = await UninterruptedCall(client.start_session())
-        await UninterruptedCall(session.start_transaction(**options))
+        session: ClientSession | None = None
+        try:
+            session = await UninterruptedCall(client.start_session())
+            await UninterruptedCall(session.start_transaction(**options))
+        except CancelledCall as error:  # of this call: the operation itself was not sent
+            started = session or error.reply
+            if isinstance(started, ClientSession):
+                release(started)
+            cancelled = CancelledCall(*error.args)
+            cancelled.outcome, cancelled.ended = "not_applied", True
+            raise cancelled from None
         if not self._open:  # it was aborted meanwhile
             release(session)
             raise self._closed(call.operation)

@@ -18,6 +18,15 @@ LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 EXECUTABLE = "secantusd-py"
 # SecantusDB has wheels up to this Python; for a newer one it runs as a program of its own.
 NEWEST_PYTHON = (3, 13)
+# Starts the one of this environment, in a folder that is its first argument: a configuration file that is
+# there keeps it from making one elsewhere.
+LAUNCH = """
+import pathlib, runpy, sys
+home = pathlib.Path(sys.argv[1])
+(home / "secantusd.toml").touch()
+sys.argv = ["secantus", "--config", str(home / "secantusd.toml"), *sys.argv[2:]]
+runpy.run_module("secantus", run_name="__main__")
+"""
 # fmt: off
 FLAGS = [
     "--config", str(Path(__file__).with_name("secantusd.toml")),
@@ -71,6 +80,6 @@ def command_line(port: int) -> list[str]:
 
 def _program() -> list[str] | None:
     if find_spec("secantus") is not None:
-        return [sys.executable, "-m", "secantus"]
+        return [sys.executable, "-c", LAUNCH, "{dir}"]
     executable = shutil.which(EXECUTABLE)
     return None if executable is None else [executable]
