@@ -112,6 +112,7 @@ with MongoServer("embedded") as server:
         capture_output=True,
         text=True,
         start_new_session=True,
+        timeout=60,
         check=True,
     )
     assert done.stdout.strip() == "answers"
