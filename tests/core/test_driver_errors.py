@@ -19,7 +19,8 @@ from mongospec_core import (
     run_in_transaction,
     transaction,
 )
-from mongospec_core.server.driver_errors import to_operation_error, write_errors
+from mongospec_core.server.driver_errors import to_operation_error
+from mongospec_core.server.driver_text import write_errors
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
 

@@ -17,7 +17,7 @@ from mongospec_core import (
     changes,
     register_encoder,
 )
-from mongospec_core.codec import codec_options as values
+from mongospec_core.codec import codec_options
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -98,15 +98,15 @@ class Line(MongoDocument):
 @pytest.fixture(autouse=True)
 def encoders() -> Iterator[None]:
     """The users' encoders, for these tests alone."""
-    before = dict(values._registered)
+    before = dict(codec_options._registered)
     register_encoder(Point, lambda point: [point.x, point.y])
     register_encoder(Money, lambda money: {"amount": money.amount, "currency": money.currency})
     register_encoder(Email, str)
     yield
-    values._registered.clear()
-    values._registered.update(before)
-    values._encoders.clear()
-    values._hidden.clear()
+    codec_options._registered.clear()
+    codec_options._registered.update(before)
+    codec_options._encoders.clear()
+    codec_options._hidden.clear()
 
 
 def shop(**fields: Any) -> Shop:
@@ -221,7 +221,7 @@ async def test_a_stored_value_that_the_dec_hook_refuses_is_named(bind: Bind) -> 
     assert await Shop.find_all(on_invalid="skip") == []
 
 
-_ID = values.ObjectId()
+_ID = codec_options.ObjectId()
 
 
 async def test_a_value_of_another_type_is_refused_before_the_write(bind: Bind) -> None:
@@ -363,7 +363,7 @@ def test_an_encoder_holds_for_types_whose_base_bson_knows(beside: dict[str, Any]
     register_encoder(Handle, lambda handle: str(handle).lower())
     register_encoder(Level, lambda level: int(level) + 100)
     sent = {"$or": [{"handle": Handle("Ann")}, {"level": {"$in": [Level(1)]}}], **beside}
-    read = values.decode(values.encode(sent))
+    read = codec_options.decode(codec_options.encode(sent))
     assert read["$or"] == [{"handle": "ann"}, {"level": {"$in": [101]}}]
 
 

@@ -23,7 +23,7 @@ from pymongo import DeleteOne, InsertOne, UpdateMany
 
 import mongospec_core
 from mongospec_core import MongoDocument, NotBoundError, close, init, register_encoder, transaction
-from mongospec_core.codec import codec_options as values
+from mongospec_core.codec import codec_options
 from mongospec_core.model.binding import binding_of
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
@@ -172,7 +172,7 @@ async def test_the_example_of_a_docstring_runs(
 
 def test_what_docstrings_show_is_what_happens() -> None:
     shown = {name: getattr(mongospec_core, name) for name in mongospec_core.__all__}
-    registered = dict(values._registered)
+    registered = dict(codec_options._registered)
     attempted = 0
     for module in pkgutil.walk_packages(mongospec_core.__path__, "mongospec_core."):
         found = importlib.import_module(module.name)
@@ -181,9 +181,9 @@ def test_what_docstrings_show_is_what_happens() -> None:
         )
         assert result.failed == 0, module.name
         attempted += result.attempted
-    values._registered.clear()
-    values._registered.update(registered)
-    values._encoders.clear()
+    codec_options._registered.clear()
+    codec_options._registered.update(registered)
+    codec_options._encoders.clear()
     assert attempted >= 7
 
 
@@ -220,13 +220,13 @@ async def test_a_transaction_reads_from_the_primary_whatever_the_client_prefers(
 @pytest.mark.parametrize(
     ("annotation", "expected"),
     [
-        (int, values.CODEC_OPTIONS),
-        (list[dict[str, str]], values.CODEC_OPTIONS),
-        (Address, values.CODEC_OPTIONS),
-        (Decimal, values.DECIMAL_CODEC_OPTIONS),
-        (list[Decimal | None], values.DECIMAL_CODEC_OPTIONS),
-        (dict[str, Any], values.DECIMAL_CODEC_OPTIONS),
-        (Any, values.DECIMAL_CODEC_OPTIONS),
+        (int, codec_options.CODEC_OPTIONS),
+        (list[dict[str, str]], codec_options.CODEC_OPTIONS),
+        (Address, codec_options.CODEC_OPTIONS),
+        (Decimal, codec_options.DECIMAL_CODEC_OPTIONS),
+        (list[Decimal | None], codec_options.DECIMAL_CODEC_OPTIONS),
+        (dict[str, Any], codec_options.DECIMAL_CODEC_OPTIONS),
+        (Any, codec_options.DECIMAL_CODEC_OPTIONS),
     ],
 )
 async def test_only_a_class_that_can_hold_decimals_pays_for_them(
@@ -244,7 +244,7 @@ async def test_a_projection_takes_the_values_of_the_codec(bind: Bind) -> None:
         def __init__(self, date: dt.date) -> None:
             self.date = date
 
-    registered = dict(values._registered)
+    registered = dict(codec_options._registered)
     register_encoder(Day, lambda day: day.date)
     try:
 
@@ -260,6 +260,6 @@ async def test_a_projection_takes_the_values_of_the_codec(bind: Bind) -> None:
             )
             assert [each["text"] for each in found["pages"]] == ["b"]
     finally:
-        values._registered.clear()
-        values._registered.update(registered)
-        values._encoders.clear()
+        codec_options._registered.clear()
+        codec_options._registered.update(registered)
+        codec_options._encoders.clear()

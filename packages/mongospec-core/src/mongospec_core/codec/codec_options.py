@@ -74,7 +74,7 @@ def register_encoder(tp: type, encode: Encoder) -> None:
 def to_raw(value: Any) -> Any:
     """*value* as raw data, sharing no list or dict with it.
 
-    A value that nobody knows how to write comes back as it is; sending it is refused.
+    A value of a type without an encoder is returned unchanged; :func:`encode` refuses it.
     """
     tp = type(value)
     encode = _encoders.get(tp)

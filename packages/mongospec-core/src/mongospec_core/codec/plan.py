@@ -18,7 +18,6 @@ import msgspec
 from bson import ObjectId
 from msgspec.structs import FieldInfo, asdict, force_setattr
 
-from mongospec_core.codec import codec_options as values
 from mongospec_core.codec import truncation
 from mongospec_core.codec.annotations import (
     declared_fields,
@@ -27,7 +26,7 @@ from mongospec_core.codec.annotations import (
     holds_decimals,
     iter_types,
 )
-from mongospec_core.codec.codec_options import Encoder
+from mongospec_core.codec.codec_options import Encoder, is_registered, register_builtin, to_raw
 from mongospec_core.codec.field_codec import FieldCodec, decoded_fields, shape_of, type_args, unwrap
 from mongospec_core.codec.truncation import Trim
 from mongospec_core.codec.types import Decoder
@@ -127,12 +126,12 @@ class Plan[T]:
         cls = type(value)
         if cls is not self.cls:
             embedded = issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
-            if embedded and not values.is_registered(cls):
+            if embedded and not is_registered(cls):
                 # A read would make a self.cls of it, and drop the fields that only this has.
                 return misfit(f"a {cls.__name__} in place of a {self.cls.__name__}")
-            return values.to_raw(value)
+            return to_raw(value)
         if not issubclass(cls, msgspec.Struct):
-            return values.to_raw(value)
+            return to_raw(value)
         raw = self.encode(value)
         return list(raw.values()) if self._array_like else raw
 
@@ -307,7 +306,7 @@ def _encode_struct(value: Any) -> Any:
     return plan_of(type(value)).encode_nested(value)
 
 
-values.register_builtin(msgspec.Struct, _encode_struct)
+register_builtin(msgspec.Struct, _encode_struct)
 truncation.register_trim(msgspec.Struct, _trim_struct)
 
 

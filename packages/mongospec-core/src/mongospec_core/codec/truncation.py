@@ -67,7 +67,7 @@ def _warn_of_naive(value: dt.datetime, where: str) -> None:
     try:
         offset = value.astimezone().utcoffset()
     except (OverflowError, OSError, ValueError):
-        return  # at the ends of the calendar there is no local time to compare with
+        return  # the local time would be before year 1 or after 9999
     if offset:
         # The standard filter shows one text once: one warning for a field.
         warnings.warn(

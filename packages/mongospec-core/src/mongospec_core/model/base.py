@@ -9,7 +9,12 @@ import msgspec
 from bson import ObjectId
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec import codec_options as values
+from mongospec_core.codec.codec_options import (
+    DECIMAL_CODEC_OPTIONS,
+    encode,
+    register_builtin,
+    to_raw,
+)
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
@@ -126,10 +131,10 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     @classmethod
     def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
         """The seam of :meth:`load`; without *upgrade* the data have today's shape."""
-        reader = Reader(plan_of(cls), values.DECIMAL_CODEC_OPTIONS)
+        reader = Reader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
-        (document,) = reader.decode([values.encode(cast("dict[str, Any]", values.to_raw(data)))])
+        (document,) = reader.decode([encode(cast("dict[str, Any]", to_raw(data)))])
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 
@@ -227,7 +232,7 @@ def reference_id(document: DocumentBase) -> Any:
         raise MissingIdError(
             f"{type(document).__name__} has no _id to stand for it; insert it first"
         )
-    return values.to_raw(document._id)
+    return to_raw(document._id)
 
 
-values.register_builtin(DocumentBase, reference_id)
+register_builtin(DocumentBase, reference_id)

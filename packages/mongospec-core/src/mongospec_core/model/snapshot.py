@@ -52,9 +52,8 @@ DELETED: Final = _Mark("DELETED")
 
 type StoredForm = bytes | _Mark | None
 
-_slot = SnapshotSlot.__dict__[
-    "_stored_form"
-]  # by the descriptor: no field's name can stand in the way
+# By the descriptor: a field of the same name cannot hide it.
+_slot = SnapshotSlot.__dict__["_stored_form"]
 _write = _slot.__set__
 
 

@@ -164,9 +164,8 @@ class InsertOperations(DocumentBase, abstract=True):
             (raw,) = to_raw_documents(
                 binding.plan, [document], validate=should_validate(cls, validate_on_write)
             )
-            data = encode_document(
-                binding.plan, raw
-            )  # what will be stored; it is sent as $setOnInsert
+            # What will be stored; it is sent as $setOnInsert.
+            data = encode_document(binding.plan, raw)
             if filter is None:
                 wanted = id_filter(cls, raw["_id"])
             else:

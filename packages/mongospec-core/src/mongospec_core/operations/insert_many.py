@@ -19,7 +19,8 @@ from mongospec_core.errors import (
 from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
 from mongospec_core.model.write import apply_outcome
 from mongospec_core.server.driver_call import CancelledCall
-from mongospec_core.server.driver_errors import duplicate_key, write_errors
+from mongospec_core.server.driver_errors import duplicate_key
+from mongospec_core.server.driver_text import write_errors
 from mongospec_core.server.operation import Operation, outcome_of
 
 _BATCH_DOCUMENTS = 100_000

@@ -2,12 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import mongojet
-from bson.errors import BSONError
 
-from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
 from mongospec_core.errors import (
     DuplicateKeyError,
     EncodingError,
@@ -18,6 +16,7 @@ from mongospec_core.errors import (
     Outcome,
     ServerUnavailableError,
 )
+from mongospec_core.server.driver_text import DriverText, duplicate_key_names, parse
 
 _UNKNOWN_CODES = {
     6: "host unreachable: a router lost the shard that it had sent the write to",
@@ -56,30 +55,8 @@ A value or a type that does not fit (2, 14, ...) is found at a document, after o
 _DUPLICATE = frozenset({11000, 11001, 12582})
 _TIME_UP = 50
 
-# The driver's text is "Kind: KIND, labels: {LABELS}, source: SOURCE, server response: REPLY". Values of
-# users stand in KIND, so each part is taken from its place, and patterns are matched where a part
-# begins: none is searched for. All of them are possessive, or a long value would take quadratic time.
-_QUOTED = r'"((?:[^"\\]++|\\.)*+)"'
-_COMMAND = re.compile(r"Command failed: Error code (-?\d+) \([^)]*+\): ")
-_WRITE = re.compile(
-    r"(?:index: (?P<index>\d+), )?code: (?P<code>-?\d+), "
-    r"code_name: (?:None|Some\(" + _QUOTED + r"\)), message: " + _QUOTED,
-    re.DOTALL,
-)
-_CONCERN = re.compile(
-    r"WriteConcernError \{ code: (-?\d+), code_name: " + _QUOTED + r", message: " + _QUOTED,
-    re.DOTALL,
-)
-_ONE_WRITE = "An error occurred when trying to execute a write operation: "
-_MANY_WRITES = "An error occurred when trying to execute an insert_many operation: "
-_WITH_VALUES = ("Command failed", "An error occurred when trying to execute ")
-_LABELS = re.compile(r', labels: \{((?:"[^"]*+"(?:, )?)*+)\}$')
-_REPLY = re.compile(r'Some\(RawDocumentBuf \{ data: "([0-9a-f]*+)" \}\)$')
-_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\]]', re.DOTALL)
-_NAME = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\],:]|[^{}()\[\],:"]++|"', re.DOTALL)
 _AUTHENTICATION = re.compile(r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail")
 _AUTHENTICATION_FAILED = 18
-_CODE_POINT = re.compile(r"\\u\{([0-9a-f]+)\}")
 _NOT_SENT = re.compile(
     r"(?:Server selection timeout|Connection pool for|I/O error: Connection refused"
     r"|Client has been shut down|SCRAM failure|Authentication)"
@@ -91,40 +68,11 @@ _MOST_TOPOLOGY = 20_000  # characters: what is said of many servers is long, and
 _LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
 _TOO_BIG = re.compile(r"must be within \d+ bytes|[Dd]ocument (?:is )?too large")
-_READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="replace")
 _SHOWN = 1_000
 
 
 class _LostConnectionError(OperationError, ConnectionError):
     """The connection was lost on the way: the server may have got the command."""
-
-
-class _DriverText(NamedTuple):
-    """The parts of a driver's text."""
-
-    kind: str
-    labels: frozenset[str]
-    reply: dict[str, Any] | None
-
-
-def _parsed(text: str) -> _DriverText:
-    head, _, tail = text.rpartition(", server response: ")
-    if not head:
-        head, tail = text, ""
-    reply = _REPLY.match(tail)
-    kind = head.removeprefix("Kind: ")
-    labels: frozenset[str] = frozenset()
-    if head.endswith(", source: None"):
-        own = head.removesuffix(", source: None")
-        start = own.rfind(", labels: {")
-    else:  # the errors behind it have labels of their own
-        own, _, source = head.partition(", source: Some(Error { ")
-        # If a value may stand before it, nobody can tell whether it is the driver's.
-        start = own.rfind(", labels: {") if source and not kind.startswith(_WITH_VALUES) else -1
-    if start >= 0 and (found := _LABELS.match(own, start)) is not None:
-        labels = frozenset(re.findall(r'"([^"]+)"', found[1]))
-        kind = own[:start].removeprefix("Kind: ")
-    return _DriverText(kind, labels, _reply(reply[1]) if reply else None)
 
 
 def to_operation_error(
@@ -143,10 +91,10 @@ def to_operation_error(
     :param many: whether one statement of it can change many documents.
     """
     text = str(error)
-    parts = _parsed(text)
+    parts = parse(text)
     if isinstance(error, mongojet.PyMongoError) and (
         _AUTHENTICATION.match(parts.kind)
-        or ((command := _COMMAND.match(parts.kind)) and int(command[1]) == _AUTHENTICATION_FAILED)
+        or (parts.part == "command" and parts.code == _AUTHENTICATION_FAILED)
     ):
         return OperationError(
             f"{operation}: the server does not let this user in: {_short(parts.kind)}",
@@ -166,10 +114,10 @@ def to_operation_error(
             outcome="not_applied",
             labels=parts.labels,
         )
-    code, message = _code_and_message(parts)
+    code, message = parts.code, parts.message
     labels = parts.labels | _labels_in(parts.reply)
     common: dict[str, Any] = {
-        "outcome": _outcome(parts, code, labels, many=many) if write else "not_applied",
+        "outcome": _outcome(parts, labels, many=many) if write else "not_applied",
         "code": code,
         "labels": labels,
         "details": parts.reply,
@@ -220,20 +168,17 @@ def _typed(
     return OperationError(text, **common)
 
 
-def _outcome(
-    parts: _DriverText, code: int | None, labels: frozenset[str], *, many: bool
-) -> Outcome:
-    kind, reply = parts.kind, parts.reply
+def _outcome(parts: DriverText, labels: frozenset[str], *, many: bool) -> Outcome:
+    code, reply = parts.code, parts.reply
     if "UnknownTransactionCommitResult" in labels:
         return "unknown"
-    if kind.startswith(_INVALID_REPLY):
+    if parts.kind.startswith(_INVALID_REPLY):
         carried_out = reply is not None and reply.get("ok") == 1 and "writeErrors" not in reply
         return "applied" if carried_out else "unknown"
-    if not kind.startswith("Command failed"):
-        if _write(kind) is not None or write_errors(kind):
-            return _partly(code, reply) if many else "not_applied"
-        if _concern(kind) is not None:
-            return "applied"
+    if parts.part == "write":
+        return _partly(code, reply) if many else "not_applied"
+    if parts.part == "concern":
+        return "applied"
     if code is None or code in _UNKNOWN_CODES:
         return "unknown"
     if code in _NOT_PRIMARY and "RetryableWriteError" in labels:
@@ -251,79 +196,6 @@ def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:
     return "not_applied" if code in REFUSED_WHOLE else "unknown"
 
 
-def _code_and_message(parts: _DriverText) -> tuple[int | None, str]:
-    kind, reply = parts.kind, parts.reply
-    if (command := _COMMAND.match(kind)) is not None:
-        return int(command[1]), kind[command.end() :]
-    if (write := _write(kind)) is not None:
-        return int(write["code"]), _unescaped(write[4])
-    if many := write_errors(kind):
-        return many[0][1], many[0][2]
-    if (concern := _concern(kind)) is not None:
-        return int(concern[1]), _unescaped(concern[3])
-    if reply is not None and isinstance(reply.get("code"), int):
-        return int(reply["code"]), str(reply.get("errmsg", kind))
-    return None, kind
-
-
-def _write(kind: str) -> re.Match[str] | None:
-    """The error of a single write, at its place."""
-    opening = f"{_ONE_WRITE}WriteError(WriteError {{ "
-    return _WRITE.match(kind, len(opening)) if kind.startswith(opening) else None
-
-
-def _concern(kind: str) -> re.Match[str] | None:
-    """The write concern's error, at its place: alone, or after those of an insert_many."""
-    opening = f"{_ONE_WRITE}WriteConcernError("
-    if kind.startswith(opening):
-        return _CONCERN.match(kind, len(opening))
-    _, place = _indexed_errors(kind)
-    opening = ", write_concern_error: Some("
-    return _CONCERN.match(kind, place + len(opening)) if kind.startswith(opening, place) else None
-
-
-def write_errors(text: str) -> list[tuple[int, int, str]]:
-    """Return index, code and message of every document that an insert_many error names."""
-    return _indexed_errors(text.removeprefix("Kind: "))[0]
-
-
-def _indexed_errors(kind: str) -> tuple[list[tuple[int, int, str]], int]:
-    """Those errors, and the place behind them."""
-    found: list[tuple[int, int, str]] = []
-    opening = f"{_MANY_WRITES}InsertManyError {{ write_errors: "
-    if not kind.startswith(opening):
-        return found, 0
-    place = len(opening)
-    if kind.startswith("None", place):
-        return found, place + len("None")
-    place += len("Some([")
-    while kind.startswith(_INDEXED, place):
-        each = _WRITE.match(kind, place + len(_INDEXED))
-        if each is None:
-            break
-        found.append((int(each["index"]), int(each["code"]), _unescaped(each[4])))
-        place = _closed(kind, each.end())
-        if kind.startswith(", ", place):
-            place += len(", ")
-    return found, place + len("])")
-
-
-_INDEXED = "IndexedWriteError { "
-
-
-def _closed(text: str, start: int) -> int:
-    """The place behind the bracket that closes what *start* is inside of."""
-    depth = 1
-    for token in _TOKEN.finditer(text, start):
-        if token[0] in "{([":
-            depth += 1
-        elif token[0] in "})]":
-            depth -= 1
-            if depth == 0:
-                return token.end()
-    return len(text)
-
-
 def _unreachable(kind: str) -> str:
     """What a server selection error says of each server; the whole text is in the cause's."""
     servers = _SERVER.findall(kind[:_MOST_TOPOLOGY])
@@ -338,22 +210,6 @@ def _labels_in(reply: Mapping[str, Any] | None) -> frozenset[str]:
     return frozenset(reply.get("errorLabels") or ()) if reply is not None else frozenset()
 
 
-def _reply(data: str) -> dict[str, Any] | None:
-    try:
-        return decode(bytes.fromhex(data), _READABLE)
-    except (BSONError, ValueError):
-        return None  # that is why it is an error
-
-
-def _unescaped(text: str) -> str:
-    """Undo Rust's escapes; a lone surrogate, which no text has, keeps the place of a backslash."""
-    text = text.replace("\\\\", "\udcff")
-    for written, meant in (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\0", "\0")):
-        text = text.replace(written, meant)
-    text = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), text)
-    return text.replace("\\", "").replace("\udcff", "\\")
-
-
 def duplicate_key(
     message: str,
     details: Mapping[str, Any] | None = None,
@@ -364,37 +220,14 @@ def duplicate_key(
     The server's reply has both where there was one; an insert's error has only the message, which
     names the fields: their values are then taken from the raw *document* that was sent.
     """
-    _, _, rest = message.partition(" index: ")
-    before, _, key = rest.partition(" dup key: ")
-    index = before.partition(" collation: ")[0] or None
+    index, fields = duplicate_key_names(message)
     for reply in (details or {}, *((details or {}).get("writeErrors") or ())[:1]):
         if "keyPattern" in reply:
             return index, reply["keyPattern"], reply.get("keyValue")
-    if not key.startswith("{"):
+    if fields is None:
         return index, None, None
-    fields = _first_names(key)
     value = {each: _dig(document, each) for each in fields} if document is not None else None
     return index, dict.fromkeys(fields, 1), value
-
-
-def _first_names(text: str) -> list[str]:
-    """The top-level names in ``{ a.b: "x: y", c: { d: 1 } }``."""
-    names: list[str] = []
-    depth, word = 0, ""
-    for token in _NAME.finditer(text):
-        part = token[0]
-        if part in "{[(":
-            depth, word = depth + 1, ""
-        elif part in "}])":
-            depth -= 1
-        elif part == ",":
-            word = ""
-        elif part == ":":
-            if depth == 1:
-                names.append(word.strip())
-        else:
-            word = part
-    return [each for each in names if each and " " not in each and '"' not in each]
 
 
 def _dig(document: Mapping[str, Any], path: str) -> Any:

@@ -22,7 +22,7 @@ from mongospec_core.server.timeout import block_end, end_of, now
 from mongospec_core.server.transaction import Transaction, current
 
 type BatchCursor = DriverCursor
-"""What :meth:`Call.send` gives for ``find`` and ``aggregate``; :meth:`Call.fetch` takes it."""
+"""What :meth:`Operation.send` returns for ``find`` and ``aggregate``, for :meth:`Operation.fetch`."""
 
 _CURSORS = frozenset({"find", "aggregate"})
 _MANY = frozenset({"update_many", "delete_many"})
@@ -30,7 +30,7 @@ _TIMED = frozenset(verb for verb, known in driver.OPTIONS.items() if "max_time_m
 
 
 def outcome_of(error: BaseException) -> Outcome:
-    """What became of the write that *error* ended; without word from the door, nobody knows."""
+    """Return the outcome recorded on *error*, else "unknown"."""
     outcome: Outcome = getattr(error, "outcome", "unknown")
     return outcome
 

@@ -1,7 +1,8 @@
 """One transaction: who takes part, in which order, and how it ends.
 
-What has no underscore is for users. The rest of a :class:`Transaction` is called by the room alone:
-by the door, for every operation, and by the blocks of ``ambient``, for its end.
+From top to bottom: what cannot take part, the :class:`Transaction` itself, and the blocks that users
+write. What has no underscore is for users; :class:`~mongospec_core.server.operation.Operation` calls
+the rest for each operation, and the blocks call it at their end.
 """
 
 import asyncio
@@ -35,6 +36,8 @@ from mongospec_core.server.driver_call import (
 from mongospec_core.server.instrument import is_observed, observed
 from mongospec_core.server.retry import backoff
 from mongospec_core.server.timeout import block_end, end_of, now
+
+# -- what cannot take part
 
 _CONCERNS = frozenset({"read_concern", "write_concern", "read_preference"})
 _REFUSED = frozenset({"estimated_document_count", "count", "explain", "listIndexes"})
@@ -84,6 +87,9 @@ def refuse_restricted(call: Participant, verb: str, client: mongojet.Client | No
 
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 _TIME_UP = 50  # the commit's own max_commit_time_ms
+
+
+# -- the transaction
 
 
 class TransactionOptions(TypedDict, total=False):
@@ -340,6 +346,8 @@ def _settle(fate: Outcome | None, undo: Callable[[], None], unsure: Callable[[],
     elif fate == "unknown":
         unsure()
 
+
+# -- the blocks
 
 _TRANSIENT = "TransientTransactionError"
 

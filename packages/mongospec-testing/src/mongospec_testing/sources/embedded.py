@@ -18,8 +18,8 @@ LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 EXECUTABLE = "secantusd-py"
 # SecantusDB has wheels up to this Python; for a newer one it runs as a program of its own.
 NEWEST_PYTHON = (3, 13)
-# Starts the one of this environment, in a folder that is its first argument: a configuration file that is
-# there keeps it from making one elsewhere.
+# Starts the one of this environment; the first argument is its folder. Given a configuration file, an empty one
+# of its own, it reads no other, such as one in the user's home.
 LAUNCH = """
 import pathlib, runpy, sys
 home = pathlib.Path(sys.argv[1])
@@ -29,7 +29,6 @@ runpy.run_module("secantus", run_name="__main__")
 """
 # fmt: off
 FLAGS = [
-    "--config", str(Path(__file__).with_name("secantusd.toml")),
     "--host", "127.0.0.1", "--storage-path", "{dir}/data",
     "--cache-size", "64M", "--enable-test-commands", "--log-level", "INFO",
 ]
@@ -82,4 +81,6 @@ def _program() -> list[str] | None:
     if find_spec("secantus") is not None:
         return [sys.executable, "-c", LAUNCH, "{dir}"]
     executable = shutil.which(EXECUTABLE)
-    return None if executable is None else [executable]
+    if executable is None:
+        return None
+    return [executable, "--config", str(Path(__file__).with_name("secantusd.toml"))]

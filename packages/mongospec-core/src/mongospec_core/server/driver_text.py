@@ -1,0 +1,188 @@
+"""The text of mongojet's errors, taken apart: what kind, which labels, the server's reply, code and message."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
+
+from bson.errors import BSONError
+
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
+
+# The driver's text is "Kind: KIND, labels: {LABELS}, source: SOURCE, server response: REPLY". Values of
+# users stand in KIND, so each part is taken from its place, and patterns are matched where a part
+# begins: none is searched for. All of them are possessive, or a long value would take quadratic time.
+_QUOTED = r'"((?:[^"\\]++|\\.)*+)"'
+_COMMAND = re.compile(r"Command failed: Error code (-?\d+) \([^)]*+\): ")
+_WRITE = re.compile(
+    r"(?:index: (?P<index>\d+), )?code: (?P<code>-?\d+), "
+    r"code_name: (?:None|Some\(" + _QUOTED + r"\)), message: " + _QUOTED,
+    re.DOTALL,
+)
+_CONCERN = re.compile(
+    r"WriteConcernError \{ code: (-?\d+), code_name: " + _QUOTED + r", message: " + _QUOTED,
+    re.DOTALL,
+)
+_ONE_WRITE = "An error occurred when trying to execute a write operation: "
+_MANY_WRITES = "An error occurred when trying to execute an insert_many operation: "
+_WITH_VALUES = ("Command failed", "An error occurred when trying to execute ")
+_LABELS = re.compile(r', labels: \{((?:"[^"]*+"(?:, )?)*+)\}$')
+_REPLY = re.compile(r'Some\(RawDocumentBuf \{ data: "([0-9a-f]*+)" \}\)$')
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\]]', re.DOTALL)
+_NAME = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\],:]|[^{}()\[\],:"]++|"', re.DOTALL)
+_CODE_POINT = re.compile(r"\\u\{([0-9a-f]+)\}")
+_READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="replace")
+
+
+class DriverText(NamedTuple):
+    """The parts of a driver's text; ``part`` says which error ``code`` and ``message`` are of."""
+
+    kind: str
+    labels: frozenset[str]
+    reply: dict[str, Any] | None
+    part: Literal["command", "write", "concern", "other"]
+    code: int | None
+    message: str
+
+
+def parse(text: str) -> DriverText:
+    """Take the text of one of mongojet's errors apart, in linear time."""
+    head, _, tail = text.rpartition(", server response: ")
+    if not head:
+        head, tail = text, ""
+    data = _REPLY.match(tail)
+    kind = head.removeprefix("Kind: ")
+    labels: frozenset[str] = frozenset()
+    if head.endswith(", source: None"):
+        own = head.removesuffix(", source: None")
+        start = own.rfind(", labels: {")
+    else:  # the errors behind it have labels of their own
+        own, _, source = head.partition(", source: Some(Error { ")
+        # If a value may stand before it, nobody can tell whether it is the driver's.
+        start = own.rfind(", labels: {") if source and not kind.startswith(_WITH_VALUES) else -1
+    if start >= 0 and (found := _LABELS.match(own, start)) is not None:
+        labels = frozenset(re.findall(r'"([^"]+)"', found[1]))
+        kind = own[:start].removeprefix("Kind: ")
+    reply = _reply(data[1]) if data else None
+    return DriverText(kind, labels, reply, *_error_of(kind, reply))
+
+
+def _error_of(
+    kind: str, reply: Mapping[str, Any] | None
+) -> tuple[Literal["command", "write", "concern", "other"], int | None, str]:
+    if (command := _COMMAND.match(kind)) is not None:
+        return "command", int(command[1]), kind[command.end() :]
+    if (write := _write(kind)) is not None:
+        return "write", int(write["code"]), _unescaped(write[4])
+    errors, behind = _indexed_errors(kind)
+    if errors:
+        return "write", errors[0][1], errors[0][2]
+    if (concern := _concern(kind, behind)) is not None:
+        return "concern", int(concern[1]), _unescaped(concern[3])
+    part: Literal["command", "other"] = "command" if kind.startswith("Command failed") else "other"
+    if reply is not None and isinstance(reply.get("code"), int):
+        return part, int(reply["code"]), str(reply.get("errmsg", kind))
+    return part, None, kind
+
+
+def _write(kind: str) -> re.Match[str] | None:
+    """The error of a single write, at its place."""
+    opening = f"{_ONE_WRITE}WriteError(WriteError {{ "
+    return _WRITE.match(kind, len(opening)) if kind.startswith(opening) else None
+
+
+def _concern(kind: str, behind: int) -> re.Match[str] | None:
+    """The write concern's error, at its place: alone, or after those of an insert_many."""
+    opening = f"{_ONE_WRITE}WriteConcernError("
+    if kind.startswith(opening):
+        return _CONCERN.match(kind, len(opening))
+    opening = ", write_concern_error: Some("
+    return _CONCERN.match(kind, behind + len(opening)) if kind.startswith(opening, behind) else None
+
+
+def write_errors(text: str) -> list[tuple[int, int, str]]:
+    """Return index, code and message of every document that an insert_many error names."""
+    return _indexed_errors(text.removeprefix("Kind: "))[0]
+
+
+def _indexed_errors(kind: str) -> tuple[list[tuple[int, int, str]], int]:
+    """Those errors, and the place behind them."""
+    found: list[tuple[int, int, str]] = []
+    opening = f"{_MANY_WRITES}InsertManyError {{ write_errors: "
+    if not kind.startswith(opening):
+        return found, 0
+    place = len(opening)
+    if kind.startswith("None", place):
+        return found, place + len("None")
+    place += len("Some([")
+    while kind.startswith(_INDEXED, place):
+        each = _WRITE.match(kind, place + len(_INDEXED))
+        if each is None:
+            break
+        found.append((int(each["index"]), int(each["code"]), _unescaped(each[4])))
+        place = _closed(kind, each.end())
+        if kind.startswith(", ", place):
+            place += len(", ")
+    return found, place + len("])")
+
+
+_INDEXED = "IndexedWriteError { "
+
+
+def _closed(text: str, start: int) -> int:
+    """The place behind the bracket that closes what *start* is inside of."""
+    depth = 1
+    for token in _TOKEN.finditer(text, start):
+        if token[0] in "{([":
+            depth += 1
+        elif token[0] in "})]":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+    return len(text)
+
+
+def _reply(data: str) -> dict[str, Any] | None:
+    try:
+        return decode(bytes.fromhex(data), _READABLE)
+    except (BSONError, ValueError):
+        return None  # that is why it is an error
+
+
+def _unescaped(text: str) -> str:
+    """Undo Rust's escapes; a lone surrogate, which no text has, keeps the place of a backslash."""
+    text = text.replace("\\\\", "\udcff")
+    for written, meant in (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\0", "\0")):
+        text = text.replace(written, meant)
+    text = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), text)
+    return text.replace("\\", "").replace("\udcff", "\\")
+
+
+def duplicate_key_names(message: str) -> tuple[str | None, list[str] | None]:
+    """Return the index and the fields that the message of a duplicate key error names.
+
+    The fields are None if it names no key.
+    """
+    _, _, rest = message.partition(" index: ")
+    before, _, key = rest.partition(" dup key: ")
+    index = before.partition(" collation: ")[0] or None
+    return index, _first_names(key) if key.startswith("{") else None
+
+
+def _first_names(text: str) -> list[str]:
+    """The top-level names in ``{ a.b: "x: y", c: { d: 1 } }``."""
+    names: list[str] = []
+    depth, word = 0, ""
+    for token in _NAME.finditer(text):
+        part = token[0]
+        if part in "{[(":
+            depth, word = depth + 1, ""
+        elif part in "}])":
+            depth -= 1
+        elif part == ",":
+            word = ""
+        elif part == ":":
+            if depth == 1:
+                names.append(word.strip())
+        else:
+            word = part
+    return [each for each in names if each and " " not in each and '"' not in each]
