@@ -23,8 +23,8 @@ LIMITS = {
     "find_all, a document": 68,
     "cursor, a document": 97,
     "posts with author and tags, a post": 1_350,
-    "cascade save, post and 4 references": 17_900,
-    "save, 200 unchanged references": 200_000,
+    "cascade save, post and 4 references": 13_900,
+    "save, 200 unchanged references": 126_000,
 }
 """By row: for one operation, or for one of 100 documents; as CPython 3.13 counts."""
 

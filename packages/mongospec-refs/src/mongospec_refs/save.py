@@ -18,6 +18,7 @@ from mongospec_core.extension import (
     SaveOptions,
     begin,
     binding_of,
+    checked,
     document_list,
     is_new,
     outcome_of,
@@ -137,58 +138,53 @@ class Cascade:
         self._call = call
         self._roots = roots
         self._validate_on_write = validate_on_write
-        self._changed: list[Any] = []
         self._batches: list[tuple[type[Any], list[Change]]] = []
         self._written: list[Any] = []
 
     async def run_hooks(self) -> None:
         """Run the roots' hooks, then those of what changed, and find out what is to be saved."""
-        self._changed = await self._changed_after_hooks()
-
-    def prepare(self, *, upsert: bool = False) -> list[Change]:
-        """Check and encode all that will be sent; send nothing.
-
-        :returns: the changes of the roots, in their order.
-        """
-        for cls, documents in _by_class(self._changed).items():
-            self._batches.append((cls, self._prepared(cls, documents)))
-        changes: list[Change] = []
-        for cls, roots in _by_class(self._roots).items():  # one class, or none of an empty list
-            cls._before_write(roots)
-            changes += self._prepared(cls, roots, upsert=upsert)
-        return changes
-
-    async def _changed_after_hooks(self) -> list[Any]:
-        """What changed, once every hook ran: the roots' always, then those of what changed."""
         await _run_hooks(self._roots)
         done: set[int] = set()
         while True:
-            changed = self._find_changed()
+            self._batches = self._find_changed()
+            changed = [each.document for _, batch in self._batches for each in batch]
             fresh = [each for each in changed if id(each) not in done]
             done.update(map(id, fresh))
-            if not await _run_hooks(fresh):
-                return changed
+            if not await _run_hooks(fresh):  # then nothing could change what was encoded
+                return
 
-    def _find_changed(self) -> list[Any]:
-        """The loaded references that would be sent; a new document is not ours to write."""
+    def prepare(self, *, upsert: bool = False) -> list[Change]:
+        """Check all that will be sent; send nothing.
+
+        :returns: the changes of the roots, in their order.
+        """
+        for cls, batch in self._batches:
+            if should_validate(cls, self._validate_on_write):
+                checked(binding_of(cls).plan, [each.raw for each in batch])
+        changes: list[Change] = []
+        for cls, roots in _by_class(self._roots).items():  # one class, or none of an empty list
+            cls._before_write(roots)
+            validate = should_validate(cls, self._validate_on_write)
+            changes += prepare(binding_of(cls).plan, roots, validate=validate, upsert=upsert)
+        return changes
+
+    def _find_changed(self) -> list[tuple[type[Any], list[Change]]]:
+        """The changes of the loaded references by class; a new document is not ours to write."""
         roots = {id(root) for root in self._roots}
         loaded = [
             each
             for each in reachable_documents(self._roots)
             if id(each) not in roots and not is_new(each)
         ]
-        changed: set[int] = set()
+        changed: dict[int, Change] = {}
         for cls, documents in _by_class(loaded).items():
             cls._before_write(documents)
             changes = prepare(binding_of(cls).plan, documents, validate=False)
-            changed.update(id(each.document) for each in changes if each.update is not None)
-        return [each for each in loaded if id(each) in changed]
-
-    def _prepared(
-        self, cls: type[Any], documents: Sequence[Any], *, upsert: bool = False
-    ) -> list[Change]:
-        validate = should_validate(cls, self._validate_on_write)
-        return prepare(binding_of(cls).plan, documents, validate=validate, upsert=upsert)
+            changed |= {id(each.document): each for each in changes if each.update is not None}
+        found = _by_class(each for each in loaded if id(each) in changed)
+        return [
+            (cls, [changed[id(each)] for each in documents]) for cls, documents in found.items()
+        ]
 
     async def send(self) -> None:
         """Send the changes of the references: one ``update`` command for each collection.

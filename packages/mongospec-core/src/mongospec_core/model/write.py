@@ -123,11 +123,18 @@ def to_raw_documents(
             f"{plan.cls.__name__}: a document is nested too deeply, or contains itself "
             f"(nothing was written)"
         ) from error
-    if validate:
-        try:
-            plan.convert(plan.prepare(raws, CHECKING))
-        except (msgspec.ValidationError, TypeError, ValueError):
-            return _checked_one_by_one(plan, raws)
+    return checked(plan, raws) if validate else raws
+
+
+def checked(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Raw documents that a later read will take.
+
+    :raises DocumentValidationError: some do not fit; it names all of them.
+    """
+    try:
+        plan.convert(plan.prepare(raws, CHECKING))
+    except (msgspec.ValidationError, TypeError, ValueError):
+        return _checked_one_by_one(plan, raws)
     return raws
 
 
@@ -169,7 +176,7 @@ def _named(plan: Plan[Any], documents: Sequence[Any], error: EncodingError) -> E
 
 
 def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    checked: list[dict[str, Any]] = []
+    fit: list[dict[str, Any]] = []
     failures: list[InvalidDocument] = []
     for raw in raws:
         # A str field may hold a StrEnum, an int field an IntEnum: what is stored is their value.
@@ -180,10 +187,10 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
             path, reason = explain(error)
             failures.append(InvalidDocument(raw.get("_id"), path, reason))
         else:
-            checked.append(simple)
+            fit.append(simple)
     if failures:
         raise DocumentValidationError(plan.cls, failures, _NOTHING)
-    return checked
+    return fit
 
 
 def encode_document(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
@@ -223,10 +230,10 @@ class Change:
     __slots__ = ("before", "data", "document", "filter", "raw", "update")
 
     def __init__(
-        self, plan: Plan[Any], document: Any, raw: Mapping[str, Any], *, upsert: bool = False
+        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
     ) -> None:
         self.document: Any = document
-        self.raw: Mapping[str, Any] = raw
+        self.raw: dict[str, Any] = raw
         self.filter: dict[str, Any] = id_filter(plan.cls, raw.get("_id"))
         self.data: bytes = encode_document(plan, raw)
         self.before: StoredForm = snapshot_of(document)
