@@ -9,7 +9,6 @@ whole batch. Checking a document before it is written is therefore the same thin
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-import dataclasses
 from collections.abc import Callable
 from copy import copy
 from typing import Any, get_origin
@@ -26,11 +25,18 @@ from mongospec_core.codec.annotations import (
     holds_decimals,
     iter_types,
 )
-from mongospec_core.codec.codec_options import Encoder, is_registered, register_builtin, to_raw
-from mongospec_core.codec.field_codec import FieldCodec, decoded_fields, shape_of, type_args, unwrap
+from mongospec_core.codec.codec_options import Encoder, register_builtin
+from mongospec_core.codec.field_codec import (
+    FieldCodec,
+    decoded_fields,
+    not_of,
+    shape_of,
+    type_args,
+    unwrap,
+)
 from mongospec_core.codec.truncation import Trim
 from mongospec_core.codec.types import Decoder
-from mongospec_core.codec.validation import BUILTIN_TYPES, misfit
+from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
@@ -58,6 +64,8 @@ class Plan[T]:
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
         self._array_like = config is not None and config.array_like
+        self._frozen: bool = (config or cls.__dataclass_params__).frozen
+        self._set = object.__setattr__ if config is None else force_setattr
         self._omit_defaults = config is not None and config.omit_defaults
         shapes = [self._shape(each) for each in self.fields]
         pairs = list(zip(self.fields, shapes, strict=True))
@@ -75,7 +83,8 @@ class Plan[T]:
             (field.name, shape.encode) for field, shape in pairs if shape.encode is not None
         )
         self._simple = not (
-            self._tag
+            config is None
+            or self._tag
             or self._array_like
             or self._omit_defaults
             or any(each.name != each.encode_name for each in self.fields)
@@ -90,13 +99,23 @@ class Plan[T]:
 
     # -- writing
 
+    def trim_nested(self, value: Any, where: str) -> Any:
+        """:meth:`trim` of a value inside of a document; a frozen one is replaced by a copy."""
+        if type(value) is not self.cls:
+            return truncation.trim(value, where)
+        if not self._frozen:
+            self.trim(value)
+            return value
+        twin = copy(value)  # a frozen one may stand in a set, which goes by what it holds
+        return twin if self.trim(twin) else value
+
     def trim(self, instance: Any) -> bool:
         """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
         any_cut = False
         for name, where, cut in self._trims:
-            value = getattr(instance, name)
+            value = getattr(instance, name, None)
             if value is not None and (new := cut(value, where)) is not value:
-                force_setattr(instance, name, new)
+                self._set(instance, name, new)
                 any_cut = True
         return any_cut
 
@@ -115,7 +134,7 @@ class Plan[T]:
         """Renamed fields, tags, UNSET and omitted defaults, as msgspec's own encoders treat them."""
         raw = {} if self._tag is None else {self._tag[0]: self._tag[1]}
         for field, encode in zip(self.fields, self.encoders, strict=True):
-            value = getattr(instance, field.name)
+            value = getattr(instance, field.name, msgspec.UNSET)
             if value is msgspec.UNSET or (self._omit_defaults and _is_default(value, field)):
                 continue
             raw[field.encode_name] = value if value is None or encode is None else encode(value)
@@ -123,15 +142,8 @@ class Plan[T]:
 
     def encode_nested(self, value: Any) -> Any:
         """A value as it stands inside of a document, in a field that is typed as this class."""
-        cls = type(value)
-        if cls is not self.cls:
-            embedded = issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
-            if embedded and not is_registered(cls):
-                # A read would make a self.cls of it, and drop the fields that only this has.
-                return misfit(f"a {cls.__name__} in place of a {self.cls.__name__}")
-            return to_raw(value)
-        if not issubclass(cls, msgspec.Struct):
-            return to_raw(value)
+        if type(value) is not self.cls:
+            return not_of(self.cls, value)
         raw = self.encode(value)
         return list(raw.values()) if self._array_like else raw
 
@@ -279,27 +291,18 @@ def _nested(tp: Any) -> FieldCodec:
         return FieldCodec(
             lambda value: plan_of(tp).encode_nested(value),
             lambda raw, reader: plan_of(tp).decode(raw, reader),
-            _trim,
+            lambda value, where: plan_of(tp).trim_nested(value, where),
         )
     plan = plan_of(tp)
     return FieldCodec(
         plan.encode_nested,
         plan.decode if plan.decoders else None,
-        _trim if plan._trims else None,
+        plan.trim_nested if plan._trims else None,
     )
 
 
-def _trim(value: Any, where: str) -> Any:
-    return truncation.trim(value, where)
-
-
 def _trim_struct(value: Any, where: str) -> Any:
-    plan = plan_of(type(value))
-    if not value.__struct_config__.frozen:
-        plan.trim(value)
-        return value
-    twin = copy(value)  # a frozen one may stand in a set, which goes by what it holds
-    return twin if plan.trim(twin) else value
+    return plan_of(type(value)).trim_nested(value, where)
 
 
 def _encode_struct(value: Any) -> Any:
