@@ -14,6 +14,8 @@ import pytest
 from bson import Int64, ObjectId, Regex
 
 from mongospec_core import MongoDocument, changes
+from mongospec_core.codec import codec_options
+from mongospec_core.model.binding import binding_of
 from tests.conftest import Bind
 from tests.core import raw
 from tests.core.raw import alike, element
@@ -361,3 +363,29 @@ async def test_a_field_that_says_naive_stays_naive_and_warns_of_nothing(bind: Bi
     (found,) = await cls.find_all()
     assert found.value == one.value == naive.replace(microsecond=123_000)
     assert changes(found) == {}
+
+
+class Address(msgspec.Struct):
+    city: str = ""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "expected"),
+    [
+        (int, codec_options.CODEC_OPTIONS),
+        (list[dict[str, str]], codec_options.CODEC_OPTIONS),
+        (Address, codec_options.CODEC_OPTIONS),
+        (Decimal, codec_options.DECIMAL_CODEC_OPTIONS),
+        (list[Decimal | None], codec_options.DECIMAL_CODEC_OPTIONS),
+        (dict[str, Any], codec_options.DECIMAL_CODEC_OPTIONS),
+        (Any, codec_options.DECIMAL_CODEC_OPTIONS),
+    ],
+)
+async def test_only_a_class_that_can_hold_decimals_pays_for_them(
+    bind: Bind, annotation: Any, expected: Any
+) -> None:
+    cls: Any = type(MongoDocument)(
+        "Flat", (MongoDocument,), {"__annotations__": {"value": annotation}, "__module__": __name__}
+    )
+    await bind(cls)
+    assert binding_of(cls).target.codec is expected

@@ -19,7 +19,7 @@ from mongospec_core import (
 )
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
-from tests.zoo.people import Numbered
+from tests.zoo.people import Numbered, Person
 
 
 class Item(MongoDocument):
@@ -373,3 +373,25 @@ async def test_a_cursor_that_failed_raises_at_every_further_read(
         with pytest.raises(OperationError):
             await cursor.to_list()
     assert len(seen) == 10
+
+
+async def test_a_cursor_says_where_pymongos_chaining_went(bind: Bind) -> None:
+    await bind(Person)
+    cursor: Any = Person.find()
+    with pytest.raises(AttributeError, match=r"find\(\.\.\., sort=\.\.\.\)"):
+        cursor.sort("name")
+    with pytest.raises(AttributeError, match="rewind"):
+        cursor.rewind()
+
+
+async def test_to_list_of_few_does_not_make_every_later_batch_as_small(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    await Person.insert_many([Person(name=str(number)) for number in range(300)])
+    cursor = Person.find()
+    with mongo_proxy.recording() as seen:
+        (first,) = await cursor.to_list(1)
+        rest = [each async for each in cursor]
+    assert len({first.id, *(each.id for each in rest)}) == 300
+    assert len([each for each in seen if each.name == "getMore"]) <= 3

@@ -10,14 +10,13 @@ from bson import ObjectId
 
 from mongospec_core import (
     DocumentValidationError,
-    InvalidIdError,
     MongoDocument,
     OptionError,
     changes,
 )
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
-from tests.zoo.people import Account, Address, Numbered, Person, Place, Role
+from tests.zoo.people import Address, Person, Place
 
 PEOPLE = [
     Person(name="Ann", age=30, tags=["a"], address=Address(city="Rome", place=Place("Via", 1))),
@@ -57,59 +56,7 @@ async def test_find_all_and_find_give_what_matches(bind: Bind) -> None:
     assert changes(found) == {}
 
 
-async def test_a_filter_takes_enums_dates_and_structs(bind: Bind) -> None:
-    await bind(Account, Person)
-    since = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-    one = await Account(email="a", role=Role.WRITER, since=since).insert()
-    assert await Account.find_all({"role": Role.WRITER, "since": {"$gte": since}}) == [one]
-    ann = (await fill())[0]
-    assert await Person.find_all({"address": Address(city="Rome", place=Place("Via", 1))}) == [ann]
-    assert await Person.find_all({"address.place": Place("Via", 1)}) == [ann]
-
-
-async def test_a_document_in_a_filter_stands_for_its_id(bind: Bind) -> None:
-    await bind(Person)
-    ann, bob, _ = await fill()
-    assert await Person.find_one({"_id": ann}) == ann
-    assert await Person.find_all({"_id": {"$in": [ann, bob]}}) == [ann, bob]
-
-
 # -- by id
-
-
-async def test_find_by_id_takes_a_string(bind: Bind) -> None:
-    await bind(Person, Numbered)
-    ann = (await fill())[0]
-    assert await Person.find_by_id(ann.id) == ann
-    assert await Person.find_by_id(str(ann.id)) == ann
-    assert await Person.find_by_id(ObjectId()) is None
-    seven = await Numbered(_id=7).insert()
-    assert await Numbered.find_by_id("7") == seven == await Numbered.find_by_id(7)
-
-
-@pytest.mark.parametrize("_id", ["abc", 7, None, "", b"abc", {"a": 1}, [1]])
-async def test_by_id_methods_refuse_what_cannot_be_an_id(
-    bind: Bind, mongo_proxy: FaultProxy, _id: Any
-) -> None:
-    await bind(Person)
-    calls = [
-        lambda: Person.find_by_id(_id),
-        lambda: Person.update_by_id(_id, {"$set": {"age": 1}}),
-        lambda: Person.delete_by_id(_id),
-    ]
-    with mongo_proxy.recording() as seen:
-        for call in calls:
-            with pytest.raises(InvalidIdError, match="Person") as caught:
-                await call()
-            assert isinstance(caught.value, ValueError)
-    assert seen == []
-
-
-async def test_an_int_id_is_not_made_of_a_word(bind: Bind) -> None:
-    await bind(Numbered)
-    for _id in ("seven", 1.5, "1.5"):
-        with pytest.raises(InvalidIdError, match="int"):
-            await Numbered.find_by_id(_id)
 
 
 # -- sort
@@ -285,46 +232,3 @@ async def test_on_invalid_refuses_other_words(bind: Bind) -> None:
         await Person.find_all(on_invalid=wrong)
     with pytest.raises(OptionError, match="on_invalid"):
         Person.find(on_invalid=wrong)
-
-
-async def test_upgrade_brings_old_documents_to_todays_shape(bind: Bind) -> None:
-    class Shaped(MongoDocument):
-        full: str
-
-        @classmethod
-        def __upgrade__(cls, raw: dict[str, Any]) -> dict[str, Any]:
-            if "name" in raw:
-                return {**raw, "full": raw["name"].title()}
-            return raw
-
-    await bind(Shaped)
-    await Shaped.get_collection().insert_many([{"name": "ann"}, {"full": "Bob"}])
-    assert [each.full for each in await Shaped.find_all()] == ["Ann", "Bob"]
-    assert [each.full async for each in Shaped.find()] == ["Ann", "Bob"]
-    one = await Shaped.find_one({"name": "ann"})
-    assert one is not None
-    assert one.full == "Ann"
-    updated = await Shaped.find_one_and_update({"name": "ann"}, {"$set": {"x": 1}})
-    assert updated is not None
-    assert updated.full == "Ann"
-    assert Shaped.load({"name": "eve"}).full == "Eve"
-
-
-async def test_find_by_id_of_a_documents_id_that_is_a_document(bind: Bind) -> None:
-    class Grid(MongoDocument):
-        _id: dict[str, int] | None = None
-
-    await bind(Grid)
-    one = await Grid(_id={"x": 1, "y": 2}).insert()
-    assert await Grid.find_by_id({"x": 1, "y": 2}) == one
-    assert await Grid.find_by_id({"x": 1, "y": 3}) is None
-
-
-async def test_a_filter_that_is_no_dict_is_refused(bind: Bind) -> None:
-    await bind(Person)
-    for wrong in ("abc", ObjectId(), 5, ["a"]):
-        bad: Any = wrong
-        with pytest.raises(OptionError, match="find_by_id"):
-            await Person.find_one(bad)
-        with pytest.raises(OptionError, match="find_by_id"):
-            await Person.find(bad).to_list()

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from bson import ObjectId
 
-from mongospec_core import HookError, MongoDocument, MongospecError, OptionError
+from mongospec_core import DefinitionError, HookError, MongoDocument, MongospecError, OptionError
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -481,3 +481,9 @@ async def test_hooks_see_the_documents_own_class(bind: Bind) -> None:
     await First().insert()
     await Second.update_one({}, {"$set": {"value": 1}})
     assert seen == ["First", "Second"]
+
+
+@pytest.mark.parametrize("hook", ["__pre_update__", "__pre_find__", "__upgrade__"])
+def test_a_class_hook_without_classmethod_is_refused(hook: str) -> None:
+    with pytest.raises(DefinitionError, match=f"{hook}.*@classmethod"):
+        type(MongoDocument)("Hooked", (MongoDocument,), {hook: lambda cls, given: given})

@@ -5,10 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from bson import ObjectId
 
-from mongospec_core import InvalidIdError, MongoDocument, OptionError
+from mongospec_core import DefinitionError, InvalidIdError, MongoDocument, OptionError
+from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
+from tests.zoo.people import Address, Numbered, Person, Place
 
 NOT_NULL: dict[str, Any] = {"$ne": None}
 
@@ -97,3 +100,70 @@ async def test_a_wrong_argument_is_an_error_of_ours(bind: Bind) -> None:
         Free.aggregate(5)  # type: ignore[call-overload]
     with pytest.raises(OptionError, match="which the results are read as"):
         Free.aggregate([], into=dict)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    "id_type", [list[int], tuple[int, int], set[str] | None], ids=["list", "tuple", "set"]
+)
+async def test_an_id_that_is_an_array_is_refused_at_init(bind: Bind, id_type: Any) -> None:
+    cls = type(MongoDocument)("Odd", (MongoDocument,), {"__annotations__": {"_id": id_type}})
+    with pytest.raises(DefinitionError, match=r"Odd\._id.*array"):
+        await bind(cls)
+
+
+PEOPLE = [
+    Person(name="Ann", age=30, tags=["a"], address=Address(city="Rome", place=Place("Via", 1))),
+    Person(name="Bob", age=20, tags=["a", "b"]),
+    Person(name="Cid", age=40, address=Address(city="Oslo")),
+]
+
+
+async def fill() -> list[Person]:
+    people = [Person(name=p.name, age=p.age, tags=p.tags, address=p.address) for p in PEOPLE]
+    await Person.insert_many(people)
+    return people
+
+
+async def test_find_by_id_takes_a_string(bind: Bind) -> None:
+    await bind(Person, Numbered)
+    ann = (await fill())[0]
+    assert await Person.find_by_id(ann.id) == ann
+    assert await Person.find_by_id(str(ann.id)) == ann
+    assert await Person.find_by_id(ObjectId()) is None
+    seven = await Numbered(_id=7).insert()
+    assert await Numbered.find_by_id("7") == seven == await Numbered.find_by_id(7)
+
+
+@pytest.mark.parametrize("_id", ["abc", 7, None, "", b"abc", {"a": 1}, [1]])
+async def test_by_id_methods_refuse_what_cannot_be_an_id(
+    bind: Bind, mongo_proxy: FaultProxy, _id: Any
+) -> None:
+    await bind(Person)
+    calls = [
+        lambda: Person.find_by_id(_id),
+        lambda: Person.update_by_id(_id, {"$set": {"age": 1}}),
+        lambda: Person.delete_by_id(_id),
+    ]
+    with mongo_proxy.recording() as seen:
+        for call in calls:
+            with pytest.raises(InvalidIdError, match="Person") as caught:
+                await call()
+            assert isinstance(caught.value, ValueError)
+    assert seen == []
+
+
+async def test_an_int_id_is_not_made_of_a_word(bind: Bind) -> None:
+    await bind(Numbered)
+    for _id in ("seven", 1.5, "1.5"):
+        with pytest.raises(InvalidIdError, match="int"):
+            await Numbered.find_by_id(_id)
+
+
+async def test_find_by_id_of_a_documents_id_that_is_a_document(bind: Bind) -> None:
+    class Grid(MongoDocument):
+        _id: dict[str, int] | None = None
+
+    await bind(Grid)
+    one = await Grid(_id={"x": 1, "y": 2}).insert()
+    assert await Grid.find_by_id({"x": 1, "y": 2}) == one
+    assert await Grid.find_by_id({"x": 1, "y": 3}) is None

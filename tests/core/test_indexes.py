@@ -296,3 +296,23 @@ async def test_a_ttl_index_with_a_fraction_counts_as_there(
     with mongo_proxy.recording() as seen:
         await bind(class_of(IndexModel("made", expireAfterSeconds=5)))
     assert "createIndexes" not in [each.name for each in seen]
+
+
+async def test_one_index_name_for_two_indexes_of_a_class_is_refused(bind: Bind) -> None:
+    class Twice(MongoDocument):
+        __indexes__: ClassVar = [
+            IndexModel("a", name="n", unique=True),
+            IndexModel("b", name="n"),
+        ]
+        a: int
+        b: int
+
+    with pytest.raises(DefinitionError, match=r"Twice.*'n' twice"):
+        await bind(Twice)
+
+
+@pytest.mark.parametrize("declared", [IndexModel("a"), "a"])
+async def test_indexes_that_are_no_list_name_the_class(bind: Bind, declared: Any) -> None:
+    cls = type(MongoDocument)("Bare", (MongoDocument,), {"__indexes__": declared})
+    with pytest.raises(DefinitionError, match=r"Bare\.__indexes__ is a list"):
+        await bind(cls)

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import mongojet
@@ -19,6 +20,7 @@ from mongospec_core import (
     ServerUnavailableError,
     changes,
 )
+from mongospec_core.extension import is_new
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -463,3 +465,61 @@ async def test_what_came_after_such_a_duplicate_may_be_stored(
     assert caught.value.inserted == people[:1]
     assert caught.value.unknown == people[1:]
     assert all(each.id is not None for each in people)
+
+
+class Event(MongoDocument):
+    at: datetime
+    title: str = ""
+
+
+@pytest.mark.parametrize("at", [datetime(2026, 1, 2, 3, 4, 5, 123456, tzinfo=UTC)])
+async def test_insert_if_not_exists_takes_the_documents_own_microseconds(
+    bind: Bind, at: datetime
+) -> None:
+    await bind(Event)
+    first = await Event.insert_if_not_exists(Event(at=at), {"at": at})
+    assert first is not None
+    assert await Event.insert_if_not_exists(Event(at=at), {"at": at}) is None
+
+
+async def test_one_where_many_are_expected_is_told_so(bind: Bind) -> None:
+    await bind(Person)
+    one: Any = Person(name="a")
+    with pytest.raises(OptionError, match="list of documents"):
+        await Person.insert_many(one)
+    with pytest.raises(OptionError, match="list of documents"):
+        await Person.insert_many(None)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"Person\(\.\.\.\) or Person\.load"):
+        await Person.insert_many([{"name": "a"}])  # type: ignore[list-item]
+    assert await Person.insert_many(iter([])) == []
+
+
+async def test_a_duplicate_names_the_document(bind: Bind) -> None:
+    await bind(Account)
+    await Account(email="a").insert()
+    second = Account(email="a")
+    with pytest.raises(DuplicateKeyError, match=r"email.*_id=ObjectId"):
+        await second.insert()
+
+
+async def test_an_operator_on_the_id_does_not_let_the_server_make_another(bind: Bind) -> None:
+    await bind(Person)
+    person = Person(name="a")
+    await Person.insert_if_not_exists(person, {"_id": {"$ne": ObjectId()}, "name": "a"})
+    assert await Person.find_all() == [person]
+
+
+async def test_an_insert_if_not_exists_that_is_cancelled_while_one_exists_stores_nothing(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Account)
+    await Account(email="a").insert()
+    second = Account(email="a")
+    with mongo_proxy.delay("update", 0.3, at="reply") as rule:
+        task = asyncio.create_task(Account.insert_if_not_exists(second, {"email": "a"}))
+        await rule.reached()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert second.id is None
+    assert is_new(second)

@@ -196,3 +196,13 @@ async def test_the_callers_filter_update_and_pipeline_are_never_changed(bind: Bi
     await Person.count(where)
     await Person.delete_many(where)
     assert (where, update, pipeline, stages, projection) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("limit", "3"), ("skip", -3), ("batch_size", 1.5), ("max_time_ms", True)]
+)
+async def test_a_count_that_is_none_names_the_option(bind: Bind, option: str, value: Any) -> None:
+    await bind(Person)
+    given: Any = {option: value}
+    with pytest.raises(OptionError, match=rf"{option}={value!r}"):
+        Person.find({}, **given)

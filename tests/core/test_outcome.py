@@ -1,5 +1,6 @@
 """Outcome: every failed write says whether it is in the database, and the objects agree."""
 
+import pickle
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
@@ -455,3 +456,23 @@ async def test_the_write_concern_of_the_uri_goes_along_with_commands(
     assert concerns == [{"w": 1, "j": True}, {"w": "majority"}, None]
     del session
     await client.close()
+
+
+async def test_errors_of_operations_survive_a_pickle(bind: Bind) -> None:
+    await bind(Account)
+    await Account(email="a").insert()
+    caught: list[OperationError] = []
+    for act in (
+        lambda: Account(email="a").insert(),
+        lambda: Account.insert_many([Account(email="a"), Account(email="b")], ordered=False),
+        lambda: Account.bulk_write([InsertOne({"email": "a"})]),
+        lambda: Account.find_one({"$nope": 1}),
+    ):
+        with pytest.raises(OperationError) as error:
+            await act()
+        caught.append(error.value)
+    for each in caught:
+        twin = pickle.loads(pickle.dumps(each))
+        assert type(twin) is type(each)
+        assert str(twin) == str(each)
+        assert (twin.outcome, twin.code, twin.labels) == (each.outcome, each.code, each.labels)

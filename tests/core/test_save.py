@@ -11,17 +11,19 @@ from bson import ObjectId
 from mongospec_core import (
     DocumentNotFoundError,
     DocumentValidationError,
+    DuplicateKeyError,
     InvalidIdError,
     MissingIdError,
     MongoDocument,
     MongospecError,
     OperationError,
     changes,
+    transaction,
 )
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
-from tests.zoo.people import Address, Numbered, Person, Place
+from tests.zoo.people import Account, Address, Numbered, Person, Place
 
 
 class Bag(MongoDocument):
@@ -362,3 +364,51 @@ async def test_a_document_may_be_deleted_and_inserted_again(bind: Bind) -> None:
     assert changes(one) == {"name": "a", "age": 0, "tags": [], "address": None}
     await one.insert()
     assert await Person.find_all() == [one]
+
+
+async def test_save_with_upsert_inserts_a_new_document_and_gives_it_an_id(bind: Bind) -> None:
+    await bind(Person)
+    one = await Person(name="a").save(upsert=True)
+    assert one.id is not None
+    assert await Person.find_all() == [one]
+    assert changes(one) == {}
+
+
+async def test_save_with_upsert_of_a_refused_document_takes_the_id_back(bind: Bind) -> None:
+    await bind(Account)
+    await Account(email="a").insert()
+    second = Account(email="a")
+    with pytest.raises(DuplicateKeyError):
+        await second.save(upsert=True)
+    assert second.id is None
+
+
+async def test_save_with_upsert_leaves_another_writers_change_alone(bind: Bind) -> None:
+    await bind(Person)
+    mine = await Person(name="a", age=5).insert()
+    await Person.update_by_id(mine.id, {"$inc": {"age": 100}})
+    mine.name = "b"
+    await mine.save(upsert=True)
+    assert await Person.find_one({}, projection={"_id": 0, "name": 1, "age": 1}) == {
+        "name": "b",
+        "age": 105,
+    }
+
+
+async def test_save_with_upsert_of_an_unchanged_document_brings_it_back_whole(bind: Bind) -> None:
+    await bind(Person)
+    mine = await Person(name="a", age=5, tags=["x"]).insert()
+    await Person.delete_many({})
+    await mine.save(upsert=True)
+    assert await Person.find_all() == [mine]
+
+
+async def test_an_aborted_upsert_takes_its_id_back(bind: Bind) -> None:
+    await bind(Person)
+    person = Person(name="a")
+    with pytest.raises(ZeroDivisionError):
+        async with transaction():
+            await person.save(upsert=True)
+            raise ZeroDivisionError
+    assert person.id is None
+    assert await Person.count() == 0

@@ -643,3 +643,25 @@ async def test_no_session_is_left(bind: Bind, mongo_proxy: FaultProxy) -> None:
     assert len(inserts) == 12
     assert len({each.body["lsid"]["id"] for each in inserts}) <= 2  # it went back each time
     assert await Account.count() == 5
+
+
+async def test_a_transaction_reads_from_the_primary_whatever_the_client_prefers(
+    mongo_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    client = await mongojet.create_client(
+        f"{mongo_proxy.uri}&readPreference=secondaryPreferred"
+        if "?" in mongo_proxy.uri
+        else f"{mongo_proxy.uri}?readPreference=secondaryPreferred"
+    )
+    await init(client[mongo_db.name], [Person])
+    with mongo_proxy.recording() as outside:
+        await Person.find_one()
+    with mongo_proxy.recording() as inside:
+        async with transaction():
+            await Person.find_one()
+            await Person.find_all()
+            await Person.count()
+    await close()
+    assert outside[0].body.get("$readPreference", {}).get("mode") == "secondaryPreferred"
+    modes = {each.body.get("$readPreference", {"mode": "primary"})["mode"] for each in inside}
+    assert modes == {"primary"}

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from bson import ObjectId
+from pymongo import UpdateMany
 
 from mongospec_core import (
+    BulkWriteError,
     DocumentValidationError,
     DuplicateKeyError,
     MongoDocument,
@@ -248,3 +250,14 @@ async def test_an_upsert_by_a_filter_of_the_codec(bind: Bind) -> None:
     for _ in range(2):
         await Day.update_one({"day": dt.date(2026, 1, 1)}, {"$inc": {"hits": 1}}, upsert=True)
     assert [(each.day, each.hits) for each in await Day.find_all()] == [(dt.date(2026, 1, 1), 2)]
+
+
+async def test_an_update_many_that_failed_in_the_middle_may_have_changed_some(bind: Bind) -> None:
+    await bind(Person)
+    collection = Person.get_collection()
+    await collection.insert_many([{"name": "a", "age": 1}, {"name": "b", "age": "text"}])
+    for ordered in (True, False):
+        with pytest.raises(BulkWriteError) as caught:
+            await Person.bulk_write([UpdateMany({}, {"$inc": {"age": 1}})], ordered=ordered)
+        assert caught.value.outcome == "unknown"
+        assert [each.index for each in caught.value.failures] == [0]

@@ -13,6 +13,7 @@ from mongospec_core import (
     BulkInsertError,
     DocumentValidationError,
     EncodingError,
+    HookError,
     InvalidDocument,
     MongoDocument,
     MongospecError,
@@ -367,3 +368,13 @@ def test_an_error_can_be_pickled_and_says_the_same() -> None:
     twin = pickle.loads(pickle.dumps(error))
     assert (str(twin), twin.failures) == (str(error), error.failures)
     assert issubclass(BulkInsertError, MongospecError)
+
+
+async def test_on_invalid_takes_no_async_function(bind: Bind) -> None:
+    await bind(Person)
+    await Person.get_collection().insert_one({"_id": ObjectId(), "name": 5})
+
+    async def ask(*_: Any) -> None: ...
+
+    with pytest.raises(HookError, match="on_invalid"):
+        await Person.find_all(on_invalid=ask)

@@ -304,3 +304,20 @@ async def test_the_name_of_a_package_is_not_a_list_of_classes(mongo_server: Mong
     with pytest.raises(OptionError, match=r"collect_document_types\('shop\.models'\)"):
         async with connect(mongo_server.uri, document_types="shop.models", database="x"):  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
             raise AssertionError
+
+
+async def test_init_says_what_it_takes(bind: Bind, mongo_client: Any) -> None:
+    with pytest.raises(OptionError, match="Database"):
+        await init(mongo_client, document_types=[Person])
+    classes: Any = Person
+    with pytest.raises(OptionError, match=r"\[Person\]"):
+        await init(mongo_client["x"], document_types=classes)
+    classes = {"Person": Person}
+    with pytest.raises(OptionError, match=r"values\(\)"):
+        await init(mongo_client["x"], document_types=classes)
+
+
+async def test_a_uri_that_cannot_be_used_is_told_by_connect() -> None:
+    with pytest.raises(OptionError, match="URI"):
+        async with connect("localhost:27017", document_types=[Person]):
+            pass

@@ -1,4 +1,4 @@
-"""Promises of the documentation that no other test holds: its examples run, and some small ones."""
+"""The examples of every public docstring run, and each public name has one."""
 
 import datetime as dt
 import doctest
@@ -9,7 +9,6 @@ import re
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -22,15 +21,11 @@ from mongojet import IndexModel
 from pymongo import DeleteOne, InsertOne, UpdateMany
 
 import mongospec_core
-from mongospec_core import MongoDocument, NotBoundError, close, init, register_encoder, transaction
+from mongospec_core import MongoDocument
 from mongospec_core.codec import codec_options
-from mongospec_core.model.binding import binding_of
-from mongospec_testing import FaultProxy, MongoServer
+from mongospec_testing import MongoServer
 from tests.conftest import Bind
 from tests.readme_blocks import Block
-from tests.zoo.people import Numbered, Person
-
-# -- the examples of docstrings
 
 _BLOCK = re.compile(r"\.\. code-block:: python\n\n((?:    .*\n|\n)+)")
 
@@ -49,7 +44,11 @@ def documented() -> Iterator[tuple[str, str]]:
 
 
 ERRORS = {name for name in mongospec_core.__all__ if name.endswith("Error")}
+
+
 MAPPINGS = {"type_decoders", "type_encoders"}
+
+
 EXAMPLES = {
     name: textwrap.dedent(found[1])
     for name, text in documented()
@@ -185,81 +184,3 @@ def test_what_docstrings_show_is_what_happens() -> None:
     codec_options._registered.update(registered)
     codec_options._encoders.clear()
     assert attempted >= 7
-
-
-# -- small ones
-
-
-async def test_an_aggregate_of_an_unbound_class_names_it() -> None:
-    with pytest.raises(NotBoundError, match="Numbered"):
-        Numbered.aggregate([])
-
-
-async def test_a_transaction_reads_from_the_primary_whatever_the_client_prefers(
-    mongo_db: mongojet.Database, mongo_proxy: FaultProxy
-) -> None:
-    client = await mongojet.create_client(
-        f"{mongo_proxy.uri}&readPreference=secondaryPreferred"
-        if "?" in mongo_proxy.uri
-        else f"{mongo_proxy.uri}?readPreference=secondaryPreferred"
-    )
-    await init(client[mongo_db.name], [Person])
-    with mongo_proxy.recording() as outside:
-        await Person.find_one()
-    with mongo_proxy.recording() as inside:
-        async with transaction():
-            await Person.find_one()
-            await Person.find_all()
-            await Person.count()
-    await close()
-    assert outside[0].body.get("$readPreference", {}).get("mode") == "secondaryPreferred"
-    modes = {each.body.get("$readPreference", {"mode": "primary"})["mode"] for each in inside}
-    assert modes == {"primary"}
-
-
-@pytest.mark.parametrize(
-    ("annotation", "expected"),
-    [
-        (int, codec_options.CODEC_OPTIONS),
-        (list[dict[str, str]], codec_options.CODEC_OPTIONS),
-        (Address, codec_options.CODEC_OPTIONS),
-        (Decimal, codec_options.DECIMAL_CODEC_OPTIONS),
-        (list[Decimal | None], codec_options.DECIMAL_CODEC_OPTIONS),
-        (dict[str, Any], codec_options.DECIMAL_CODEC_OPTIONS),
-        (Any, codec_options.DECIMAL_CODEC_OPTIONS),
-    ],
-)
-async def test_only_a_class_that_can_hold_decimals_pays_for_them(
-    bind: Bind, annotation: Any, expected: Any
-) -> None:
-    cls: Any = type(MongoDocument)(
-        "Flat", (MongoDocument,), {"__annotations__": {"value": annotation}, "__module__": __name__}
-    )
-    await bind(cls)
-    assert binding_of(cls).target.codec is expected
-
-
-async def test_a_projection_takes_the_values_of_the_codec(bind: Bind) -> None:
-    class Day:
-        def __init__(self, date: dt.date) -> None:
-            self.date = date
-
-    registered = dict(codec_options._registered)
-    register_encoder(Day, lambda day: day.date)
-    try:
-
-        class Diary(MongoDocument):
-            pages: list[dict[str, Any]] = []
-
-        await bind(Diary)
-        first, second = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
-        await Diary(pages=[{"day": first, "text": "a"}, {"day": second, "text": "b"}]).insert()
-        for wanted in (second, Day(second)):
-            (found,) = await Diary.find_all(
-                projection={"pages": {"$elemMatch": {"day": wanted}}, "_id": 0}
-            )
-            assert [each["text"] for each in found["pages"]] == ["b"]
-    finally:
-        codec_options._registered.clear()
-        codec_options._registered.update(registered)
-        codec_options._encoders.clear()

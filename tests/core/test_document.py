@@ -13,8 +13,10 @@ from mongospec_core import (
     DefinitionError,
     DocumentNotFoundError,
     DocumentValidationError,
+    EncodingError,
     MongoDocument,
     MongospecError,
+    NotBoundError,
     changes,
 )
 from tests.conftest import Bind
@@ -611,3 +613,39 @@ async def test_classvars_of_a_users_own_are_no_fields(bind: Bind) -> None:
     await bind(Kinds)
     await Kinds().insert()
     assert (await Kinds.get_collection().find_one({}, projection={"_id": 0})) == {"kind": "a"}
+
+
+async def test_the_abstract_base_has_no_documents() -> None:
+    with pytest.raises(NotBoundError, match="abstract"):
+        await MongoDocument.find_one()
+
+
+@pytest.mark.parametrize("name", [5, "a$b"])
+async def test_a_collection_name_that_is_none_names_the_class(bind: Bind, name: Any) -> None:
+    cls = type(MongoDocument)("Named", (MongoDocument,), {"__collection_name__": name})
+    with pytest.raises(DefinitionError, match=r"Named\.__collection_name__"):
+        await bind(cls)
+
+
+def test_two_bases_with_fields_are_told_about_mixins() -> None:
+    class One(MongoDocument):
+        a: int
+
+    class Two(MongoDocument):
+        b: int
+
+    with pytest.raises(DefinitionError, match="mixin=True"):
+
+        class Both(One, Two):
+            pass
+
+
+async def test_a_document_that_contains_itself_is_named(bind: Bind) -> None:
+    class Loose(MongoDocument):
+        anything: Any
+
+    await bind(Loose)
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(EncodingError, match=r"Loose.*contains itself"):
+        await Loose(anything=endless).insert()

@@ -5,7 +5,7 @@ import copy
 import datetime as dt
 import pickle
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -1076,3 +1076,87 @@ async def test_what_exists_is_not_inserted_if_the_write_concern_fails(
     assert outcomes == ["not_applied", "applied"]
     assert twin.id is None
     assert await Person.count() == 2
+
+
+async def test_a_stored_default_is_no_change_where_defaults_are_left_out(bind: Bind) -> None:
+    class Sparse(MongoDocument, omit_defaults=True):
+        a: int = 0
+        b: list[int] = []
+
+    await bind(Sparse)
+    await Sparse.get_collection().insert_one({"_id": ObjectId(), "a": 0, "b": []})
+    sparse = await Sparse.find_one()
+    assert sparse is not None
+    assert changes(sparse) == {}
+    sparse.a = 5
+    await sparse.save()
+    sparse.a = 0
+    assert changes(sparse) == {"a": msgspec.UNSET}
+
+
+class UndoneError(Exception):
+    """Raised to abort."""
+
+
+async def test_what_an_aborted_transaction_gave_and_read_is_sent_whole_by_a_save(
+    bind: Bind,
+) -> None:
+    await bind(Person)
+    person = await Person(name="a", age=0).insert()
+    with pytest.raises(UndoneError):
+        async with transaction():
+            given = await Person.find_one_and_update({}, {"$set": {"age": 77}})
+            read = await Person.find_one()
+            listed = await Person.find_all()
+            streamed = [each async for each in Person.find()]
+            raise UndoneError
+    assert given is not None
+    assert read is not None
+    for each in (given, read, *listed, *streamed):
+        assert snapshot_of(each) is UNKNOWN_CONTENT
+        assert changes(each)["age"] == 77
+    await read.save()
+    again = await Person.find_by_id(person.id)
+    assert again is not None
+    assert again.age == 77
+
+
+async def test_what_a_committed_transaction_read_stays_known(bind: Bind) -> None:
+    await bind(Person)
+    await Person(name="a").insert()
+    async with transaction():
+        read = await Person.find_one()
+    assert read is not None
+    assert changes(read) == {}
+
+
+async def test_a_document_deleted_in_an_aborted_transaction_is_not_new_again(bind: Bind) -> None:
+    await bind(Person)
+    await Person(name="a").insert()
+    with pytest.raises(UndoneError):
+        async with transaction():
+            gone = await Person.find_one_and_delete({})
+            raise UndoneError
+    assert gone is not None
+    assert snapshot_of(gone) is UNKNOWN_CONTENT
+
+
+async def _in_session(client: mongojet.Client) -> AsyncIterator[Any]:
+    session = await client.start_session()
+    await session.start_transaction()
+    yield session
+    await session.abort_transaction()
+
+
+async def test_what_find_one_and_update_gave_in_a_callers_session_is_sent_whole(
+    bind: Bind, mongo_client: mongojet.Client
+) -> None:
+    db = await bind(Person)
+    await Person(name="a", age=0).insert()
+    async for session in _in_session(db.client):
+        given = await Person.find_one_and_update({}, {"$set": {"age": 77}}, session=session)
+    assert given is not None
+    await given.save()
+    again = await Person.find_one()
+    assert again is not None
+    assert again.age == 77

@@ -1,4 +1,4 @@
-"""Old and bad documents: brought to today's shape, or named in a batch of many."""
+"""Damaged and bad documents: named in a batch of many, and what ``on_invalid`` does about them."""
 
 import dataclasses
 import datetime as dt
@@ -12,14 +12,12 @@ from bson import ObjectId
 
 from mongospec_core import (
     DocumentValidationError,
-    HookError,
     InvalidDocument,
     MongoDocument,
     changes,
 )
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
-from tests.core.raw import stored
 
 REPLIES = ["find", "aggregate", "getMore"]
 COUNT = 500
@@ -234,148 +232,6 @@ async def test_an_update_whose_document_cannot_be_read_says_that_it_was_carried_
 
 
 # -- __upgrade__
-
-
-class Person(MongoDocument):
-    first: str
-    last: str = ""
-    version: int = 2
-
-    @classmethod
-    def __upgrade__(cls, raw: dict[str, Any]) -> dict[str, Any]:
-        if "version" not in raw:
-            raw["first"], raw["last"] = raw.pop("name").split(" ")
-            raw["version"] = 2
-        return raw
-
-
-async def test_old_and_new_documents_are_read_together(bind: Bind) -> None:
-    await bind(Person)
-    await Person.get_collection().insert_many(
-        [
-            {"_id": id_of(1), "name": "Ada Lovelace"},
-            {"_id": id_of(2), "first": "Alan", "last": "Turing", "version": 2},
-        ]
-    )
-    expected = [
-        Person(_id=id_of(1), first="Ada", last="Lovelace"),
-        Person(_id=id_of(2), first="Alan", last="Turing"),
-    ]
-    assert await Person.find_all(sort="_id") == expected
-    assert await Person.find(sort="_id").to_list() == expected
-    assert await Person.find_one({"name": "Ada Lovelace"}) == expected[0]
-    assert await Person.find_by_id(id_of(1)) == expected[0]
-    assert await Person.aggregate([{"$sort": {"_id": 1}}], into=Person).to_list() == expected
-    updated = await Person.find_one_and_update({"_id": id_of(1)}, {"$set": {"seen": True}})
-    assert updated == expected[0]
-    assert Person.load({"_id": id_of(1), "name": "Ada Lovelace"}) == expected[0]
-
-
-async def test_an_upgraded_document_can_be_saved(bind: Bind) -> None:
-    await bind(Person)
-    await Person.get_collection().insert_one({"_id": id_of(1), "name": "Ada Lovelace"})
-    (one,) = await Person.find_all()
-    assert changes(one) == {}
-    one.last = "King"
-    await one.save()
-    (raw,) = await stored(Person)
-    assert raw["last"] == "King"
-    (again,) = await Person.find_all()
-    assert again.last == "King"
-
-
-async def test_an_upgrade_that_raises_names_its_documents(bind: Bind) -> None:
-    await bind(Person)
-    await Person.get_collection().insert_many(
-        [
-            {"_id": id_of(1), "name": "Ada Lovelace"},
-            {"_id": id_of(2), "nom": "Ada"},  # KeyError
-            {"_id": id_of(3), "name": "Plato"},  # ValueError
-            {"_id": id_of(4), "name": 5},  # AttributeError
-        ]
-    )
-    with pytest.raises(
-        DocumentValidationError, match=r"Person of _id=.*__upgrade__ raised"
-    ) as caught:
-        await Person.find_all()
-    assert [each.id for each in caught.value.failures] == [id_of(2), id_of(3), id_of(4)]
-    assert "KeyError" in caught.value.failures[0].reason
-    found = await Person.find_all(on_invalid="skip")
-    assert [each.first for each in found] == ["Ada"]
-
-    def kept(failure: InvalidDocument, raw: Mapping[str, Any]) -> Person:
-        return Person(_id=failure.id, first=str(raw.get("name", "?")))
-
-    found = await Person.find_all(on_invalid=kept, sort="_id")
-    assert [each.first for each in found] == ["Ada", "?", "Plato", "5"]
-
-
-async def test_an_upgrade_that_returns_nothing_is_named(bind: Bind) -> None:
-    class Forgetful(MongoDocument):
-        name: str = ""
-        day: dt.date | None = None
-
-        @classmethod
-        def __upgrade__(cls, raw: dict[str, Any]) -> Any:
-            raw["name"] = "x"
-
-    await bind(Forgetful)
-    await Forgetful.get_collection().insert_one({"name": "a"})
-    for options in ({}, {"on_invalid": "skip"}):
-        with pytest.raises(HookError, match=r"Forgetful\.__upgrade__ returned NoneType"):
-            await Forgetful.find_all(**options)
-
-
-async def test_an_upgrade_that_is_a_coroutine_is_named(bind: Bind) -> None:
-    class Slow(MongoDocument):
-        name: str = ""
-
-        @classmethod
-        async def __upgrade__(cls, raw: dict[str, Any]) -> Any:
-            return raw
-
-    await bind(Slow)
-    await Slow.get_collection().insert_one({"name": "a"})
-    with pytest.raises(HookError, match=r"Slow\.__upgrade__ returned coroutine.*plain"):
-        await Slow.find_all()
-
-
-async def test_an_upgrade_is_inherited_and_may_call_super(bind: Bind) -> None:
-    class Child(Person):
-        toy: str
-
-        @classmethod
-        def __upgrade__(cls, raw: dict[str, Any]) -> dict[str, Any]:
-            raw = super().__upgrade__(raw)
-            raw.setdefault("toy", "ball")
-            return raw
-
-    await bind(Child)
-    await Child.get_collection().insert_one({"name": "Ada Lovelace"})
-    (one,) = await Child.find_all()
-    assert (one.first, one.toy) == ("Ada", "ball")
-
-
-async def test_an_upgrade_is_not_asked_about_what_we_write(bind: Bind) -> None:
-    await bind(Person)
-    one = Person(first="Ada")
-    one.version = 2
-    await one.insert()
-    assert [set(each) for each in await stored(Person)] == [{"_id", "first", "last", "version"}]
-
-
-async def test_a_damaged_document_of_a_class_with_an_upgrade_is_named(
-    bind: Bind, mongo_proxy: FaultProxy
-) -> None:
-    await bind(Person)
-    await Person.get_collection().insert_many(
-        [{"_id": id_of(1), "name": "Ada kaputt"}, {"_id": id_of(2), "name": "Ada Lovelace"}]
-    )
-    with mongo_proxy.rewrite_bson(REPLIES, broken_text):
-        with pytest.raises(DocumentValidationError) as caught:
-            await Person.find_all()
-        assert (caught.value.id, caught.value.path) == (id_of(1), "name")
-        assert len(await Person.find_all(on_invalid="skip")) == 1
 
 
 # -- on_invalid

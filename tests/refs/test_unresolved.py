@@ -225,7 +225,7 @@ async def test_a_fetched_reference_without_document_becomes_missing(bind: Bind) 
 @pytest.mark.parametrize(
     "more", [{}, {"omit_defaults": True}, {"weakref": True}, {"order": True}, {"dict": True}]
 )
-async def test_hollow_documents_of_every_kind_of_class(
+async def test_unresolved_documents_of_every_kind_of_class(
     bind: Bind, options: dict[str, Any], more: dict[str, Any]
 ) -> None:
     class Target(MongoDocument, **options, **more):
@@ -263,7 +263,7 @@ async def test_hollow_documents_of_every_kind_of_class(
     assert holder.target.some_name == "x" and type(holder.target) is Target
 
 
-async def test_hollow_documents_can_be_pickled(bind: Bind) -> None:
+async def test_unresolved_documents_can_be_pickled(bind: Bind) -> None:
     await bind(*BLOG)
     await saved_post()
     (post,) = await Post.find_all(resolve_refs=False)

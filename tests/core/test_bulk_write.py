@@ -19,18 +19,17 @@ from pymongo import (
 )
 
 from mongospec_core import (
+    BulkInsertError,
     BulkResult,
     BulkWriteError,
     DocumentNotFoundError,
     DocumentValidationError,
     EncodingError,
-    InvalidIdError,
-    MissingIdError,
     MongoDocument,
-    OperationError,
     OptionError,
     changes,
 )
+from mongospec_core.operations import insert_many
 from mongospec_core.server import bulk
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
@@ -488,208 +487,42 @@ async def test_a_bulk_in_a_session_of_the_callers_own(
 # -- save_many
 
 
-async def test_save_many_of_1000_changed_documents_is_one_command(
-    bind: Bind, mongo_proxy: FaultProxy
+@pytest.mark.parametrize("option", ["upsert", "collation", "array_filters", "hint"])
+async def test_bulk_operations_refuse_options_that_they_would_drop(bind: Bind, option: str) -> None:
+    await bind(Person)
+    given: Any = {option: None}
+    with pytest.raises(OptionError, match=option):
+        await Person.save_many([], **given)
+    with pytest.raises(OptionError, match=option):
+        await Person.bulk_write([], **given)
+
+
+async def test_bulk_operations_refuse_an_unacknowledged_write(bind: Bind) -> None:
+    await bind(Person)
+    with pytest.raises(OptionError, match="w=0"):
+        await Person.bulk_write([InsertOne({"name": "a"})], write_concern={"w": 0})
+    assert await Person.count() == 0
+
+
+async def test_a_replacement_that_is_a_dict_is_told_what_it_should_be(bind: Bind) -> None:
+    await bind(Person)
+    with pytest.raises(OptionError, match=r"Person\(\.\.\.\)"):
+        await Person.find_one_and_replace({}, {"name": "a"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_write_concern_error_of_one_batch_stops_no_other(
+    bind: Bind, mongo_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, ordered: bool
 ) -> None:
     await bind(Person)
-    await Person.insert_many([Person(name=str(n), age=n) for n in range(1_200)])
-    people = await Person.find_all(sort="age")
-    for each in people[:1_000]:
-        each.age += 10_000
-    people[5].tags.append("in place")
-    with mongo_proxy.recording() as seen:
-        result = await Person.save_many(people)
-    (command,) = seen
-    assert command.name == "update"
-    updates = command.body["updates"]
-    assert len(updates) == 1_000
-    assert updates[0]["u"] == {"$set": {"age": 10_000}}
-    assert updates[5]["u"] == {"$set": {"age": 10_005, "tags": ["in place"]}}
-    assert not command.body["ordered"]
-    assert (result.matched_count, result.modified_count) == (1_000, 1_000)
-    assert all(changes(each) == {} for each in people)
-    assert await Person.find_all(sort="age") == sorted(people, key=lambda each: each.age)
-    with mongo_proxy.recording() as seen:
-        assert await Person.save_many(people) == BulkResult()
-    assert seen == []
-
-
-async def test_save_many_sends_only_what_changed_and_the_rest_survives(bind: Bind) -> None:
-    await bind(Person)
-    await Person.insert_many([Person(name="a"), Person(name="b"), Person(name="c")])
-    people = await Person.find_all(sort="name")
-    await Person.update_many({}, {"$inc": {"age": 1}})
-    people[0].name = "A"
-    people[2].tags.append("x")
-    result = await Person.save_many(people)
-    assert result.matched_count == 2
-    found = await Person.find_all(sort="age")
-    assert {(each.name, each.age) for each in found} == {("A", 1), ("b", 1), ("c", 1)}
-
-
-async def test_save_many_names_a_document_that_is_gone(bind: Bind) -> None:
-    await bind(Person)
-    await Person.insert_many([Person(name=str(n)) for n in range(6)])
-    people = await Person.find_all(sort="name")
-    gone = people[3]
-    await Person.get_collection().delete_one({"_id": gone.id})
-    for each in people:
-        each.age = 1
-    with pytest.raises(BulkWriteError) as caught:
-        await Person.save_many(people)
-    error = caught.value
-    assert error.outcome == "partial"
-    (failure,) = error.failures
-    assert failure.document is gone
-    assert (failure.index, failure.code) == (3, None)
-    assert repr(gone.id) in failure.message
-    assert "Person" in failure.message
-    assert error.results.matched_count == 5
-    assert changes(gone) == {"age": 1}  # still to be saved
-    assert all(changes(each) == {} for each in people if each is not gone)
-    assert await Person.count({"age": 1}) == 5
-
-
-async def test_save_many_counts_failures_by_the_place_in_the_callers_list(bind: Bind) -> None:
-    """WriteFailure.index is "its place in the list that was given", unchanged ones included."""
-    await bind(Person)
-    await Person.insert_many([Person(name=str(n)) for n in range(6)])
-    people = await Person.find_all(sort="name")
-    await Person.get_collection().delete_one({"_id": people[4].id})
-    people[2].age = people[4].age = 1
-    with pytest.raises(BulkWriteError) as caught:
-        await Person.save_many(people)
-    (failure,) = caught.value.failures
-    assert failure.document is people[4]
-    assert failure.index == 4
-
-
-async def test_save_many_runs_every_pre_save(bind: Bind, mongo_proxy: FaultProxy) -> None:
-    await bind(Hooked)
-    await Hooked.insert_many([Hooked(), Hooked()])
-    documents = await Hooked.find_all()
-    with mongo_proxy.recording() as seen:
-        await Hooked.save_many(documents)
-    assert [each["u"] for each in seen[0].body["updates"]] == [{"$set": {"saved": 2}}] * 2
-
-
-async def test_save_many_of_a_duplicate_key_names_the_document(bind: Bind) -> None:
-    await bind(Account)
-    await Account.insert_many([Account(email=each) for each in "abc"])
-    accounts = await Account.find_all(sort="email")
-    accounts[0].email, accounts[1].email, accounts[2].email = "x", "c", "z"
-    with pytest.raises(BulkWriteError) as caught:
-        await Account.save_many(accounts)
-    (failure,) = caught.value.failures
-    assert (failure.index, failure.code, failure.document) == (1, 11000, accounts[1])
-    assert failure.key_value == {"email": "c"}
-    assert [changes(each) for each in accounts] == [{}, {"email": "c"}, {}]
-    assert {each.email for each in await Account.find_all()} == {"x", "b", "z"}
-
-
-async def test_save_many_checks_all_before_it_sends(bind: Bind, mongo_proxy: FaultProxy) -> None:
-    await bind(Person, Numbered)
-    people = [await Person(name="a").insert(), await Person(name="b").insert()]
-    wrong: Any = 5
-    people[0].age, people[1].name = 1, wrong
-    moved = await Numbered(_id=1).insert()
-    moved._id = 2
-    stranger: Any = moved
-    with mongo_proxy.recording() as seen:
-        with pytest.raises(DocumentValidationError, match=r"Person\.name") as caught:
-            await Person.save_many(people)
-        assert caught.value.id == people[1].id
-        with pytest.raises(MissingIdError, match="Person"):
-            await Person.save_many([people[0], Person(name="c")])
-        with pytest.raises(InvalidIdError, match="Numbered"):
-            await Numbered.save_many([moved])
-        with pytest.raises(OptionError, match="Numbered"):
-            await Person.save_many([people[0], stranger])
-    assert seen == []
-    assert changes(people[0]) == {"age": 1}
-
-
-async def test_save_many_is_sent_once_more_after_a_lost_reply(
-    bind: Bind, mongo_proxy: FaultProxy
-) -> None:
-    await bind(Person)
-    people = [await Person(name=each).insert() for each in "abc"]
-    for each in people:
-        each.age = 5
-    with mongo_proxy.recording() as seen, mongo_proxy.cut("update", at="reply", times=1):
-        result = await Person.save_many(people)
-    assert [each.name for each in seen] == ["update", "update"]
-    assert result.matched_count == 3
-    assert all(changes(each) == {} for each in people)
-
-
-async def test_save_many_with_an_unknown_outcome_knows_nothing_of_the_content(
-    bind: Bind, mongo_proxy: FaultProxy
-) -> None:
-    await bind(Person)
-    people = [await Person(name=each).insert() for each in "ab"]
-    for each in people:
-        each.age = 5
+    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", 2)
+    people = [Person(name=name) for name in "abcdef"]
     with (
-        mongo_proxy.cut("update", at="reply"),
-        pytest.raises(BulkWriteError) as caught,
+        mongo_proxy.write_concern_error("insert", times=1),
+        pytest.raises(BulkInsertError) as caught,
     ):
-        await Person.save_many(people)
-    assert caught.value.outcome == "unknown"
-    assert caught.value.unknown == people
-    assert isinstance(caught.value.__cause__, OperationError)
-    with mongo_proxy.recording() as seen:
-        await Person.save_many(people)
-    first = seen[0].body["updates"][0]["u"]["$set"]
-    assert first == {"name": "a", "age": 5, "tags": [], "address": None}
-
-
-async def test_save_many_is_cut_at_the_servers_limits(
-    bind: Bind, mongo_proxy: FaultProxy, few_statements: None
-) -> None:
-    await bind(Person)
-    await Person.insert_many([Person(name=f"{n:02}") for n in range(25)])
-    people = await Person.find_all(sort="name")
-    await Person.get_collection().delete_one({"_id": people[17].id})
-    for each in people:
-        each.age = 1
-    with mongo_proxy.recording() as seen, pytest.raises(BulkWriteError) as caught:
-        await Person.save_many(people)
-    assert wire(seen) == [("update", 10), ("update", 10), ("update", 5)]
-    assert [each.document for each in caught.value.failures] == [people[17]]
-    assert await Person.count({"age": 1}) == 24
-
-
-async def test_the_same_document_twice_in_save_many(bind: Bind) -> None:
-    await bind(Person)
-    one = await Person(name="a").insert()
-    (twin,) = await Person.find_all()
-    one.name, twin.age = "b", 5
-    await Person.save_many([one, twin, one])
-    (found,) = await Person.find_all()
-    assert (found.name, found.age) == ("b", 5)
-
-
-async def test_save_many_of_frozen_renamed_and_custom_ids(bind: Bind) -> None:
-    class Odd(MongoDocument, rename={"value": "v"}):
-        _id: str | None = None
-        value: int = 0
-
-    await bind(Odd)
-    await Odd.insert_many([Odd(_id=each) for each in "ab"])
-    odds = await Odd.find_all(sort="_id")
-    for each in odds:
-        each.value = 1
-    assert (await Odd.save_many(odds)).modified_count == 2
-    assert await stored(Odd) == [{"_id": "a", "v": 1}, {"_id": "b", "v": 1}]
-
-
-async def test_an_update_many_that_failed_in_the_middle_may_have_changed_some(bind: Bind) -> None:
-    await bind(Person)
-    collection = Person.get_collection()
-    await collection.insert_many([{"name": "a", "age": 1}, {"name": "b", "age": "text"}])
-    for ordered in (True, False):
-        with pytest.raises(BulkWriteError) as caught:
-            await Person.bulk_write([UpdateMany({}, {"$inc": {"age": 1}})], ordered=ordered)
-        assert caught.value.outcome == "unknown"
-        assert [each.index for each in caught.value.failures] == [0]
+        await Person.insert_many(people, ordered=ordered)
+    assert caught.value.outcome == "applied"
+    assert caught.value.inserted == people
+    assert await Person.count() == 6
+    assert all(changes(each) == {} for each in people)

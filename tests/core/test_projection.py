@@ -11,9 +11,17 @@ import msgspec
 import pytest
 from bson import ObjectId
 
-from mongospec_core import DefinitionError, DocumentValidationError, MongoDocument, OptionError
+from mongospec_core import (
+    DefinitionError,
+    DocumentValidationError,
+    MongoDocument,
+    OptionError,
+    register_encoder,
+)
+from mongospec_core.codec import codec_options
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
+from tests.zoo.people import Account, Person
 
 
 class Hue(Enum):
@@ -474,143 +482,7 @@ async def test_a_projection_by_dict_takes_operators_and_exclusions(bind: Bind) -
 # -- aggregate
 
 
-async def test_aggregate_gives_plain_dicts_by_the_codec(bind: Bind) -> None:
-    await bind(Big)
-    await big()
-    (found,) = await Big.aggregate(
-        [
-            {"$match": {"hue": Hue.BLUE, "day": dt.date(2026, 1, 2)}},
-            {"$project": {"price": 1, "took": 1}},
-        ]
-    ).to_list()
-    assert found["price"] == Decimal("1.50")
-    assert (found["took"], type(found["took"])) == (90_000, int)
-
-
-async def test_aggregate_reads_into_structs_of_the_codecs_types(bind: Bind) -> None:
-    class Total(msgspec.Struct, rename={"hue": "_id"}):
-        hue: Hue
-        price: Decimal
-        took: dt.timedelta
-        days: set[dt.date]
-
-    await bind(Big)
-    await big()
-    await big(price=Decimal("2.25"), day=dt.date(2026, 5, 5))
-    stages = [
-        {
-            "$group": {
-                "_id": "$hue",
-                "price": {"$sum": "$price"},
-                "took": {"$sum": "$took"},
-                "days": {"$addToSet": "$day"},
-            }
-        }
-    ]
-    assert await Big.aggregate(stages, into=Total).to_list() == [
-        Total(
-            Hue.BLUE,
-            Decimal("3.75"),
-            dt.timedelta(seconds=180),
-            {dt.date(2026, 1, 2), dt.date(2026, 5, 5)},
-        )
-    ]
-
-
-async def test_aggregate_into_a_struct_that_does_not_fit_names_it(bind: Bind) -> None:
-    class Wrong(msgspec.Struct):
-        name: int
-
-    await bind(Big)
-    one = await big()
-    with pytest.raises(DocumentValidationError, match=r"Wrong\.name") as caught:
-        await Big.aggregate([{"$match": {}}], into=Wrong).to_list()
-    assert caught.value.id == one.id
-
-
-async def test_aggregate_into_the_class_gives_documents_that_can_be_saved(
-    bind: Bind, mongo_proxy: FaultProxy
-) -> None:
-    await bind(Big)
-    await big()
-    await big(name="Bob")
-    (found,) = await Big.aggregate(
-        [{"$match": {"name": "Bob"}}, {"$project": {"name": 1, "home": 1}}], into=Big
-    ).to_list()
-    found.name = "Rob"
-    with mongo_proxy.recording() as seen:
-        await found.save()
-    # what the pipeline left out is not written with its default
-    assert [each["u"] for each in seen[0].body["updates"]] == [{"$set": {"name": "Rob"}}]
-
-
-async def test_aggregate_takes_documents_and_sends_no_command_before_it_is_read(
-    bind: Bind, mongo_proxy: FaultProxy
-) -> None:
-    await bind(Big)
-    one = await big()
-    with mongo_proxy.recording() as seen:
-        cursor = Big.aggregate([{"$match": {"_id": one}}])
-        assert seen == []
-        assert len(await cursor.to_list()) == 1
-    assert [each.name for each in seen] == ["aggregate"]
-    assert seen[0].body["pipeline"] == [{"$match": {"_id": one.id}}]
-
-
 # -- distinct
-
-
-async def test_distinct_gives_values_as_the_field_reads_them(
-    bind: Bind, mongo_proxy: FaultProxy
-) -> None:
-    await bind(Big)
-    await big()
-    await big(hue=Hue.RED, price=None, day=dt.date(2026, 5, 5))
-    with mongo_proxy.recording() as seen:
-        assert set(await Big.distinct("hue")) == {Hue.RED, Hue.BLUE}
-    assert [each.name for each in seen] == ["distinct"]
-    assert set(await Big.distinct("price")) == {Decimal("1.50"), None}
-    assert set(await Big.distinct("day")) == {dt.date(2026, 1, 2), dt.date(2026, 5, 5)}
-    assert await Big.distinct("took") == [dt.timedelta(seconds=90)]
-    assert await Big.distinct("n") == ["An"]
-    assert await Big.distinct("tags") == ["x"]
-    assert await Big.distinct("home.city", {"hue": Hue.RED}) == ["Rome"]
-    assert await Big.distinct("nope") == []
-    (home,) = await Big.distinct("home")
-    assert home == ROME
-    assert all(isinstance(each, ObjectId) for each in await Big.distinct("_id"))
-
-
-async def test_distinct_gives_the_elements_of_an_array_as_its_field_reads_them(bind: Bind) -> None:
-    class Arrays(MongoDocument):
-        hues: list[Hue] = []
-        days: set[dt.date] = set()
-        spans: tuple[dt.timedelta, ...] = ()
-        geos: list[Geo] = []
-        maybe: list[Hue | None] = []
-        pair: tuple[int, str] | None = None
-        anything: list[Any] = []
-
-    day, span = dt.date(2026, 1, 1), dt.timedelta(seconds=1)
-    await bind(Arrays)
-    await Arrays(
-        hues=[Hue.RED, Hue.BLUE],
-        days={day},
-        spans=(span, span),
-        geos=[Geo(1.0, 2.0)],
-        maybe=[None, Hue.RED],
-        pair=(5, "x"),
-        anything=[{"a": 1}, Decimal("1.5")],
-    ).insert()
-    assert set(await Arrays.distinct("hues")) == {Hue.RED, Hue.BLUE}
-    assert await Arrays.distinct("days") == [day]
-    assert await Arrays.distinct("spans") == [span]
-    assert await Arrays.distinct("geos") == [Geo(1.0, 2.0)]
-    assert set(await Arrays.distinct("maybe")) == {None, Hue.RED}
-    assert set(await Arrays.distinct("pair")) == {5, "x"}
-    anything = await Arrays.distinct("anything")
-    assert {"a": 1} in anything
-    assert Decimal("1.5") in anything
 
 
 class Note(MongoDocument):
@@ -638,3 +510,41 @@ async def test_a_struct_is_read_from_the_upgraded_document(bind: Bind) -> None:
     only_text = await Note.find_one(projection={"text": 1})
     assert only_text is not None
     assert "text" not in only_text  # a dict is what the server gives
+
+
+async def test_a_projection_is_no_document_class(bind: Bind) -> None:
+    await bind(Person)
+    with pytest.raises(OptionError, match="half-filled"):
+        Person.find(projection=Account)
+
+    class Names(msgspec.Struct):
+        name: str
+
+    await Person(name="a").insert()
+    assert await Person.find_all(projection=Names) == [Names("a")]
+
+
+async def test_a_projection_takes_the_values_of_the_codec(bind: Bind) -> None:
+    class Day:
+        def __init__(self, date: dt.date) -> None:
+            self.date = date
+
+    registered = dict(codec_options._registered)
+    register_encoder(Day, lambda day: day.date)
+    try:
+
+        class Diary(MongoDocument):
+            pages: list[dict[str, Any]] = []
+
+        await bind(Diary)
+        first, second = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
+        await Diary(pages=[{"day": first, "text": "a"}, {"day": second, "text": "b"}]).insert()
+        for wanted in (second, Day(second)):
+            (found,) = await Diary.find_all(
+                projection={"pages": {"$elemMatch": {"day": wanted}}, "_id": 0}
+            )
+            assert [each["text"] for each in found["pages"]] == ["b"]
+    finally:
+        codec_options._registered.clear()
+        codec_options._registered.update(registered)
+        codec_options._encoders.clear()
