@@ -1,7 +1,7 @@
 """How many bytecodes an operation executes: a measure that needs no quiet machine.
 
 Counted is all Python below the call, whoever wrote it, but for the benchmark's own (it stands in for
-the driver) and the event loop's; compiled code counts nothing. The same code gives the same count
+the driver) and the event loop's; compiled code counts nothing. The same code has the same count
 each time.
 """
 

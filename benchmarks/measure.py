@@ -70,7 +70,7 @@ type Turn = tuple[str, int]
 
 
 def turns(rows: Sequence[Row] = ROWS) -> list[tuple[Row, int]]:
-    """Every row with one operation at a time, and where it makes sense with many."""
+    """Every row with one operation at a time, and if it makes sense with many."""
     return [(row, each) for row in rows for each in ((1, TOGETHER) if row.together else (1,))]
 
 

@@ -17,7 +17,7 @@ PEERS: dict[str, dict[str, Any]] = tomllib.loads(
 
 
 def contenders() -> list[Contender]:
-    """All of them, their environments made where they are missing; ours is built anew."""
+    """All of them, their environments made if they are missing; ours is built anew."""
     return [
         Contender(
             module,

@@ -22,7 +22,7 @@ class Author(MongoDocument):  # no __collection_name__: the collection is called
 
 
 class AudioBook(Book):
-    """A subclass is bound only where it is listed, and needs a collection of its own."""
+    """A subclass is bound only if it is listed, and needs a collection of its own."""
 
     __collection_name__ = "audio_books"
 

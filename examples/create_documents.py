@@ -30,13 +30,13 @@ async def main() -> None:
         await User.delete_many({})
 
         alice = await user("Alice").insert()
-        print("insert() gives the document, which has its _id now:", alice)
+        print("insert() returns the document, which has its _id now:", alice)
 
         bob = await User.insert_one(user("Bob"))  # the driver's spelling
         print("insert_one() as well:", bob)
 
         ids = await User.insert_many([user("Carol"), user("Dan"), user("Eve")])
-        print("insert_many() gives the ids, in the order of the documents:", ids)
+        print("insert_many() returns the ids, in the order of the documents:", ids)
 
         # unordered: the others are inserted although one is refused
         try:

@@ -39,7 +39,7 @@ class Document(MongoDocument, abstract=True):
 
 
 class Archivable(MongoDocument, mixin=True):
-    """A mixin: gives its fields to any document class that names it among its bases."""
+    """A mixin: adds its fields to any document class that names it among its bases."""
 
     archived: bool = False
 
@@ -58,7 +58,7 @@ class Product(Archivable, Document):
 class Country(MongoDocument):
     """A natural key as the id."""
 
-    _id: str  # pyright: ignore[reportGeneralTypeIssues] - required, where the base has a default
+    _id: str  # pyright: ignore[reportGeneralTypeIssues] - required, although the base has a default
     name: str
 
 

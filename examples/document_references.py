@@ -58,7 +58,7 @@ async def main() -> None:
         # -- search by a document
         print("By its author:", await Post.count({"author": alice}))
 
-        # -- skip it where it is not needed; the ids are there all the same
+        # -- skip it if it is not needed; the ids are there all the same
         bare = await Post.find_one({"title": "Hello"}, resolve_refs=False)
         assert bare is not None
         assert bare.author.id == alice.id
@@ -95,7 +95,7 @@ async def main() -> None:
         print("Taken back:", await result.rollback(), "documents")
         print("Posts left:", await Post.count())
 
-        # -- where a referenced document is gone, the post can still be read and saved
+        # -- if a referenced document is gone, the post can still be read and saved
         await alice.delete()
         post = await find("Hello again")
         try:

@@ -39,7 +39,7 @@ class UserCard(msgspec.Struct):
 
 
 class CityCount(msgspec.Struct):
-    """What a pipeline gives."""
+    """What a pipeline returns."""
 
     city: str = msgspec.field(name="_id")
     users: int

@@ -32,7 +32,7 @@ class NotEnoughError(Exception):
 
 
 async def transfer(sender: str, receiver: str, amount: int) -> Transfer:
-    """Take, give, note: knows nothing of transactions, runs in the one that it is called in."""
+    """Withdraw, deposit, note: knows nothing of transactions, runs in the one that it is called in."""
     taken = await Account.find_one_and_update({"owner": sender}, {"$inc": {"balance": -amount}})
     await Account.update_one({"owner": receiver}, {"$inc": {"balance": amount}})
     note = await Transfer(sender=sender, receiver=receiver, amount=amount).insert()
@@ -79,7 +79,7 @@ async def main() -> None:
         except NotEnoughError:
             print("The _id of the transfer that was not:", lost.id)
 
-        # Repeats the function where the server says that the transaction may succeed if tried again
+        # Repeats the function if the server says that the transaction may succeed if tried again
         # (another one was writing to the same documents).
         async def ten_from_alice() -> Transfer:
             return await transfer("Alice", "Bob", 10)

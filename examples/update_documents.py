@@ -42,7 +42,7 @@ async def main() -> None:
         # Find and change in one step: no other writer comes in between.
         read = await Article.find_one_and_update({"title": "Cocoa"}, {"$inc": {"views": 1}})
         assert read is not None
-        print("find_one_and_update gives the article afterwards:", read.views, "views")
+        print("find_one_and_update returns the article afterwards:", read.views, "views")
 
         # A pipeline computes from the document's own fields.
         await Article.update_many({}, [{"$set": {"title": {"$toUpper": "$title"}}}])

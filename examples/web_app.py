@@ -47,7 +47,7 @@ class Article(MongoDocument):
     views: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
-# -- what goes over the wire and is no document
+# -- what goes over the wire and is not a document
 
 
 class NewUser(msgspec.Struct):
