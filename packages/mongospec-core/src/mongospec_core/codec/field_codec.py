@@ -266,6 +266,16 @@ def _copied(value: Any) -> Any:
     return value[:] if type(value) is list else not_of(list, value)
 
 
+def _copied_dict(value: Any) -> Any:
+    """The same for a dict of scalars, if its keys are strings as they are."""
+    if type(value) is not dict:
+        return not_of(dict, value)
+    for key in value:
+        if type(key) is not str:
+            return to_raw(value)
+    return value.copy()
+
+
 def not_of(cls: type, value: Any) -> Any:
     """What is written for a value that is not of the annotated kind; msgspec judges it."""
     return _other_class(type(value), cls.__name__) if is_embedded(type(value)) else to_raw(value)
@@ -368,7 +378,7 @@ def _mapping(cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCode
         }
 
     return FieldCodec(
-        encoded,
+        _copied_dict if cls is dict and item.encode is None else encoded,
         decoded if decode or decode_key else None,
         _trim_inside([item], lambda cuts: trim_items(*cuts)),
     )
