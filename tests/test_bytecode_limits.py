@@ -14,9 +14,9 @@ from benchmarks.rows import ROWS
 from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
-    "find_one": 820,
-    "insert_one": 1_390,
-    "update_one": 805,
+    "find_one": 625,
+    "insert_one": 1_180,
+    "update_one": 580,
     "save, two fields changed": 4_180,
     "insert_many, a document": 770,
     "insert_many, unchecked": 770,
