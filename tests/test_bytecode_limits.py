@@ -14,12 +14,12 @@ from benchmarks.rows import ROWS
 from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
-    "find_one": 625,
-    "insert_one": 1_180,
+    "find_one": 622,
+    "insert_one": 955,
     "update_one": 580,
-    "save, two fields changed": 4_180,
-    "insert_many, a document": 770,
-    "insert_many, unchecked": 770,
+    "save, two fields changed": 3_690,
+    "insert_many, a document": 530,
+    "insert_many, unchecked": 530,
     "find_all, a document": 68,
     "cursor, a document": 97,
     "posts with author and tags, a post": 1_350,
