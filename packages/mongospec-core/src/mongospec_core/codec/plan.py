@@ -31,6 +31,7 @@ from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
     FieldCodec,
     decoded_fields,
+    is_scalar,
     not_of,
     shape_of,
     type_args,
@@ -72,6 +73,10 @@ class Plan[T]:
         shapes = [self._shape(each) for each in self.fields]
         pairs = list(zip(self.fields, shapes, strict=True))
         self.encode_names: tuple[str, ...] = tuple(each.encode_name for each in self.fields)
+        self.places: dict[str, int] = {name: n for n, name in enumerate(self.encode_names)}
+        self.scalars: frozenset[int] = frozenset(
+            n for n, each in enumerate(self.fields) if is_scalar(each.type)
+        )
         self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in shapes)
         self.decoders: tuple[tuple[str, Decoder], ...] = tuple(
             (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
