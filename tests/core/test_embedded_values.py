@@ -160,7 +160,9 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("numbers", Box(1), "numbers .*: a Box in place of a list"),
 ]
 each_refused = pytest.mark.parametrize(
-    ("name", "value", "words"), REFUSED, ids=[f"{name}-{value}" for name, value, _ in REFUSED]
+    ("name", "value", "words"),
+    REFUSED,
+    ids=[f"{name}-{number}" for number, (name, _, _) in enumerate(REFUSED)],
 )
 
 
@@ -251,7 +253,7 @@ TAKEN: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), TAKEN, ids=[f"{n}-{v}" for n, v in TAKEN])
+@pytest.mark.parametrize(("name", "value"), TAKEN, ids=[each for each, _ in TAKEN])
 async def test_a_value_of_the_fields_class_comes_back(bind: Bind, name: str, value: Any) -> None:
     await bind(Owner)
     one = await owner(name, value).insert()
