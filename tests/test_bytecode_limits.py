@@ -15,11 +15,11 @@ from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
     "find_one": 502,
-    "insert_one": 941,
+    "insert_one": 902,
     "update_one": 568,
-    "save, two fields changed": 1_900,
-    "insert_many, a document": 527,
-    "insert_many, unchecked": 527,
+    "save, two fields changed": 1_882,
+    "insert_many, a document": 522,
+    "insert_many, unchecked": 522,
     "find_all, a document": 62,
     "cursor, a document": 91,
     "posts with author and tags, a post": 1_324,
