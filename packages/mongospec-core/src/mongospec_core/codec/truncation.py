@@ -19,6 +19,9 @@ from typing import Any
 
 import msgspec
 
+from mongospec_core.codec.codec_options import ENDLESS
+from mongospec_core.errors import EncodingError
+
 type Trim = Callable[[Any, str], Any]
 """Takes a value and the name of its field (for warnings), gives the value that can be stored."""
 
@@ -28,7 +31,10 @@ def trim(value: Any, where: str) -> Any:
     cut = _trims.get(type(value))
     if cut is None:
         cut = _trims[type(value)] = _trim_for(type(value))
-    return cut(value, where)
+    try:
+        return cut(value, where)
+    except RecursionError as error:
+        raise EncodingError(f"{where}: {ENDLESS}") from error
 
 
 def trim_naive(value: Any, where: str) -> Any:

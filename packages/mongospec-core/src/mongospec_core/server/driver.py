@@ -100,9 +100,9 @@ def write_concern_of(collection: mongojet.Collection) -> dict[str, Any] | None:
     return decode(data) if data else None
 
 
-def appended(document: bytes, fields: Mapping[str, Any]) -> bytes:
-    """A BSON document with *fields* after its own."""
-    body = document[4:-1] + encode(fields)[4:]
+def appended(document: bytes, fields: bytes) -> bytes:
+    """A BSON document with the *fields* of another after its own."""
+    body = document[4:-1] + fields[4:]
     return (len(body) + 4).to_bytes(4, "little") + body
 
 

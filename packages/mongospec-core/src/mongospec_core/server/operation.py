@@ -4,7 +4,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, Self
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named
 from mongospec_core.errors import (
     Outcome,
     ServerUnavailableError,
@@ -190,7 +190,7 @@ class Operation:
 
         :raises OperationError: it failed, in a part or as a whole.
         """
-        reply = await self._run(command)
+        reply = await self._run(command, named(self.operation, "a command", encode, command))
         error = reply_error(reply, self.operation) if self.write else None
         if error is None:
             return reply
@@ -214,11 +214,14 @@ class Operation:
         """
         alone = self.transaction is None and self.session is None
         concern = driver.write_concern_of(self.target.collection) if alone else None
-        command = {**command, **write_fields(self.options, concern, self.operation)}
+        fields = write_fields(self.options, concern, self.operation)
+        data = driver.appended(
+            encode_trusted(command), named(self.operation, "options", encode, fields)
+        )
         size = max(len(command.get(name, ())) for name in ("documents", "updates", "deletes"))
 
         def send() -> Coroutine[Any, Any, dict[str, Any]]:
-            return self._run(command, size)
+            return self._run(command, data, size)
 
         try:
             reply = await (retry_once(send) if repeatable and alone else send())
@@ -235,8 +238,9 @@ class Operation:
 
     # -- how they are sent
 
-    async def _run(self, command: Mapping[str, Any], size: int | None = None) -> dict[str, Any]:
-        data = encode(command)
+    async def _run(
+        self, command: Mapping[str, Any], data: bytes, size: int | None = None
+    ) -> dict[str, Any]:
         name = next(iter(command))
 
         def start(session: driver.ClientSession | None) -> Start:
@@ -246,7 +250,9 @@ class Operation:
             def started(left: float | None) -> Any:
                 if left is None or not timed:
                     return method(data, None)
-                return method(driver.appended(data, {"maxTimeMS": milliseconds(left)}), None)
+                return method(
+                    driver.appended(data, encode({"maxTimeMS": milliseconds(left)})), None
+                )
 
             return started
 
