@@ -144,12 +144,21 @@ async def finding(user: User) -> None:
     assert_type(await User.find_by_id("65f0c0ffee65f0c0ffee0001"), User | None)
     assert_type(await User.find_by_id(user.id, projection=Card), Card | None)
     assert_type(await User.find_by_id(1, projection={"name": 1}), dict[str, Any] | None)
+    assert_type(await User.get_one({"name": "a"}, sort="name"), User)
+    assert_type(await User.get_one({"name": "a"}, projection=Card), Card)
+    assert_type(await User.get_one(projection={"name": 1}), dict[str, Any])
+    assert_type(await User.get_by_id("65f0c0ffee65f0c0ffee0001"), User)
+    assert_type(await User.get_by_id(user.id, projection=Card), Card)
+    assert_type(await User.get_by_id(1, projection={"name": 1}), dict[str, Any])
+    assert_type(await user.reload(timeout=5), User)
     assert_type(await User.find_all({"author": user}, sort=[("name", 1)]), list[User])
     assert_type(await User.find_all(sort={"name": 1}, projection=Card), list[Card])
     assert_type(await User.find_all(projection={"name": 1}), list[dict[str, Any]])
     await User.find_all(on_invalid="skip", skip_hooks=True, limit=5, batch_size=10, hint="name_1")
     await User.find_all(on_invalid=lambda failure, raw: None)
     User.find({}, nope=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await User.get_one({}, limit=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await user.reload(resolve_refs=False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await User.find_one("abc")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     await User.find_all(limit="5")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     await User.find_all(on_invalid="ignore")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
@@ -312,12 +321,14 @@ def errors(
     h: ValueError = core.EncodingError("no")
     i: ValueError = core.MissingIdError("no")
     j: ValueError = core.InvalidIdError("no")
-    k: RuntimeError = core.DocumentNotFoundError("no")
+    k: RuntimeError = core.DocumentNotFoundError("no", User, {"_id": 1})
+    q: LookupError = core.DocumentNotFoundError("no", User, {"_id": 1})
+    assert_type(core.DocumentNotFoundError("no", User, {}).document_class, type)
     p: msgspec.ValidationError = invalid
     m: core.MongospecError = core.CursorClosedError("no")
     n: core.MongospecError = core.HookError("no")
     o: core.TransactionError = core.TransactionClosedError("no")
-    use(a, b, c, d, e, f, g, h, i, j, k, p, m, n, o)
+    use(a, b, c, d, e, f, g, h, i, j, k, p, m, n, o, q)
 
 
 class Point:

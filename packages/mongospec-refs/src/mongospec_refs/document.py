@@ -24,6 +24,7 @@ from mongospec_core.extension import (
 )
 from mongospec_refs.equality import equal
 from mongospec_refs.find import FindAndModifyOperations, FindOperations
+from mongospec_refs.get import GetOperations
 from mongospec_refs.graph import ambiguous_in, has_references, targets_of
 from mongospec_refs.identity_map import IdDecoder
 from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
@@ -35,7 +36,7 @@ from mongospec_refs.validation import id_of, validate_references
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see mongospec_refs.find
-    FindOperations, FindAndModifyOperations, SaveOperations, abstract=True
+    FindOperations, GetOperations, FindAndModifyOperations, SaveOperations, abstract=True
 ):
     """A document whose fields may be typed as document classes: these are references.
 

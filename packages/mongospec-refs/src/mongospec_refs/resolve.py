@@ -243,9 +243,10 @@ class RefReading(Reading):
     """A read whose references are resolved, *depth* levels deep.
 
     :param results: what is read are results of a pipeline, which may have joined anything.
+    :param guest: a document outside of the read that references to its ``_id`` are to be.
     """
 
-    __slots__ = ("_results", "depth")
+    __slots__ = ("_guest", "_results", "depth")
 
     def __init__(
         self,
@@ -255,9 +256,11 @@ class RefReading(Reading):
         resolve_refs: bool = True,
         ref_depth: int | None = None,
         results: bool = False,
+        guest: Any = None,
     ) -> None:
         super().__init__(projection, on_invalid)
         self._results = results
+        self._guest = guest
         if type(resolve_refs) is not bool:
             raise OptionError(f"resolve_refs={shown(resolve_refs)}: say True or False")
         if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
@@ -285,6 +288,7 @@ class RefReading(Reading):
             depth=self.depth,
             on_invalid=self.on_invalid,
             whole=self.projection is None,
+            guest=self._guest,
         )
 
 
@@ -293,7 +297,7 @@ class RootReader[T](ReferenceReader[T]):
 
     :param call: the read; None: nothing can be asked for, so references stay unresolved.
     :param whole: the roots are whole documents: references to one of them are this very object.
-    :param guest: a hollow document outside of the read that references to its ``_id`` are to be.
+    :param guest: a document outside of the read that references to its ``_id`` are to be.
     """
 
     __slots__ = ("_call", "_depth", "_whole")

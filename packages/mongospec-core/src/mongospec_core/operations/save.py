@@ -111,7 +111,9 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
     if not reply["matched_count"] and reply["upserted_id"] is None:
         raise DocumentNotFoundError(
             f"{type(change.document).__name__} with _id={shown(change.raw['_id'])} is not in the "
-            f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it"
+            f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it",
+            type(change.document),
+            change.filter,
         )
     settle("applied")
 
