@@ -307,7 +307,12 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
     :raises EncodingError: BSON cannot hold a value in it, or it is nested too deeply.
     """
-    data = encode_trusted(value)
+    try:
+        if _hidden:
+            value = to_raw(value)
+        data = bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
+    except (BSONError, UnicodeError, OverflowError, RecursionError):
+        data = encode_trusted(value)
     if len(data) > _SHALLOW and (  # a document, an array, code with a scope
         data.find(b"\x03", 4) > 0 or data.find(b"\x04", 4) > 0 or data.find(b"\x0f", 4) > 0
     ):
