@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mongospec_core.codec.codec_options import encode, named
-from mongospec_core.errors import OptionError, shown
+from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
@@ -38,7 +38,10 @@ async def encode_update(
                     f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
                     f"fields, or save() the document, which sends what changed"
                 )
-        return named(cls.__name__, "an update", encode, change)
+        try:  # not by named(): it is called for every update
+            return encode(change)
+        except EncodingError as error:
+            raise EncodingError(f"{cls.__name__}: an update: {error}") from error
     try:
         stages = [dict(stage) for stage in update]
     except (TypeError, ValueError) as error:
