@@ -7,7 +7,7 @@
 import datetime as dt
 import types
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
@@ -90,7 +90,7 @@ def key_type(annotation: Any, unwrap: Callable[[Any], Any]) -> Any:
 
 
 def _cannot_be_text(tp: type) -> bool:
-    if tp.__hash__ is None:
+    if not issubclass(tp, Hashable):
         return True
     if issubclass(tp, str) or is_registered(tp):
         return False
