@@ -371,19 +371,23 @@ def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     item = shape_of(value, scope)
     kind, refused, decode_key, cut_key = keys
     encode, decode = item.encode or to_raw, item.decode
-    copied = kind is str and item.encode is None  # scalars need no look at them
+
+    def copied(value: Any) -> Any:
+        """A dict of scalars needs no look at them, if its keys are strings as they are."""
+        if type(value) is dict:
+            for key in value:
+                if type(key) is not str:
+                    break
+            else:
+                return value.copy()
+        return encoded(value)
 
     def encoded(value: Any) -> Any:
         if type(value) is not dict and not _is(value, Mapping):
             return not_of(cls, value)
-        plain = copied and type(value) is dict
         for key in value:
-            if type(key) is not kind:
-                plain = False
-                if (wrong := refused(key)) is not None:
-                    return wrong
-        if plain:
-            return value.copy()
+            if type(key) is not kind and (wrong := refused(key)) is not None:
+                return wrong
         raw = {
             key_to_raw(key): None if each is None else encode(each) for key, each in value.items()
         }
@@ -402,7 +406,7 @@ def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
 
     inside = _trim_inside([item], lambda cuts: trim_items(*cuts))
     return FieldCodec(
-        encoded,
+        copied if kind is str and item.encode is None else encoded,
         decoded if decode or decode_key else None,
         inside if cut_key is None else trim_dict(cut_key, item.trim),
     )

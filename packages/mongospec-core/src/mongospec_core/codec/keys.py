@@ -7,7 +7,7 @@
 import datetime as dt
 import types
 import uuid
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
@@ -90,7 +90,7 @@ def key_type(annotation: Any, unwrap: Callable[[Any], Any]) -> Any:
 
 
 def _cannot_be_text(tp: type) -> bool:
-    if not issubclass(tp, Hashable):
+    if getattr(tp, "__hash__", None) is None:
         return True
     if issubclass(tp, str) or is_registered(tp):
         return False

@@ -111,7 +111,7 @@ class Plan[T]:
         """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
         any_cut = False
         for name, where, cut in self._trims:
-            value = getattr(instance, name, None)
+            value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
                 self._set(instance, name, new)
                 any_cut = True
