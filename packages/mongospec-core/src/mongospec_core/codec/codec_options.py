@@ -125,16 +125,27 @@ def is_embedded(tp: type) -> bool:
 
 def key_to_raw(key: Any) -> str:
     """A dict's key as the string that BSON needs."""
-    if isinstance(key, str) and not isinstance(key, Enum):
-        return key
     raw = to_raw(key)
+    if type(raw) is str:
+        return raw
     if isinstance(raw, dt.datetime):
-        return key.isoformat() if isinstance(key, dt.date) else raw.isoformat()
+        is_day = isinstance(key, dt.date) and not isinstance(key, dt.datetime)
+        return key.isoformat() if is_day else in_utc(raw).isoformat()
     if isinstance(raw, bool):
         return "true" if raw else "false"
     if isinstance(raw, str | int | float | uuid.UUID | Decimal | ObjectId):
         return str(raw)
     raise EncodingError(f"{shown(key)} of type {type(key).__name__} cannot be a key of a document")
+
+
+def in_utc(value: dt.datetime) -> dt.datetime:
+    """An aware datetime as UTC: in its own zone, an hour that comes twice equals nothing read."""
+    if value.tzinfo in (None, dt.UTC):
+        return value
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError:
+        return value  # beyond the calendar in UTC
 
 
 def _same(value: Any) -> Any:

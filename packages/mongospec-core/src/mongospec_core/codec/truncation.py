@@ -143,6 +143,23 @@ def trim_items(cut: Trim) -> Trim:
     return trimmed
 
 
+def trim_dict(cut_key: Trim, cut: Trim | None) -> Trim:
+    """How a dict is cut whose keys are cut by *cut_key*, and whose values by *cut*."""
+    inside = trim_items(cut or _keep)
+
+    def trimmed(value: Any, where: str) -> Any:
+        if isinstance(value, dict):
+            keys = [cut_key(key, where) for key in value]
+            if any(new is not old for new, old in zip(keys, value, strict=True)):
+                new = dict(zip(keys, value.values(), strict=True))
+                if len(new) == len(value):  # else it is refused: two keys would be one
+                    value.clear()
+                    value.update(new)
+        return inside(value, where)
+
+    return trimmed
+
+
 def trim_places(cuts: Sequence[Trim]) -> Trim:
     """How a tuple is cut that has a cut of its own for each place."""
 
