@@ -26,7 +26,6 @@ from typing import (
     Any,
     Final,
     Literal,
-    NamedTuple,
     NewType,
     NotRequired,
     ReadOnly,
@@ -72,7 +71,7 @@ from mongospec_core.codec.types import (
 from mongospec_core.errors import DefinitionError
 
 
-class FieldCodec(NamedTuple):
+class FieldCodec(msgspec.Struct, frozen=True):
     """What the codec does with the values of one annotation."""
 
     encode: Encoder | None = None
