@@ -15,16 +15,16 @@ from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
     "find_one": 508,
-    "insert_one": 911,
+    "insert_one": 905,
     "update_one": 582,
-    "save, two fields changed": 1_900,
-    "insert_many, a document": 530,
-    "insert_many, unchecked": 530,
+    "save, two fields changed": 1_890,
+    "insert_many, a document": 495,
+    "insert_many, unchecked": 495,
     "find_all, a document": 62,
     "cursor, a document": 91,
     "posts with author and tags, a post": 1_324,
-    "cascade save, post and 4 references": 11_140,
-    "save, 200 unchanged references": 124_200,
+    "cascade save, post and 4 references": 11_030,
+    "save, 200 unchanged references": 118_300,
 }
 """By row: for one operation, or for one of 100 documents; as CPython 3.13 counts."""
 
