@@ -1,13 +1,9 @@
 """From instances to what is sent: raw documents, checked, and their BSON."""
 
-import datetime as dt
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import msgspec
-from bson import ObjectId
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import encode, to_raw
@@ -25,6 +21,7 @@ from mongospec_core.errors import (
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_pre_save
+from mongospec_core.model.own_filter import moves, own_filter, raised, set_version
 from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
     StoredForm,
@@ -39,25 +36,9 @@ from mongospec_core.model.snapshot import (
 from mongospec_core.server.operation import Operation
 
 _CHUNK = 500
-_SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
 _NOTHING = "nothing was written"
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
-
-
-def id_filter(cls: type, raw: Any) -> dict[str, Any]:
-    """The filter for one raw ``_id``, which is a value and never an operator.
-
-    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators.
-    """
-    if type(raw) in _SCALARS:
-        return {"_id": raw}
-    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
-        raise InvalidIdError(
-            f"{cls.__name__}: {raw!r} is not an id: keys of an _id cannot begin with $; to look "
-            f"documents up by operators give them in a filter"
-        )
-    return {"_id": {"$eq": raw}}
 
 
 def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
@@ -225,18 +206,22 @@ class Change:
     :ivar data: its BSON, what the stored document will be.
     :ivar before: what was known of the stored copy when it was compared.
     :ivar update: the BSON of the update that is sent; None if nothing changed.
+    :ivar version: the version that it raises the document to; None without one.
+    :ivar moves: whether it changes a value of the shard key.
     """
 
-    __slots__ = ("before", "data", "document", "filter", "raw", "update")
+    __slots__ = ("before", "data", "document", "filter", "moves", "raw", "update", "version")
 
     def __init__(
         self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
     ) -> None:
         self.document: Any = document
         self.raw: dict[str, Any] = raw
-        self.filter: dict[str, Any] = id_filter(plan.cls, raw.get("_id"))
+        self.filter: dict[str, Any] = own_filter(plan, document, raw.get("_id"))
         self.data: bytes = encode_document(plan, raw)
         self.before: StoredForm = snapshot_of(document)
+        self.version: int | None = None
+        self.moves: bool = plan.guarded and moves(plan, self.filter, raw)
         self.update: bytes | None = _update(plan, self, upsert=upsert)
 
 
@@ -267,6 +252,8 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
             f"and insert the copy, then delete this document"
         )
     changed.pop("_id", None)
+    if plan.version is not None:
+        _raise_version(plan, change, changed, known=known)
     if not changed and known and not upsert:
         return None
     rest: list[bytes] = []
@@ -291,6 +278,19 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     )
 
 
+def _raise_version(
+    plan: Plan[Any], change: Change, changed: dict[str, bytes | None], *, known: bool
+) -> None:
+    """A write that changes something raises the version; one that does not compares none."""
+    assert plan.version is not None
+    changed.pop(plan.version, None)
+    if known and not changed:
+        del change.filter[plan.version]
+        return
+    change.version, change.data = raised(plan, change.document, change.data)
+    changed[plan.version] = split_elements(change.data)[plan.version]
+
+
 def apply_outcome(
     call: Operation,
     document: Any,
@@ -299,6 +299,7 @@ def apply_outcome(
     before: StoredForm,
     after: StoredForm,
     revoke: Callable[[Any], None] | None = None,
+    version: int | None = None,
 ) -> None:
     """Make a document agree with what became of a write of it.
 
@@ -308,6 +309,8 @@ def apply_outcome(
     :param before: what was known when the write was prepared.
     :param after: what is known once it is acknowledged.
     :param revoke: called with the document if it was not written, or its transaction is aborted.
+    :param version: the version that it is stored with once it is acknowledged; where that is not
+        certain, the document keeps the one that was read, so that no later write passes by mistake.
     """
     if outcome == "not_applied":
         if revoke is not None:
@@ -317,15 +320,23 @@ def apply_outcome(
     certain = outcome == "applied" and call.certain and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
+    lower = set_version(document, version) if version is not None and certain else None
     if call.transaction is None:
         return
 
     def undo() -> None:
         set_snapshot(document, now if snapshot_of(document) is noted else UNKNOWN_CONTENT)
+        if lower is not None:
+            lower()
         if revoke is not None:
             revoke(document)
 
-    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+    def unsure() -> None:
+        set_snapshot(document, UNKNOWN_CONTENT)
+        if lower is not None:
+            lower()
+
+    call.on_abort(undo, unsure=unsure)
 
 
 def apply_replace(
@@ -337,6 +348,7 @@ def apply_replace(
     before: StoredForm,
     data: bytes,
     id_: Any,
+    version: int | None = None,
 ) -> None:
     """Make a whole document agree with what became of putting it in the place of another.
 
@@ -352,7 +364,9 @@ def apply_replace(
         data = join_elements([given, *split_elements(data).values()])
         force_setattr(document, "_id", plan.convert_field(place, element_value(given), CHECKING))
     revoke = _without_id if had_none else None
-    apply_outcome(call, document, outcome, before=before, after=data, revoke=revoke)
+    apply_outcome(
+        call, document, outcome, before=before, after=data, revoke=revoke, version=version
+    )
 
 
 def _without_id(document: Any) -> None:

@@ -7,13 +7,13 @@ from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.truncation import trim
 from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
 from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.own_filter import id_filter
 from mongospec_core.model.snapshot import as_stored, same
 from mongospec_core.model.write import (
     check_class,
     document_list,
     encode_document,
     encode_documents,
-    id_filter,
     run_hooks_and_checks,
     should_validate,
     to_raw_documents,

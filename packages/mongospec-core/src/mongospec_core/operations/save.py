@@ -1,6 +1,6 @@
 """Save documents that were changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Self, Unpack
 
@@ -10,6 +10,7 @@ from bson.raw_bson import RawBSONDocument
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
+    DuplicateKeyError,
     DocumentNotFoundError,
     MissingIdError,
     OperationError,
@@ -17,7 +18,14 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.snapshot import changed_fields, element_value, snapshot_of
+from mongospec_core.model.own_filter import stale, stored_version
+from mongospec_core.model.snapshot import (
+    changed_fields,
+    element_value,
+    join_elements,
+    snapshot_of,
+    split_elements,
+)
 from mongospec_core.model.write import (
     Change,
     apply_outcome,
@@ -33,6 +41,7 @@ from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import BulkOptions, SaveOptions, begin
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.operation import Operation, outcome_of
 
 
@@ -91,6 +100,7 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
 
     :param ids: takes an id back that was handed out for this save.
     :raises DocumentNotFoundError: no stored document has this ``_id``.
+    :raises StaleDocumentError: the stored document has another version.
     """
     if change.update is None:
         return
@@ -101,26 +111,61 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
         before=change.before,
         after=change.data,
         revoke=None if ids is None else ids.take_back,
+        version=change.version,
     )
     try:
-        reply = await call.reply("update_one", encode(change.filter), change.update)
+        await _update_one(call, change)
     except BaseException as error:
-        settle(await outcome_if_there(call, error, encode(change.filter)))
+        settle(outcome_of(error))
         raise
-    if not reply["matched_count"] and reply["upserted_id"] is None:
-        raise DocumentNotFoundError(
-            f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
-            f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it",
-            type(change.document),
-            change.filter,
-        )
     settle("applied")
 
 
-async def outcome_if_there(call: Operation, error: BaseException, query: bytes) -> Outcome:
+async def _update_one(call: Operation, change: Change) -> dict[str, Any]:
+    """Send one change by itself, and note on an error what became of it.
+
+    :returns: the driver's reply.
+    """
+    try:
+        reply = await call.reply("update_one", encode(change.filter), change.update)
+    except DuplicateKeyError as error:
+        if change.version is None or list(error.key_pattern or ()) != ["_id"]:
+            raise
+        raise stale(change.document, change.version - 1) from error  # an upsert of what is there, in another version
+    except BaseException as error:
+        # What it says in the filter beside the _id may be changed by now, by this very write.
+        other = change.version is not None or change.moves
+        query = encode({"_id": change.filter["_id"]})
+        await outcome_if_there(call, error, query, then="unknown" if other else "applied")
+        raise
+    if reply["matched_count"] or reply["upserted_id"] is not None:
+        return reply
+    cls, id_ = type(change.document), change.raw["_id"]
+    if change.version is not None:
+        if await stored_version(call, plan_of(cls), id_) is not None:
+            raise stale(change.document, change.version - 1)
+    key = "".join(f" and {path}={change.filter[path]!r}" for path in cls.__shard_key__)
+    raise DocumentNotFoundError(
+        f"{cls.__name__} with _id={id_!r}{key} is not in the collection {call.target.name!r}: "
+        f"nothing was saved; save(upsert=True) inserts it",
+        cls,
+        change.filter,
+    )
+
+
+async def outcome_if_there(
+    call: Operation,
+    error: BaseException,
+    query: bytes,
+    *,
+    then: Outcome = "applied",
+    gone: Outcome = "not_applied",
+) -> Outcome:
     """The outcome of a write of one document; it may have found nothing if only its concern failed.
 
     :param query: finds the document that was to be written.
+    :param then: what it is if that is there.
+    :param gone: what it is if not.
     """
     if not isinstance(error, OperationError) or error.outcome != "applied" or call.transaction:
         return outcome_of(error)
@@ -129,7 +174,7 @@ async def outcome_if_there(call: Operation, error: BaseException, query: bytes) 
     except OperationError:
         error.outcome = "unknown"
     else:
-        error.outcome = "applied" if there is not None else "not_applied"
+        error.outcome = then if there is not None else gone
     return error.outcome
 
 
@@ -212,20 +257,17 @@ async def send_many(
     :raises BulkWriteError: some were not saved.
     """
     indexes = [index for index, each in enumerate(prepared) if each.update is not None]
+    versions = bool(indexes) and prepared[indexes[0]].version is not None
+    if versions:  # a document that is listed twice has that version once
+        first = {id(prepared[index].document): index for index in reversed(indexes)}
+        indexes = sorted(first.values())
     changes = [prepared[index] for index in indexes]
-    statements = [
-        Statement(
-            "update",
-            encode({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
-            each.document,
-        )
-        for each in changes
-    ]
+    statements = [_statement(call, each) for each in changes]
     sent = Sent(statements, indexes)
     if not statements:
         return result_of(sent)
     try:
-        await send_statements(call, sent, ordered=ordered, repeatable=True)
+        await send_statements(call, sent, ordered=ordered, repeatable=not versions)
         await _note_gone(call, sent, changes)
     except BaseException:  # cancelled: if fewer matched than were sent, nobody knows which
         applied = sent.applied()
@@ -235,22 +277,72 @@ async def send_many(
     finally:
         for place, each in enumerate(changes):
             outcome = sent.outcome(place)
-            apply_outcome(call, each.document, outcome, before=each.before, after=each.data)
+            apply_outcome(
+                call,
+                each.document,
+                outcome,
+                before=each.before,
+                after=each.data,
+                version=each.version,
+            )
     raise_for(call, sent)
     return result_of(sent)
 
 
+_IMMUTABLE_FIELD = 66
+_TRAP = encode({"$setOnInsert": {"_id": None}})[4:-1]
+"""In an upsert, it makes an error of finding nothing: an insert would change the filter's ``_id``.
+
+So the server names the documents that have another version. A command's count would only say how
+many there are, and by reading them again nobody can tell whose write raised their version.
+"""
+
+
+def _statement(call: Operation, change: Change) -> Statement:
+    update = change.update or b""
+    statement: dict[str, Any] = {"q": change.filter, "u": RawBSONDocument(update)}
+    alone = None
+    if change.moves or (change.version is not None and not call.is_alone):  # an error would end it
+        alone = partial(_reply_alone, call, change)
+    elif change.version is not None:
+        update = join_elements([*split_elements(update).values(), _TRAP])
+        statement |= {"u": RawBSONDocument(update), "upsert": True}
+    return Statement("update", encode(statement), change.document, alone=alone)
+
+
+async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
+    try:
+        reply = await _update_one(call, change)
+    except CancelledCall as error:
+        if isinstance(error.reply, dict):
+            error.reply = _as_of_command(error.reply)
+        raise
+    return _as_of_command(reply)
+
+
+def _as_of_command(reply: Mapping[str, Any]) -> dict[str, Any]:
+    return {"n": reply["matched_count"], "nModified": reply["modified_count"]}
+
+
 async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> None:
-    """If fewer documents matched than were sent, ask which are there."""
+    """If some documents were not found, ask which are gone; the others have another version."""
     applied = sent.applied()
     if sent.matched >= len(applied):
+        applied = []
+    for place, failure in list(sent.failures.items()):
+        version = changes[place].version
+        if failure.code == _IMMUTABLE_FIELD and version is not None:
+            error = stale(changes[place].document, version - 1)
+            sent.fail([place], None, str(error), expected=error.expected)
+            applied.append(place)
+    if not applied:
         return
     query = encode({"_id": {"$in": [changes[place].raw["_id"] for place in applied]}})
     look = call.sibling("find_many", projection={"_id": 1})
     try:
         found = decode(await look.send("find_many", query)).values()
     except OperationError as error:  # some are gone, and nobody can say which
-        sent.unknown.update(applied)
+        sent.unknown.update(place for place in applied if place not in sent.failures)
         sent.error = sent.error or error
         return
     there = {encode(each) for each in found}

@@ -1,0 +1,155 @@
+"""What finds the stored copy of a document at hand: its ``_id``, its shard key, its version.
+
+Every write of a document that is given as such sends this filter. Of a class without
+``__shard_key__`` and ``version_field=`` it is the ``_id`` alone.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from functools import partial
+from typing import Any, cast
+
+from bson import ObjectId
+from msgspec.structs import force_setattr
+
+from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.plan import Plan
+from mongospec_core.errors import InvalidIdError, OptionError, StaleDocumentError
+from mongospec_core.model.snapshot import (
+    Snapshot,
+    as_stored,
+    join_elements,
+    same,
+    snapshot_of,
+    split_elements,
+)
+from mongospec_core.server.operation import Operation
+
+_SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
+
+
+def id_filter(cls: type, raw: Any) -> dict[str, Any]:
+    """The filter for one raw ``_id``, which is a value and never an operator.
+
+    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators.
+    """
+    if type(raw) in _SCALARS:
+        return {"_id": raw}
+    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
+        raise InvalidIdError(
+            f"{cls.__name__}: {raw!r} is not an id: keys of an _id cannot begin with $; to look "
+            f"documents up by operators give them in a filter"
+        )
+    return {"_id": {"$eq": raw}}
+
+
+def own_filter(plan: Plan[Any], document: Any, id_: Any) -> dict[str, Any]:
+    """The filter that finds the stored copy of *document*, as long as nobody else changed it.
+
+    :param id_: its raw ``_id``.
+    :raises InvalidIdError: that cannot be an id.
+    """
+    wanted = id_filter(plan.cls, id_)
+    if plan.guarded:
+        if plan.shard_key:
+            form = snapshot_of(document)
+            if isinstance(form, Snapshot) and form.original is not None:
+                form = form.original
+            stored = decode(form) if isinstance(form, bytes) else plan.encode(document)
+            wanted |= {path: _equal(stored, path) for path in plan.shard_key if path != "_id"}
+        if plan.version is not None:
+            # A document that was stored before its class had versions has none: it counts as 0.
+            wanted[plan.version] = version_of(plan, document) or {"$in": [0, None]}
+    return wanted
+
+
+def narrowed(plan: Plan[Any], query: Mapping[str, Any], document: Any) -> dict[str, Any]:
+    """The caller's filter for the document that *document* is to replace, and that one's own.
+
+    :raises OptionError: the class has versions, and it is not known which document that is.
+    """
+    if document._id is None:
+        if plan.version is not None:
+            raise OptionError(
+                f"{plan.cls.__name__}: a replacement without _id would overwrite a document that "
+                f"nobody has read; read it and save() it, or give the replacement its _id and its "
+                f"{plan.version_field}"
+            )
+        return {**query}
+    own = own_filter(plan, document, plan.encode(document)["_id"])
+    if all(query[name] == own[name] for name in query.keys() & own.keys()):
+        return {**query, **own}
+    return {"$and": [query, own]}
+
+
+def moves(plan: Plan[Any], own: Mapping[str, Any], raw: Mapping[str, Any]) -> bool:
+    """Whether a write changes a value of the shard key, which MongoDB takes in a write alone.
+
+    :param own: the document's own filter.
+    :param raw: the document as it will be stored.
+    """
+    return any(
+        not same(as_stored(own[path]), as_stored(_equal(raw, path)))
+        for path in plan.shard_key
+        if path != "_id"
+    )
+
+
+def _equal(raw: Mapping[str, Any], path: str) -> Any:
+    """What a filter says of the value at *path*; a field that is not there counts as None."""
+    value: Any = raw
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return {"$eq": value} if isinstance(value, dict) else value
+
+
+# -- versions
+
+
+def version_of(plan: Plan[Any], document: Any) -> int:
+    """The version that *document* was read with."""
+    assert plan.version_field is not None
+    version: int = getattr(document, plan.version_field)
+    return version
+
+
+def raised(plan: Plan[Any], document: Any, data: bytes) -> tuple[int, bytes]:
+    """The next version of *document*, and its BSON with that version."""
+    assert plan.version is not None
+    version = version_of(plan, document) + 1
+    elements = split_elements(data)
+    elements[plan.version] = encode({plan.version: version})[4:-1]
+    return version, join_elements(elements.values())
+
+
+def set_version(document: Any, version: int) -> Callable[[], None]:
+    """Note in *document* the version that it is stored with now; call the result to undo it."""
+    field = type(document).__version_field__
+    before = getattr(document, field)
+    force_setattr(document, field, version)
+    return partial(force_setattr, document, field, before)
+
+
+def stale(document: Any, expected: int) -> StaleDocumentError:
+    """The error for a document that another write changed since it was read."""
+    cls = type(document)
+    return StaleDocumentError(
+        f"{cls.__name__} with _id={document._id!r} has another {cls.__version_field__} than "
+        f"{expected}, which was read: another write came in between, and nothing was written; read "
+        f"it again, and do once more what was to be done",
+        document=document,
+        expected=expected,
+    )
+
+
+async def stored_version(call: Operation, plan: Plan[Any], id_: Any) -> int | None:
+    """The version of a stored document; None if it is gone.
+
+    :param id_: its raw ``_id``.
+    """
+    assert plan.version is not None
+    look = call.sibling("find_one", projection={plan.version: 1})
+    found = await look.send("find_one", encode(id_filter(plan.cls, id_)))
+    return None if found is None else decode(found).get(plan.version) or 0
