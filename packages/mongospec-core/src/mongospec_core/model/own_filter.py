@@ -16,7 +16,7 @@ from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
-from mongospec_core.errors import InvalidIdError, OptionError, StaleDocumentError
+from mongospec_core.errors import DuplicateKeyError, InvalidIdError, StaleDocumentError
 from mongospec_core.model.snapshot import (
     Snapshot,
     as_stored,
@@ -63,25 +63,6 @@ def own_filter(plan: Plan[Any], document: Any, id_: Any) -> dict[str, Any]:
             # A document that was stored before its class had versions has none: it counts as 0.
             wanted[plan.version] = version_of(plan, document) or {"$in": [0, None]}
     return wanted
-
-
-def narrowed(plan: Plan[Any], query: Mapping[str, Any], document: Any) -> dict[str, Any]:
-    """The caller's filter for the document that *document* is to replace, and that one's own.
-
-    :raises OptionError: the class has versions, and it is not known which document that is.
-    """
-    if document._id is None:
-        if plan.version is not None:
-            raise OptionError(
-                f"{plan.cls.__name__}: a replacement without _id would overwrite a document that "
-                f"nobody has read; read it and save() it, or give the replacement its _id and its "
-                f"{plan.version_field}"
-            )
-        return {**query}
-    own = own_filter(plan, document, plan.encode(document)["_id"])
-    if all(query[name] == own[name] for name in query.keys() & own.keys()):
-        return {**query, **own}
-    return {"$and": [query, own]}
 
 
 def moves(plan: Plan[Any], own: Mapping[str, Any], raw: Mapping[str, Any]) -> bool:
@@ -136,20 +117,38 @@ def stale(document: Any, expected: int) -> StaleDocumentError:
     """The error for a document that another write changed since it was read."""
     cls = type(document)
     return StaleDocumentError(
-        f"{cls.__name__} with _id={document._id!r} has another {cls.__version_field__} than "
-        f"{expected}, which was read: another write came in between, and nothing was written; read "
-        f"it again, and do once more what was to be done",
+        f"{cls.__name__} with _id={document._id!r} was changed since it was read: its "
+        f"{cls.__version_field__} is not {expected} any more; it was not written, so read it again "
+        f"and do once more what was to be done",
         document=document,
         expected=expected,
     )
 
 
-async def stored_version(call: Operation, plan: Plan[Any], id_: Any) -> int | None:
-    """The version of a stored document; None if it is gone.
+def refuse_taken(document: Any, version: int | None, error: BaseException) -> None:
+    """An upsert that ended in *error* may have found its ``_id`` taken, by another version.
+
+    :param version: the version that was read; None if none is compared.
+    :raises StaleDocumentError: it did.
+    """
+    if version is None or not isinstance(error, DuplicateKeyError):
+        return
+    if list(error.key_pattern or ()) == ["_id"]:
+        raise stale(document, version) from error
+
+
+async def refuse_stale(
+    call: Operation, plan: Plan[Any], document: Any, id_: Any, version: int | None
+) -> None:
+    """A write found nothing: tell a document that is gone from one that was changed.
 
     :param id_: its raw ``_id``.
+    :param version: the version that was read; None for a class without.
+    :raises StaleDocumentError: it is there, in another version.
     """
-    assert plan.version is not None
+    if plan.version is None or version is None:
+        return
     look = call.sibling("find_one", projection={plan.version: 1})
     found = await look.send("find_one", encode(id_filter(plan.cls, id_)))
-    return None if found is None else decode(found).get(plan.version) or 0
+    if found is not None and (decode(found).get(plan.version) or 0) != version:
+        raise stale(document, version)

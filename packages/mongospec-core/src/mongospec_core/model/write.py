@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import decode, encode, to_raw
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.codec.validation import explain, unencodable
@@ -224,6 +224,11 @@ class Change:
         self.moves: bool = plan.guarded and moves(plan, self.filter, raw)
         self.update: bytes | None = _update(plan, self, upsert=upsert)
 
+    @property
+    def expected(self) -> int | None:
+        """The version that was read; None if none is compared."""
+        return None if self.version is None else self.version - 1
+
 
 def prepare(
     plan: Plan[Any], documents: Sequence[Any], *, validate: bool, upsert: bool = False
@@ -339,34 +344,73 @@ def apply_outcome(
     call.on_abort(undo, unsure=unsure)
 
 
-def apply_replace(
-    call: Operation,
-    plan: Plan[Any],
-    document: Any,
-    outcome: Outcome,
-    *,
-    before: StoredForm,
-    data: bytes,
-    id_: Any,
-    version: int | None = None,
-) -> None:
-    """Make a whole document agree with what became of putting it in the place of another.
+class Replacement:
+    """A whole document that is ready to be put in the place of another.
 
-    :param data: its BSON, as it was sent.
-    :param id_: the raw ``_id`` of the stored document; a document without one gets it.
+    :ivar query: the BSON of the filter: the caller's, and where it is known which document is
+        replaced, that one's own.
+    :ivar data: its BSON, what the stored document will be.
+    :ivar expected: the version that was read; None of a class without.
+    :ivar moves: whether it changes a value of the shard key.
+    :ivar missed: whether it found no document.
     """
-    had_none = document._id is None
-    if had_none:
-        if outcome != "applied" or id_ is None or isinstance(id_, dict):
-            return  # nobody knows which document it is now
-        place = plan.encode_names.index("_id")
-        (given,) = split_elements(encode({"_id": id_})).values()
-        data = join_elements([given, *split_elements(data).values()])
-        force_setattr(document, "_id", plan.convert_field(place, element_value(given), CHECKING))
-    revoke = _without_id if had_none else None
-    apply_outcome(
-        call, document, outcome, before=before, after=data, revoke=revoke, version=version
-    )
+
+    __slots__ = ("_before", "data", "document", "expected", "missed", "moves", "plan", "query")
+
+    def __init__(self, plan: Plan[Any], document: Any, data: bytes, query: bytes) -> None:
+        self.plan: Plan[Any] = plan
+        self.document: Any = document
+        self.query: bytes = query
+        self.data: bytes = data
+        self.expected: int | None = None
+        self.moves: bool = False
+        self.missed: bool = False
+        self._before: StoredForm = snapshot_of(document)
+        if plan.guarded:
+            self._guard()
+
+    def _guard(self) -> None:
+        plan, document = self.plan, self.document
+        if document._id is None:
+            if plan.version is None:
+                return
+            raise OptionError(
+                f"{plan.cls.__name__}: a replacement without _id would overwrite a document that "
+                f"nobody has read; read it and save() it, or give the replacement its _id and its "
+                f"{plan.version_field}"
+            )
+        asked, own = decode(self.query), own_filter(plan, document, to_raw(document._id))
+        alike = all(asked[name] == own[name] for name in asked.keys() & own.keys())
+        self.query = encode({**asked, **own} if alike else {"$and": [asked, own]})
+        self.moves = moves(plan, own, decode(self.data))
+        if plan.version is not None:
+            version, self.data = raised(plan, document, self.data)
+            self.expected = version - 1
+
+    def apply(self, call: Operation, outcome: Outcome, id_: Any) -> None:
+        """Make the document agree with what became of it.
+
+        :param id_: the raw ``_id`` of the stored document; a document without one gets it.
+        """
+        plan, document, data = self.plan, self.document, self.data
+        had_none = document._id is None
+        if had_none:
+            if outcome != "applied" or id_ is None or isinstance(id_, dict):
+                return  # nobody knows which document it is now
+            place = plan.encode_names.index("_id")
+            (given,) = split_elements(encode({"_id": id_})).values()
+            data = join_elements([given, *split_elements(data).values()])
+            raw = element_value(given)
+            force_setattr(document, "_id", plan.convert_field(place, raw, CHECKING))
+        apply_outcome(
+            call,
+            document,
+            outcome,
+            before=self._before,
+            after=data,
+            revoke=_without_id if had_none else None,
+            version=None if self.expected is None else self.expected + 1,
+        )
 
 
 def _without_id(document: Any) -> None:

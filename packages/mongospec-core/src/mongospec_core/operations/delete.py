@@ -10,8 +10,7 @@ from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.own_filter import (
     id_filter,
     own_filter,
-    stale,
-    stored_version,
+    refuse_stale,
     version_of,
 )
 from mongospec_core.model.snapshot import DELETED, snapshot_of
@@ -49,9 +48,8 @@ class DeleteOperations(DocumentBase, abstract=True):
                 await outcome_if_there(call, error, query, then="not_applied", gone="applied")
             settle(outcome_of(error))
             raise
-        if expected is not None and not reply["deleted_count"]:
-            if await stored_version(call, plan, id_) is not None:
-                raise stale(self, expected)
+        if not reply["deleted_count"]:
+            await refuse_stale(call, plan, self, id_, expected)
         settle("applied")
         return int(reply["deleted_count"])
 

@@ -9,9 +9,9 @@ from msgspec.structs import force_setattr
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import DocumentNotFoundError
+from mongospec_core.model.own_filter import id_filter
 from mongospec_core.model.read import OnInvalid, settle_read
 from mongospec_core.model.snapshot import set_snapshot, snapshot_of
-from mongospec_core.model.own_filter import id_filter
 from mongospec_core.operations.filters import Filter, by_id, or_all
 from mongospec_core.operations.find import FindOperations, first
 from mongospec_core.operations.options import FindOneOptions, begin

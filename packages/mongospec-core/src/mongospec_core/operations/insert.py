@@ -7,7 +7,7 @@ from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.truncation import trim
 from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.own_filter import id_filter
+from mongospec_core.model.own_filter import id_filter, own_filter
 from mongospec_core.model.snapshot import as_stored, same
 from mongospec_core.model.write import (
     check_class,
@@ -167,11 +167,13 @@ class InsertOperations(DocumentBase, abstract=True):
             # What will be stored; it is sent as $setOnInsert.
             data = encode_document(binding.plan, raw)
             if filter is None:
-                wanted = id_filter(cls, raw["_id"])
+                wanted = own_filter(binding.plan, document, raw["_id"])
+                wanted.pop(binding.plan.version, None)  # whatever its version is
+                equal = _equalities(wanted)
             else:
                 wanted = trim(to_raw(filter), cls.__name__)
-            equal = _equalities(wanted)
-            _refuse_contradiction(cls, equal, raw)
+                equal = _equalities(wanted)
+                _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
             fields = {

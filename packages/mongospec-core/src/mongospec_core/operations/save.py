@@ -10,7 +10,6 @@ from bson.raw_bson import RawBSONDocument
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
-    DuplicateKeyError,
     DocumentNotFoundError,
     MissingIdError,
     OperationError,
@@ -18,7 +17,7 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.own_filter import stale, stored_version
+from mongospec_core.model.own_filter import refuse_stale, refuse_taken, stale
 from mongospec_core.model.snapshot import (
     changed_fields,
     element_value,
@@ -128,11 +127,8 @@ async def _update_one(call: Operation, change: Change) -> dict[str, Any]:
     """
     try:
         reply = await call.reply("update_one", encode(change.filter), change.update)
-    except DuplicateKeyError as error:
-        if change.version is None or list(error.key_pattern or ()) != ["_id"]:
-            raise
-        raise stale(change.document, change.version - 1) from error  # an upsert of what is there, in another version
     except BaseException as error:
+        refuse_taken(change.document, change.expected, error)
         # What it says in the filter beside the _id may be changed by now, by this very write.
         other = change.version is not None or change.moves
         query = encode({"_id": change.filter["_id"]})
@@ -141,9 +137,7 @@ async def _update_one(call: Operation, change: Change) -> dict[str, Any]:
     if reply["matched_count"] or reply["upserted_id"] is not None:
         return reply
     cls, id_ = type(change.document), change.raw["_id"]
-    if change.version is not None:
-        if await stored_version(call, plan_of(cls), id_) is not None:
-            raise stale(change.document, change.version - 1)
+    await refuse_stale(call, plan_of(cls), change.document, id_, change.expected)
     key = "".join(f" and {path}={change.filter[path]!r}" for path in cls.__shard_key__)
     raise DocumentNotFoundError(
         f"{cls.__name__} with _id={id_!r}{key} is not in the collection {call.target.name!r}: "
@@ -330,10 +324,10 @@ async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> 
     if sent.matched >= len(applied):
         applied = []
     for place, failure in list(sent.failures.items()):
-        version = changes[place].version
-        if failure.code == _IMMUTABLE_FIELD and version is not None:
-            error = stale(changes[place].document, version - 1)
-            sent.fail([place], None, str(error), expected=error.expected)
+        expected = changes[place].expected
+        if failure.code == _IMMUTABLE_FIELD and expected is not None:
+            message = str(stale(changes[place].document, expected))
+            sent.fail([place], None, message, expected=expected)
             applied.append(place)
     if not applied:
         return

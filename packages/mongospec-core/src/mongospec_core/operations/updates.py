@@ -1,9 +1,10 @@
 """What an update does: the caller's operators or pipeline, after the class's hook."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mongospec_core.codec.codec_options import encode
+from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import OptionError
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
@@ -38,7 +39,7 @@ async def encode_update(
                     f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
                     f"fields, or save() the document, which sends what changed"
                 )
-        return encode(change)
+        return encode(_raising_version(binding.plan, change))
     try:
         stages = [dict(stage) for stage in update]
     except (TypeError, ValueError) as error:
@@ -58,4 +59,54 @@ async def encode_update(
             # A pipeline's $set reads values as expressions; the hook's are meant as they are.
             fields = {name: {"$literal": value} for name, value in added["$set"].items()}
             stages.append({"$set": fields})
+    if (version := binding.plan.version) is not None:
+        for stage in stages:
+            _refuse_version(binding.plan, _touched_by(stage))
+        # By an expression: a pipeline has no $inc.
+        raised = {"$add": [{"$ifNull": [f"${version}", 0]}, 1]}
+        stages.append({"$set": {version: raised}})
     return [encode(stage) for stage in stages]
+
+
+# -- versions: an operator's change must not go unseen
+
+
+def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:
+    """The update, which raises the version as well if the class has one."""
+    if plan.version is None:
+        return change
+    for operator, fields in change.items():
+        names = list(fields) if isinstance(fields, Mapping) else []
+        if operator == "$rename" and isinstance(fields, Mapping):
+            names += fields.values()
+        _refuse_version(plan, names)
+    return change | {"$inc": {**change.get("$inc", {}), plan.version: 1}}
+
+
+def _touched_by(stage: Mapping[str, Any]) -> Iterable[Any]:
+    """The paths that a stage of a pipeline writes; None stands for the whole document."""
+    for name, what in stage.items():
+        if name not in ("$set", "$addFields", "$unset"):
+            yield None
+        elif isinstance(what, str):
+            yield what
+        else:
+            yield from what
+
+
+def _refuse_version(plan: Plan[Any], paths: Iterable[Any]) -> None:
+    """Only mongospec raises a version, or a write that was made of an older one would pass.
+
+    :raises OptionError: an update writes it.
+    """
+    for path in paths:
+        if path is None:
+            raise OptionError(
+                f"{plan.cls.__name__}: a pipeline that replaces the document takes its "
+                f"{plan.version_field} away; use $set and $unset"
+            )
+        if str(path).partition(".")[0] == plan.version:
+            raise OptionError(
+                f"{plan.cls.__name__}: the update writes {path!r}, the field that counts the "
+                f"writes; every update raises it by 1, so leave it out"
+            )
