@@ -17,13 +17,13 @@ LIMITS = {
     "find_one": 820,
     "insert_one": 1_160,
     "update_one": 805,
-    "save, two fields changed": 3_900,
+    "save, two fields changed": 2_130,
     "insert_many, a document": 530,
     "insert_many, unchecked": 530,
     "find_all, a document": 68,
     "cursor, a document": 97,
     "posts with author and tags, a post": 1_350,
-    "cascade save, post and 4 references": 13_900,
+    "cascade save, post and 4 references": 11_400,
     "save, 200 unchanged references": 126_000,
 }
 """By row: for one operation, or for one of 100 documents; as CPython 3.13 counts."""
