@@ -21,7 +21,7 @@ from mongospec_core.errors import (
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_pre_save
-from mongospec_core.model.own_filter import moves, own_filter, raised, set_version
+from mongospec_core.model.own_filter import id_filter, moves, own_filter, raised, set_version
 from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
     StoredForm,
@@ -206,28 +206,45 @@ class Change:
     :ivar data: its BSON, what the stored document will be.
     :ivar before: what was known of the stored copy when it was compared.
     :ivar update: the BSON of the update that is sent; None if nothing changed.
-    :ivar version: the version that it raises the document to; None without one.
+    :ivar version: the version that it raises the document to; None if there is none.
     :ivar moves: whether it changes a value of the shard key.
     """
 
-    __slots__ = ("before", "data", "document", "filter", "moves", "raw", "update", "version")
+    __slots__ = ("before", "data", "document", "filter", "raw", "update")
+
+    version: int | None = None
+    moves: bool = False
 
     def __init__(
         self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
     ) -> None:
         self.document: Any = document
         self.raw: dict[str, Any] = raw
-        self.filter: dict[str, Any] = own_filter(plan, document, raw.get("_id"))
+        self.filter: dict[str, Any] = id_filter(plan.cls, raw.get("_id"))
         self.data: bytes = encode_document(plan, raw)
         self.before: StoredForm = snapshot_of(document)
-        self.version: int | None = None
-        self.moves: bool = plan.guarded and moves(plan, self.filter, raw)
         self.update: bytes | None = _update(plan, self, upsert=upsert)
 
     @property
     def expected(self) -> int | None:
         """The version that was read; None if none is compared."""
         return None if self.version is None else self.version - 1
+
+
+class GuardedChange(Change):
+    """A change of a document whose class has a version or a shard key."""
+
+    __slots__ = ("moves", "version")
+
+    def __init__(
+        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
+    ) -> None:
+        self.version: int | None = None
+        super().__init__(plan, document, raw, upsert=upsert)
+        self.filter = own_filter(plan, document, raw.get("_id"))
+        self.moves: bool = moves(plan, self.filter, raw)
+        if plan.version is not None and self.version is None:
+            del self.filter[plan.version]  # nothing changes, so any version is fine
 
 
 def prepare(
@@ -240,8 +257,9 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
+    kind = GuardedChange if plan.guarded else Change
     return [
-        Change(plan, document, raw, upsert=upsert)
+        kind(plan, document, raw, upsert=upsert)
         for document, raw in zip(documents, raws, strict=True)
     ]
 
@@ -258,7 +276,10 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
         )
     changed.pop("_id", None)
     if plan.version is not None:
-        _raise_version(plan, change, changed, known=known)
+        changed.pop(plan.version, None)
+        if changed or not known:  # a write that changes nothing leaves the version
+            change.version, change.data = raised(plan, change.document, change.data)
+            changed[plan.version] = split_elements(change.data)[plan.version]
     if not changed and known and not upsert:
         return None
     rest: list[bytes] = []
@@ -281,19 +302,6 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
         for operator, elements in parts.items()
         if elements
     )
-
-
-def _raise_version(
-    plan: Plan[Any], change: Change, changed: dict[str, bytes | None], *, known: bool
-) -> None:
-    """A write that changes something raises the version; one that does not compares none."""
-    assert plan.version is not None
-    changed.pop(plan.version, None)
-    if known and not changed:
-        del change.filter[plan.version]
-        return
-    change.version, change.data = raised(plan, change.document, change.data)
-    changed[plan.version] = split_elements(change.data)[plan.version]
 
 
 def apply_outcome(
