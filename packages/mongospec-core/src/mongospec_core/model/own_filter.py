@@ -6,13 +6,11 @@ Every write of a document that is given as such sends this filter. Of a class wi
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from functools import partial
 from typing import Any, cast
 
 from bson import ObjectId
-from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
@@ -103,14 +101,6 @@ def raised(plan: Plan[Any], document: Any, data: bytes) -> tuple[int, bytes]:
     elements = split_elements(data)
     elements[plan.version] = encode({plan.version: version})[4:-1]
     return version, join_elements(elements.values())
-
-
-def set_version(document: Any, version: int) -> Callable[[], None]:
-    """Note in *document* the version that it is stored with now; call the result to undo it."""
-    field = type(document).__version_field__
-    before = getattr(document, field)
-    force_setattr(document, field, version)
-    return partial(force_setattr, document, field, before)
 
 
 def stale(document: Any, expected: int) -> StaleDocumentError:

@@ -1,7 +1,8 @@
 """From instances to what is sent: raw documents, checked, and their BSON."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -21,7 +22,7 @@ from mongospec_core.errors import (
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_pre_save
-from mongospec_core.model.own_filter import id_filter, moves, own_filter, raised, set_version
+from mongospec_core.model.own_filter import id_filter, moves, own_filter, raised
 from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
     StoredForm,
@@ -212,6 +213,7 @@ class Change:
 
     __slots__ = ("before", "data", "document", "filter", "raw", "update")
 
+    guarded: ClassVar[bool] = False  # whether its class has a version or a shard key
     version: int | None = None
     moves: bool = False
 
@@ -236,6 +238,8 @@ class GuardedChange(Change):
 
     __slots__ = ("moves", "version")
 
+    guarded = True
+
     def __init__(
         self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
     ) -> None:
@@ -245,6 +249,14 @@ class GuardedChange(Change):
         self.moves: bool = moves(plan, self.filter, raw)
         if plan.version is not None and self.version is None:
             del self.filter[plan.version]  # nothing changes, so any version is fine
+
+    def raise_version(self, plan: Plan[Any]) -> bytes:
+        """Raise the version in what is sent.
+
+        :returns: its element of the BSON.
+        """
+        self.version, self.data = raised(plan, self.document, self.data)
+        return split_elements(self.data)[cast("str", plan.version)]
 
 
 def prepare(
@@ -278,8 +290,7 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     if plan.version is not None:
         changed.pop(plan.version, None)
         if changed or not known:  # a write that changes nothing leaves the version
-            change.version, change.data = raised(plan, change.document, change.data)
-            changed[plan.version] = split_elements(change.data)[plan.version]
+            changed[plan.version] = cast("GuardedChange", change).raise_version(plan)
     if not changed and known and not upsert:
         return None
     rest: list[bytes] = []
@@ -312,7 +323,6 @@ def apply_outcome(
     before: StoredForm,
     after: StoredForm,
     revoke: Callable[[Any], None] | None = None,
-    version: int | None = None,
 ) -> None:
     """Make a document agree with what became of a write of it.
 
@@ -322,8 +332,6 @@ def apply_outcome(
     :param before: what was known when the write was prepared.
     :param after: what is known once it is acknowledged.
     :param revoke: called with the document if it was not written, or its transaction is aborted.
-    :param version: the version that it is stored with once it is acknowledged; where that is not
-        certain, the document keeps the one that was read, so that no later write passes by mistake.
     """
     if outcome == "not_applied":
         if revoke is not None:
@@ -333,23 +341,31 @@ def apply_outcome(
     certain = outcome == "applied" and call.certain and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
-    lower = set_version(document, version) if version is not None and certain else None
     if call.transaction is None:
         return
 
     def undo() -> None:
         set_snapshot(document, now if snapshot_of(document) is noted else UNKNOWN_CONTENT)
-        if lower is not None:
-            lower()
         if revoke is not None:
             revoke(document)
 
-    def unsure() -> None:
-        set_snapshot(document, UNKNOWN_CONTENT)
-        if lower is not None:
-            lower()
+    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
 
-    call.on_abort(undo, unsure=unsure)
+
+def note_version(call: Operation, document: Any, version: int | None, data: bytes) -> None:
+    """Note in a document the version that it is stored with, after :func:`apply_outcome`.
+
+    Where that is not certain it keeps the one that was read: no later write of it passes by mistake.
+
+    :param version: None if the write raised none.
+    :param data: the BSON that is its snapshot if the write was acknowledged.
+    """
+    if version is None or snapshot_of(document) is not data:
+        return
+    field = type(document).__version_field__
+    lower = partial(force_setattr, document, field, getattr(document, field))
+    force_setattr(document, field, version)
+    call.on_abort(lower, unsure=lower)
 
 
 class Replacement:
@@ -417,8 +433,9 @@ class Replacement:
             before=self._before,
             after=data,
             revoke=_without_id if had_none else None,
-            version=None if self.expected is None else self.expected + 1,
         )
+        if self.expected is not None:
+            note_version(call, document, self.expected + 1, data)
 
 
 def _without_id(document: Any) -> None:

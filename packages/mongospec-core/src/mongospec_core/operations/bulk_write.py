@@ -194,7 +194,7 @@ async def _replace_alone(
     one = call.on(call.target, call.operation, {**call.options, **_said(more)}, write=True)
     document, expected = replacement.document, replacement.expected
     try:
-        reply = await one.reply("replace_one", replacement.query, replacement.data)
+        reply = await one.send("replace_one", replacement.query, replacement.data)
     except BaseException as error:
         refuse_taken(document, expected, error)
         if isinstance(error, OperationError) and error.outcome == "applied":

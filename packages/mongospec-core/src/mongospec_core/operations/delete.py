@@ -41,7 +41,7 @@ class DeleteOperations(DocumentBase, abstract=True):
         settle = partial(apply_outcome, call, self, before=snapshot_of(self), after=DELETED)
         expected = None if plan.version is None else version_of(plan, self)
         try:
-            reply = await call.reply("delete_one", encode(own_filter(plan, self, id_)))
+            reply = await call.send("delete_one", encode(own_filter(plan, self, id_)))
         except BaseException as error:
             if expected is not None:
                 query = encode(id_filter(plan.cls, id_))
@@ -111,5 +111,5 @@ async def _delete(
 ) -> int:
     binding, call = begin(cls, operation, verb, options, "write")
     query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-    reply = await call.reply(verb, query)
+    reply = await call.send(verb, query)
     return int(reply["deleted_count"])

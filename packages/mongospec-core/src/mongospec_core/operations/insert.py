@@ -168,7 +168,8 @@ class InsertOperations(DocumentBase, abstract=True):
             data = encode_document(binding.plan, raw)
             if filter is None:
                 wanted = own_filter(binding.plan, document, raw["_id"])
-                wanted.pop(binding.plan.version, None)  # whatever its version is
+                if binding.plan.version is not None:  # it exists whatever its version is
+                    del wanted[binding.plan.version]
                 equal = _equalities(wanted)
             else:
                 wanted = trim(to_raw(filter), cls.__name__)
@@ -182,7 +183,7 @@ class InsertOperations(DocumentBase, abstract=True):
             query, update = encode(wanted), encode({"$setOnInsert": fields})
             ids.sent = True
             try:
-                reply = await call.reply("update_one", query, update)
+                reply = await call.send("update_one", query, update)
             except DuplicateKeyError:
                 ids.take_back()
                 if call.transaction is None:  # otherwise it has doomed the transaction

@@ -1,8 +1,8 @@
 """Save documents that were changed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Self, Unpack
+from typing import Any, NoReturn, Self, Unpack
 
 import msgspec
 from bson.raw_bson import RawBSONDocument
@@ -30,6 +30,7 @@ from mongospec_core.model.write import (
     apply_outcome,
     document_list,
     encode_document,
+    note_version,
     prepare,
     run_hooks_and_checks,
     should_validate,
@@ -110,32 +111,37 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
         before=change.before,
         after=change.data,
         revoke=None if ids is None else ids.take_back,
-        version=change.version,
     )
     try:
-        await _update_one(call, change)
+        reply = await call.send("update_one", encode(change.filter), change.update)
     except BaseException as error:
-        settle(outcome_of(error))
+        settle(await _outcome(call, change, error))
         raise
+    if not reply["matched_count"] and reply["upserted_id"] is None:
+        await _refuse_missing(call, change)
     settle("applied")
+    if change.version is not None:
+        note_version(call, change.document, change.version, change.data)
 
 
-async def _update_one(call: Operation, change: Change) -> dict[str, Any]:
-    """Send one change by itself, and note on an error what became of it.
+async def _outcome(call: Operation, change: Change, error: BaseException) -> Outcome:
+    """What became of a change that was sent by itself and ended in *error*.
 
-    :returns: the driver's reply.
+    :raises StaleDocumentError: it was an upsert, and the document is there in another version.
     """
-    try:
-        reply = await call.reply("update_one", encode(change.filter), change.update)
-    except BaseException as error:
-        refuse_taken(change.document, change.expected, error)
-        # What it says in the filter beside the _id may be changed by now, by this very write.
-        other = change.version is not None or change.moves
-        query = encode({"_id": change.filter["_id"]})
-        await outcome_if_there(call, error, query, then="unknown" if other else "applied")
-        raise
-    if reply["matched_count"] or reply["upserted_id"] is not None:
-        return reply
+    refuse_taken(change.document, change.expected, error)
+    # What its filter says beside the _id may be changed by now, by this very write.
+    certain = change.version is None and not change.moves
+    query = encode({"_id": change.filter["_id"]})
+    return await outcome_if_there(call, error, query, then="applied" if certain else "unknown")
+
+
+async def _refuse_missing(call: Operation, change: Change) -> NoReturn:
+    """Say why a change found no document.
+
+    :raises StaleDocumentError: it is there, in another version.
+    :raises DocumentNotFoundError: it is not.
+    """
     cls, id_ = type(change.document), change.raw["_id"]
     await refuse_stale(call, plan_of(cls), change.document, id_, change.expected)
     key = "".join(f" and {path}={change.filter[path]!r}" for path in cls.__shard_key__)
@@ -251,17 +257,26 @@ async def send_many(
     :raises BulkWriteError: some were not saved.
     """
     indexes = [index for index, each in enumerate(prepared) if each.update is not None]
-    versions = bool(indexes) and prepared[indexes[0]].version is not None
-    if versions:  # a document that is listed twice has that version once
+    guarded = prepared and prepared[0].guarded
+    if guarded:  # a document that is listed twice has its version once
         first = {id(prepared[index].document): index for index in reversed(indexes)}
         indexes = sorted(first.values())
     changes = [prepared[index] for index in indexes]
-    statements = [_statement(call, each) for each in changes]
+    statements = [
+        _guarded_statement(call, each)
+        if guarded
+        else Statement(
+            "update",
+            encode({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
+            each.document,
+        )
+        for each in changes
+    ]
     sent = Sent(statements, indexes)
     if not statements:
         return result_of(sent)
     try:
-        await send_statements(call, sent, ordered=ordered, repeatable=not versions)
+        await send_statements(call, sent, ordered=ordered, repeatable=changes[0].version is None)
         await _note_gone(call, sent, changes)
     except BaseException:  # cancelled: if fewer matched than were sent, nobody knows which
         applied = sent.applied()
@@ -271,14 +286,9 @@ async def send_many(
     finally:
         for place, each in enumerate(changes):
             outcome = sent.outcome(place)
-            apply_outcome(
-                call,
-                each.document,
-                outcome,
-                before=each.before,
-                after=each.data,
-                version=each.version,
-            )
+            apply_outcome(call, each.document, outcome, before=each.before, after=each.data)
+            if guarded:
+                note_version(call, each.document, each.version, each.data)
     raise_for(call, sent)
     return result_of(sent)
 
@@ -292,7 +302,7 @@ many there are, and by reading them again nobody can tell whose write raised the
 """
 
 
-def _statement(call: Operation, change: Change) -> Statement:
+def _guarded_statement(call: Operation, change: Change) -> Statement:
     update = change.update or b""
     statement: dict[str, Any] = {"q": change.filter, "u": RawBSONDocument(update)}
     alone = None
@@ -305,23 +315,27 @@ def _statement(call: Operation, change: Change) -> Statement:
 
 
 async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
+    """Send one change by itself; what a command's reply would say of it."""
     try:
-        reply = await _update_one(call, change)
+        reply = await call.send("update_one", encode(change.filter), change.update)
     except CancelledCall as error:
         if isinstance(error.reply, dict):
-            error.reply = _as_of_command(error.reply)
+            error.reply = {"n": error.reply["matched_count"]}
         raise
-    return _as_of_command(reply)
-
-
-def _as_of_command(reply: Mapping[str, Any]) -> dict[str, Any]:
-    return {"n": reply["matched_count"], "nModified": reply["modified_count"]}
+    except BaseException as error:
+        await _outcome(call, change, error)
+        raise
+    if not reply["matched_count"]:
+        await _refuse_missing(call, change)
+    return {"n": 1, "nModified": reply["modified_count"]}
 
 
 async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> None:
     """If some documents were not found, ask which are gone; the others have another version."""
     applied = sent.applied()
     if sent.matched >= len(applied):
+        if not sent.failures:
+            return
         applied = []
     for place, failure in list(sent.failures.items()):
         expected = changes[place].expected

@@ -309,5 +309,5 @@ async def _update(
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
     query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
     change = await encode_update(binding, update, skip_hooks=skip_hooks)
-    reply = await call.reply(verb, query, change)
+    reply = await call.send(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])

@@ -39,7 +39,9 @@ async def encode_update(
                     f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
                     f"fields, or save() the document, which sends what changed"
                 )
-        return encode(_raising_version(binding.plan, change))
+        if binding.plan.version is not None:
+            change = _raising_version(binding.plan, change)
+        return encode(change)
     try:
         stages = [dict(stage) for stage in update]
     except (TypeError, ValueError) as error:
@@ -59,12 +61,8 @@ async def encode_update(
             # A pipeline's $set reads values as expressions; the hook's are meant as they are.
             fields = {name: {"$literal": value} for name, value in added["$set"].items()}
             stages.append({"$set": fields})
-    if (version := binding.plan.version) is not None:
-        for stage in stages:
-            _refuse_version(binding.plan, _touched_by(stage))
-        # By an expression: a pipeline has no $inc.
-        raised = {"$add": [{"$ifNull": [f"${version}", 0]}, 1]}
-        stages.append({"$set": {version: raised}})
+    if binding.plan.version is not None:
+        stages.append(_raising_stage(binding.plan, stages))
     return [encode(stage) for stage in stages]
 
 
@@ -72,15 +70,21 @@ async def encode_update(
 
 
 def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:
-    """The update, which raises the version as well if the class has one."""
-    if plan.version is None:
-        return change
+    """The update, which raises the version as well."""
+    assert plan.version is not None
     for operator, fields in change.items():
         names = list(fields) if isinstance(fields, Mapping) else []
         if operator == "$rename" and isinstance(fields, Mapping):
             names += fields.values()
         _refuse_version(plan, names)
     return change | {"$inc": {**change.get("$inc", {}), plan.version: 1}}
+
+
+def _raising_stage(plan: Plan[Any], stages: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What raises the version after *stages*: a pipeline has no ``$inc``."""
+    for stage in stages:
+        _refuse_version(plan, _touched_by(stage))
+    return {"$set": {plan.version: {"$add": [{"$ifNull": [f"${plan.version}", 0]}, 1]}}}
 
 
 def _touched_by(stage: Mapping[str, Any]) -> Iterable[Any]:

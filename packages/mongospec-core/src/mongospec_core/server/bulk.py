@@ -206,9 +206,13 @@ def _commands(
         statement = statements[place]
         needed = len(statement.data) + _FRAME
         full = len(batch) == _MOST or size + needed > _MOST_BYTES
-        first = statements[batch[0]] if batch else statement
-        if batch and (full or first.kind != statement.kind or first.alone or statement.alone):
-            yield first.kind, batch
+        if batch and (
+            full
+            or statements[batch[0]].kind != statement.kind
+            or statement.alone is not None
+            or statements[batch[0]].alone is not None
+        ):
+            yield statements[batch[0]].kind, batch
             batch, size = [], 0
         batch.append(place)
         size += needed
