@@ -29,6 +29,7 @@ from mongospec_core.errors import (
     OperationError,
     OperationTimeoutError,
     OptionError,
+    PageTokenError,
     ServerUnavailableError,
     StaleDocumentError,
     TransactionClosedError,
@@ -37,7 +38,7 @@ from mongospec_core.errors import (
 )
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.save import changes
-from mongospec_core.results import BulkResult, UpdateResult
+from mongospec_core.results import BulkResult, Page, UpdateResult
 from mongospec_core.server.instrument import instrument
 from mongospec_core.server.timeout import timeout
 from mongospec_core.server.transaction import (
@@ -69,6 +70,8 @@ __all__ = (
     "OperationError",
     "OperationTimeoutError",
     "OptionError",
+    "Page",
+    "PageTokenError",
     "ServerUnavailableError",
     "StaleDocumentError",
     "Transaction",
