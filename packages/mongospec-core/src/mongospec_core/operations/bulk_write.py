@@ -288,7 +288,9 @@ def raise_for(call: Operation, sent: Sent) -> None:
         labels=first.labels if first else frozenset(),
     )
     if isinstance(error, StaleDocumentError):
-        error.document, error.expected = stale[0].document, stale[0].expected
+        about = stale[0].document  # of bulk_write, pymongo's ReplaceOne
+        error.document = about if isinstance(about, DocumentBase) else about._doc
+        error.expected = stale[0].expected
     raise error from sent.error
 
 

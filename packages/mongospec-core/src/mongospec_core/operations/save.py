@@ -144,7 +144,9 @@ async def _refuse_missing(call: Operation, change: Change) -> NoReturn:
     """
     cls, id_ = type(change.document), change.raw["_id"]
     await refuse_stale(call, plan_of(cls), change.document, id_, change.expected)
-    key = "".join(f" and {path}={change.filter[path]!r}" for path in cls.__shard_key__)
+    key = "".join(
+        f" and {path}={change.filter[path]!r}" for path in cls.__shard_key__ if path != "_id"
+    )
     raise DocumentNotFoundError(
         f"{cls.__name__} with _id={id_!r}{key} is not in the collection {call.target.name!r}: "
         f"nothing was saved; save(upsert=True) inserts it",
