@@ -14,7 +14,7 @@ from bson import ObjectId
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
-from mongospec_core.errors import DuplicateKeyError, InvalidIdError, StaleDocumentError
+from mongospec_core.errors import DuplicateKeyError, InvalidIdError, StaleDocumentError, shown
 from mongospec_core.model.snapshot import (
     Snapshot,
     as_stored,
@@ -37,7 +37,7 @@ def id_filter(cls: type, raw: Any) -> dict[str, Any]:
         return {"_id": raw}
     if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
         raise InvalidIdError(
-            f"{cls.__name__}: {raw!r} is not an id: keys of an _id cannot begin with $; to look "
+            f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
             f"documents up by operators give them in a filter"
         )
     return {"_id": {"$eq": raw}}
@@ -107,7 +107,7 @@ def stale(document: Any, expected: int) -> StaleDocumentError:
     """The error for a document that another write changed since it was read."""
     cls = type(document)
     return StaleDocumentError(
-        f"{cls.__name__} with _id={document._id!r} was changed since it was read: its "
+        f"{cls.__name__} with _id={shown(document._id)} was changed since it was read: its "
         f"{cls.__version_field__} is not {expected} any more; it was not written, so read it again "
         f"and do once more what was to be done",
         document=document,

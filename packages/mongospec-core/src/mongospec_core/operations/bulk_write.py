@@ -6,7 +6,7 @@ from typing import Any, Unpack, cast
 
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode, to_raw
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named, to_raw
 from mongospec_core.errors import (
     BulkWriteError,
     EncodingError,
@@ -15,13 +15,17 @@ from mongospec_core.errors import (
     OptionError,
     Outcome,
     StaleDocumentError,
+    cut,
+    shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.own_filter import refuse_stale, refuse_taken
+from mongospec_core.model.snapshot import snapshot_of
 from mongospec_core.model.write import (
     MAX_DOCUMENT,
     Replacement,
+    apply_outcome,
     check_class,
     encode_document,
     run_hooks_and_checks,
@@ -29,7 +33,7 @@ from mongospec_core.model.write import (
     to_raw_documents,
 )
 from mongospec_core.operations.filters import encode_filter
-from mongospec_core.operations.insert_many import Ids, settle_insert
+from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import BulkOptions, begin
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
@@ -91,6 +95,7 @@ class BulkOperations(DocumentBase, abstract=True):
                 place: encode_document(binding.plan, raw)
                 for place, raw in zip(whole, raws, strict=True)
             }
+            before = {place: snapshot_of(document) for place, document in inserts.items()}
             statements: list[Statement] = []
             replacements: dict[int, Replacement] = {}
             for place, operation in enumerate(asked):
@@ -114,7 +119,14 @@ class BulkOperations(DocumentBase, abstract=True):
             finally:
                 for place, document in whole.items():
                     if place in inserts:
-                        settle_insert(call, ids, document, encoded[place], sent.outcome(place))
+                        apply_outcome(
+                            call,
+                            document,
+                            sent.outcome(place),
+                            before=before[place],
+                            after=encoded[place],
+                            revoke=ids.take_back,
+                        )
                     else:
                         replace = replacements[place]
                         replace.apply(call, *_replaced(asked, sent, place, missed=replace.missed))
@@ -165,7 +177,7 @@ async def _statement(
     }
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
-        return Statement("delete", _sized(binding, statement | _said(more)), operation)
+        return Statement("delete", _sized(binding, statement, more), operation)
     change: Any
     alone = None
     if replacement is not None:
@@ -179,7 +191,7 @@ async def _statement(
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
     more["upsert"] = operation._upsert or None
     many = kind == "UpdateMany"
-    return Statement("update", _sized(binding, statement | _said(more)), operation, many, alone)
+    return Statement("update", _sized(binding, statement, more), operation, many, alone)
 
 
 async def _replace_alone(
@@ -191,7 +203,8 @@ async def _replace_alone(
         "collation": operation._collation,
         "hint": operation._hint,
     }
-    one = call.on(call.target, call.operation, {**call.options, **_said(more)}, write=True)
+    said = {name: value for name, value in more.items() if value is not None}
+    one = call.on(call.target, call.operation, {**call.options, **said}, write=True)
     document, expected = replacement.document, replacement.expected
     try:
         reply = await one.send("replace_one", replacement.query, replacement.data)
@@ -209,18 +222,18 @@ async def _replace_alone(
     return {"n": count, "nModified": reply["modified_count"], "upserted": made}
 
 
-def _sized(binding: Binding, statement: Mapping[str, Any]) -> bytes:
-    data = encode(statement)
+def _sized(binding: Binding, statement: Mapping[str, Any], more: Mapping[str, Any]) -> bytes:
+    said = {name: value for name, value in more.items() if value is not None}
+    if said:
+        # Refuses what is nested too deeply; query and update were encoded before.
+        named(binding.plan.cls.__name__, "bulk_write", encode, said)
+    data = encode_trusted({**statement, **said})
     if len(data) > MAX_DOCUMENT:
         raise EncodingError(
             f"{binding.plan.cls.__name__}.bulk_write: an operation takes {len(data):,} bytes, more "
             f"than the {MAX_DOCUMENT:,} that MongoDB takes (nothing was written)"
         )
     return data
-
-
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 _KINDS = ("InsertOne", "UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "DeleteMany")
@@ -232,7 +245,7 @@ def _kind(cls: type, operation: Any) -> str:
     if name in _KINDS and type(operation).__module__.startswith("pymongo"):
         return name
     raise OptionError(
-        f"{cls.__name__}.bulk_write: {operation!r} is none of pymongo's {', '.join(_KINDS)}"
+        f"{cls.__name__}.bulk_write: {shown(operation)} is none of pymongo's {', '.join(_KINDS)}"
     )
 
 
@@ -271,7 +284,7 @@ def raise_for(call: Operation, sent: Sent) -> None:
     elif sent.failures:
         outcome = "partial" if done else "not_applied"
     failures = [sent.failures[place] for place in sorted(sent.failures)]
-    shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
+    told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
     first = sent.error if isinstance(sent.error, OperationError) else None
     stale = [each for each in failures if each.expected is not None]
     kind: type[BulkWriteError] = _StaleBulkError if stale else BulkWriteError
@@ -279,7 +292,7 @@ def raise_for(call: Operation, sent: Sent) -> None:
         kind = _TimedOutBulkError
     error = kind(
         f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
-        f"{': ' + shown if shown else ''}",
+        f"{': ' + told if told else ''}",
         results=result_of(sent),
         failures=failures,
         unknown=[sent.statements[place].about for place in sorted(sent.unknown)],

@@ -7,13 +7,14 @@ from typing import Any, NoReturn, Self, Unpack
 import msgspec
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
     DocumentNotFoundError,
     MissingIdError,
     OperationError,
     Outcome,
+    shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
@@ -145,10 +146,10 @@ async def _refuse_missing(call: Operation, change: Change) -> NoReturn:
     cls, id_ = type(change.document), change.raw["_id"]
     await refuse_stale(call, plan_of(cls), change.document, id_, change.expected)
     key = "".join(
-        f" and {path}={change.filter[path]!r}" for path in cls.__shard_key__ if path != "_id"
+        f" and {path}={shown(change.filter[path])}" for path in cls.__shard_key__ if path != "_id"
     )
     raise DocumentNotFoundError(
-        f"{cls.__name__} with _id={id_!r}{key} is not in the collection {call.target.name!r}: "
+        f"{cls.__name__} with _id={shown(id_)}{key} is not in the collection {call.target.name!r}: "
         f"nothing was saved; save(upsert=True) inserts it",
         cls,
         change.filter,
@@ -269,7 +270,7 @@ async def send_many(
         if guarded
         else Statement(
             "update",
-            encode({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
+            encode_trusted({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
             each.document,
         )
         for each in changes
@@ -313,7 +314,7 @@ def _guarded_statement(call: Operation, change: Change) -> Statement:
     elif change.version is not None:
         update = join_elements([*split_elements(update).values(), _TRAP])
         statement |= {"u": RawBSONDocument(update), "upsert": True}
-    return Statement("update", encode(statement), change.document, alone=alone)
+    return Statement("update", encode_trusted(statement), change.document, alone=alone)
 
 
 async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
@@ -362,6 +363,6 @@ async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> 
             sent.fail(
                 [place],
                 None,
-                f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
+                f"{type(change.document).__name__} with _id={shown(change.raw['_id'])} is not in the "
                 f"collection",
             )
