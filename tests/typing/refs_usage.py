@@ -4,7 +4,7 @@ from typing import Any, assert_type
 
 import msgspec
 
-from mongospec_core import BulkResult, Cursor
+from mongospec_core import BulkResult, Cursor, Page
 from mongospec_refs import (
     CascadeSaveError,
     MongoDocument,
@@ -50,6 +50,14 @@ async def reads() -> None:
     assert_type(post.by_name["x"].name, str)
     assert_type(await Post.find_one({}, resolve_refs=False), Post | None)
     assert_type(await Post.find_by_id("65f0c0ffee65f0c0ffee0001", ref_depth=2), Post | None)
+    assert_type(await Post.get_one({"title": "Hello"}, resolve_refs=False), Post)
+    assert_type((await Post.get_by_id("65f0c0ffee65f0c0ffee0001", ref_depth=2)).author.name, str)
+    assert_type(await Post.get_one({}, projection=Card, ref_depth=1), Card)
+    assert_type(await Post.get_one({}, projection={"title": 1}), dict[str, Any])
+    assert_type(await Post.page({"title": "Hello"}, ref_depth=1), Page[Post])
+    assert_type(await Post.page(projection=Card, resolve_refs=False), Page[Card])
+    assert_type(await post.reload(resolve_refs=False), Post)
+    assert_type(await post.author.reload(ref_depth=1, timeout=1.0), User)
     assert_type(await Post.find_all(resolve_refs=False, sort="title"), list[Post])
     cursor = Post.find({"author": post.author}, ref_depth=1, batch_size=10)
     _ = assert_type(await cursor, Cursor[Post])
@@ -104,6 +112,8 @@ def errors(
 async def misuse(post: Post) -> None:
     await Post.find_all(resolve_refs="no")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     await Post.find_one({}, resolve_refs="no")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await Post.get_by_id(1, resolve_refs="no")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await post.reload(ref_depth="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Post.find(ref_depth="all")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     await Post.find_one_and_delete({}, resolve_refs=1.0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await Post.find_all(resolve=False)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]

@@ -8,8 +8,9 @@ from mongospec_core.operations.aggregate import AggregateOperations
 from mongospec_core.operations.bulk_write import BulkOperations
 from mongospec_core.operations.count import CountOperations
 from mongospec_core.operations.delete import DeleteOperations
-from mongospec_core.operations.find import FindOperations
+from mongospec_core.operations.get import GetOperations
 from mongospec_core.operations.insert import InsertOperations
+from mongospec_core.operations.page import PageOperations
 from mongospec_core.operations.save import SaveManyOperations, SaveOperations
 from mongospec_core.operations.update import UpdateOperations
 
@@ -17,7 +18,8 @@ from mongospec_core.operations.update import UpdateOperations
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class MongoDocument(
     InsertOperations,
-    FindOperations,
+    GetOperations,
+    PageOperations,
     SaveOperations,
     SaveManyOperations,
     UpdateOperations,

@@ -6,12 +6,13 @@
     ├── DefinitionError(TypeError)            a class that cannot work
     ├── HookError                             a hook returned nothing where it must
     ├── OptionError(TypeError)                an option that the call does not take
+    │   └── PageTokenError(ValueError)        after= of a page is damaged, or of another query
     ├── NotBoundError(RuntimeError)           the class was not given to init()
     ├── DocumentValidationError(msgspec.ValidationError)
     ├── EncodingError(ValueError)             a value that BSON cannot hold
     ├── MissingIdError(ValueError)            save or delete of a document without _id
     ├── InvalidIdError(ValueError)            an id that is not of the class's id type
-    ├── DocumentNotFoundError(RuntimeError)   save of a document that is gone
+    ├── DocumentNotFoundError(RuntimeError, LookupError)   a document that must be there is not
     ├── CursorClosedError
     ├── TransactionError
     │   └── TransactionClosedError
@@ -53,6 +54,7 @@ __all__ = (
     "OperationTimeoutError",
     "OptionError",
     "Outcome",
+    "PageTokenError",
     "ServerUnavailableError",
     "TransactionClosedError",
     "TransactionError",
@@ -86,6 +88,10 @@ class HookError(MongospecError):
 
 class OptionError(MongospecError, TypeError):
     """An option that the operation does not take; nothing was sent."""
+
+
+class PageTokenError(OptionError, ValueError):
+    """``after=`` of ``page()`` is damaged, or belongs to a page of another query; nothing was sent."""
 
 
 class NotBoundError(MongospecError, RuntimeError):
@@ -144,8 +150,19 @@ class InvalidIdError(MongospecError, ValueError):
     """A by-id method was given something that cannot be an id of this class."""
 
 
-class DocumentNotFoundError(MongospecError, RuntimeError):
-    """``save()`` of a document that is not in its collection any more."""
+class DocumentNotFoundError(MongospecError, RuntimeError, LookupError):
+    """A document that must be there is not: ``get_one()``, ``get_by_id()``, ``reload()``, ``save()``.
+
+    ``document_class`` is its class, ``filter`` what was asked for, as the caller gave it.
+    """
+
+    def __init__(self, message: str, document_class: type, filter: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.document_class = document_class
+        self.filter = filter
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (*self.args, self.document_class, self.filter)
 
 
 class CursorClosedError(MongospecError):

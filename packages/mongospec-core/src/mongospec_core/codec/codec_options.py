@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import bson
@@ -66,7 +67,7 @@ def register_encoder(tp: type, encode: Encoder) -> None:
     >>> register_encoder(Point, lambda point: [point.x, point.y])
     """
     _registered[tp] = encode
-    _encoders.clear()
+    _forget_encoders()
     if issubclass(tp, _KNOWN_TO_BSON):
         _hidden.add(tp)
 
@@ -80,7 +81,34 @@ def to_raw(value: Any) -> Any:
     encode = _encoders.get(tp)
     if encode is None:
         encode = _encoders[tp] = _encoder_for(tp)
+        if encode is _same or tp is int:
+            _kept.add(tp)
     return encode(value)
+
+
+class Misfit:
+    """The base of what stands in raw data for a value that cannot be stored there."""
+
+
+def misfit(reason: str) -> Misfit:
+    """What an encoder or a decoder returns if it knows better than msgspec what is wrong.
+
+    msgspec refuses it, and says where it stands.
+
+    :param reason: two words or more, of classes and fields: its type is named like that.
+    """
+    return _misfit_type(reason)()
+
+
+@cache
+def _misfit_type(reason: str) -> type[Misfit]:
+    return type(reason, (Misfit,), {})
+
+
+def is_embedded(tp: type) -> bool:
+    """Whether a read needs a class to make such a value of a stored document."""
+    embedded = issubclass(tp, msgspec.Struct) or dataclasses.is_dataclass(tp)
+    return embedded and not is_registered(tp) and not hasattr(tp, "__bson_decoder__")
 
 
 def key_to_raw(key: Any) -> str:
@@ -102,12 +130,15 @@ def _same(value: Any) -> Any:
 
 
 def _list(value: Any) -> list[Any]:
-    return [to_raw(each) for each in value]
+    return [each if type(each) in _kept else to_raw(each) for each in value]
 
 
 def _set(value: Any) -> list[Any]:
-    # One order for equal sets, so that an unchanged set is seen as unchanged.
-    raw = _list(value)
+    return in_order(_list(value))
+
+
+def in_order(raw: list[Any]) -> list[Any]:
+    """The items of a set in one order for equal sets: an unchanged one is seen as unchanged."""
     try:
         return sorted(raw)
     except TypeError:
@@ -115,7 +146,12 @@ def _set(value: Any) -> list[Any]:
 
 
 def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
-    raw = {key_to_raw(key): to_raw(each) for key, each in value.items()}
+    raw = {
+        key if type(key) is str else key_to_raw(key): (
+            each if type(each) in _kept else to_raw(each)
+        )
+        for key, each in value.items()
+    }
     if len(raw) != len(value):
         raise EncodingError(
             f"two keys of {list(value)} would be one, because keys are stored as strings"
@@ -159,6 +195,7 @@ _hidden: set[type] = set()
 """Registered types that bson would write as their base, without asking us."""
 _registered: dict[type, Encoder] = {}
 _encoders: dict[type, Encoder] = {}  # by exact type, found once
+_kept: set[type] = set()  # of these, the types whose values go out as they are
 _builtin: dict[type, Encoder] = {
     **dict.fromkeys((str, float, bool, type(None), bytes, dt.datetime, uuid.UUID, Decimal), _same),
     **dict.fromkeys(
@@ -222,7 +259,12 @@ def is_registered(tp: type) -> bool:
 def register_builtin(tp: type, encode: Encoder) -> None:
     """Teach the codec a family of classes of its own, below what users register."""
     _builtin[tp] = encode
+    _forget_encoders()
+
+
+def _forget_encoders() -> None:
     _encoders.clear()
+    _kept.clear()
 
 
 def fallback_encoder(value: Any) -> Any:
@@ -231,6 +273,8 @@ def fallback_encoder(value: Any) -> Any:
         return _decimal128(value)
     if isinstance(value, int):
         raise EncodingError(f"{value} does not fit in the 64 bits of a BSON integer")
+    if isinstance(value, Misfit):
+        raise EncodingError(type(value).__name__)
     raw = to_raw(value)
     if raw is value:
         name = type(value).__qualname__

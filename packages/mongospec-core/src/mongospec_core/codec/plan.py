@@ -9,14 +9,14 @@ whole batch. Checking a document before it is written is therefore the same thin
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-import dataclasses
 from collections.abc import Callable
 from copy import copy
+from functools import cached_property, partial
 from typing import Any, get_origin
 
 import msgspec
 from bson import ObjectId
-from msgspec.structs import FieldInfo, asdict, force_setattr
+from msgspec.structs import FieldInfo, force_setattr
 
 from mongospec_core.codec import truncation
 from mongospec_core.codec.annotations import (
@@ -26,11 +26,20 @@ from mongospec_core.codec.annotations import (
     holds_decimals,
     iter_types,
 )
-from mongospec_core.codec.codec_options import Encoder, is_registered, register_builtin, to_raw
-from mongospec_core.codec.field_codec import FieldCodec, decoded_fields, shape_of, type_args, unwrap
+from mongospec_core.codec.codec_options import Encoder, register_builtin
+from mongospec_core.codec.encoder import write_encoder
+from mongospec_core.codec.field_codec import (
+    FieldCodec,
+    decoded_fields,
+    is_scalar,
+    not_of,
+    shape_of,
+    type_args,
+    unwrap,
+)
 from mongospec_core.codec.truncation import Trim
 from mongospec_core.codec.types import Decoder
-from mongospec_core.codec.validation import BUILTIN_TYPES, misfit
+from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
@@ -58,28 +67,25 @@ class Plan[T]:
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
         self._array_like = config is not None and config.array_like
+        self._frozen: bool = (config or cls.__dataclass_params__).frozen
+        self._set = object.__setattr__ if config is None else force_setattr
         self._omit_defaults = config is not None and config.omit_defaults
         shapes = [self._shape(each) for each in self.fields]
         pairs = list(zip(self.fields, shapes, strict=True))
         self.encode_names: tuple[str, ...] = tuple(each.encode_name for each in self.fields)
+        self.places: dict[str, int] = {name: n for n, name in enumerate(self.encode_names)}
+        self.scalars: frozenset[int] = frozenset(
+            n for n, each in enumerate(self.fields) if is_scalar(each.type)
+        )
         self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in shapes)
         self.decoders: tuple[tuple[str, Decoder], ...] = tuple(
             (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
         )
+        self._decode = [each.decode for each in shapes]
         self._trims: tuple[tuple[str, str, Trim], ...] = tuple(
             (field.name, f"{cls.__name__}.{field.name}", shape.trim)
             for field, shape in pairs
             if shape.trim is not None
-        )
-        self._named_encoders = tuple(
-            (field.name, shape.encode) for field, shape in pairs if shape.encode is not None
-        )
-        self._simple = not (
-            self._tag
-            or self._array_like
-            or self._omit_defaults
-            or any(each.name != each.encode_name for each in self.fields)
-            or any(_may_be_unset(each.type) for each in self.fields)
         )
 
     def _shape(self, field: FieldInfo) -> FieldCodec:
@@ -90,50 +96,53 @@ class Plan[T]:
 
     # -- writing
 
+    def trim_nested(self, value: Any, where: str) -> Any:
+        """:meth:`trim` of a value inside of a document; a frozen one is replaced by a copy."""
+        if type(value) is not self.cls:
+            return truncation.trim(value, where)
+        if not self._frozen:
+            self.trim(value)
+            return value
+        twin = copy(value)  # a frozen one may stand in a set, which goes by what it holds
+        return twin if self.trim(twin) else value
+
     def trim(self, instance: Any) -> bool:
         """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
         any_cut = False
         for name, where, cut in self._trims:
-            value = getattr(instance, name)
+            value = getattr(instance, name, None)
             if value is not None and (new := cut(value, where)) is not value:
-                force_setattr(instance, name, new)
+                self._set(instance, name, new)
                 any_cut = True
         return any_cut
 
-    def encode(self, instance: Any) -> dict[str, Any]:
-        """The instance as raw data; it shares no list and no dict with the instance."""
-        if not self._simple:
-            return self._encode_by_options(instance)
-        raw = asdict(instance)
-        for name, encode in self._named_encoders:
-            value = raw[name]
-            if value is not None:
-                raw[name] = encode(value)
-        return raw
+    @cached_property
+    def encode(self) -> Encoder:
+        """What makes raw data of an instance, or of a value in a field that is typed as the class.
 
-    def _encode_by_options(self, instance: Any) -> dict[str, Any]:
-        """Renamed fields, tags, UNSET and omitted defaults, as msgspec's own encoders treat them."""
-        raw = {} if self._tag is None else {self._tag[0]: self._tag[1]}
-        for field, encode in zip(self.fields, self.encoders, strict=True):
-            value = getattr(instance, field.name)
-            if value is msgspec.UNSET or (self._omit_defaults and _is_default(value, field)):
-                continue
-            raw[field.encode_name] = value if value is None or encode is None else encode(value)
-        return raw
+        They share no list and no dict with it.
+        """
+        if not issubclass(self.cls, msgspec.Struct):
+            return self._encode_dataclass
+        return write_encoder(
+            self.cls,
+            self.fields,
+            self.encoders,
+            partial(not_of, self.cls),
+            tag=self._tag,
+            omit_defaults=self._omit_defaults,
+            array_like=self._array_like,
+        )
 
-    def encode_nested(self, value: Any) -> Any:
-        """A value as it stands inside of a document, in a field that is typed as this class."""
-        cls = type(value)
-        if cls is not self.cls:
-            embedded = issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
-            if embedded and not is_registered(cls):
-                # A read would make a self.cls of it, and drop the fields that only this has.
-                return misfit(f"a {cls.__name__} in place of a {self.cls.__name__}")
-            return to_raw(value)
-        if not issubclass(cls, msgspec.Struct):
-            return to_raw(value)
-        raw = self.encode(value)
-        return list(raw.values()) if self._array_like else raw
+    def _encode_dataclass(self, value: Any) -> Any:
+        if type(value) is not self.cls:
+            return not_of(self.cls, value)
+        raw = {name: getattr(value, name, msgspec.UNSET) for name in self.encode_names}
+        return {
+            name: self.encode_field(place, each)
+            for place, (name, each) in enumerate(raw.items())
+            if each is not msgspec.UNSET
+        }
 
     # -- reading
 
@@ -172,7 +181,7 @@ class Plan[T]:
     def convert_field(self, place: int, raw: Any, reader: Any) -> Any:
         """One field's raw value as a read would give it."""
         field = self.fields[place]
-        decode = dict(self.decoders).get(field.encode_name)
+        decode = self._decode[place]
         value = raw if raw is None or decode is None else decode(raw, reader)
         return msgspec.convert(
             value,
@@ -277,46 +286,25 @@ def _nested(tp: Any) -> FieldCodec:
     """The shape of a Struct or dataclass inside of another class."""
     if tp in _building:  # recursive: its plan stands by the time a value comes
         return FieldCodec(
-            lambda value: plan_of(tp).encode_nested(value),
+            lambda value: plan_of(tp).encode(value),
             lambda raw, reader: plan_of(tp).decode(raw, reader),
-            _trim,
+            lambda value, where: plan_of(tp).trim_nested(value, where),
         )
     plan = plan_of(tp)
     return FieldCodec(
-        plan.encode_nested,
+        plan.encode,
         plan.decode if plan.decoders else None,
-        _trim if plan._trims else None,
+        plan.trim_nested if plan._trims else None,
     )
 
 
-def _trim(value: Any, where: str) -> Any:
-    return truncation.trim(value, where)
-
-
 def _trim_struct(value: Any, where: str) -> Any:
-    plan = plan_of(type(value))
-    if not value.__struct_config__.frozen:
-        plan.trim(value)
-        return value
-    twin = copy(value)  # a frozen one may stand in a set, which goes by what it holds
-    return twin if plan.trim(twin) else value
+    return plan_of(type(value)).trim_nested(value, where)
 
 
 def _encode_struct(value: Any) -> Any:
-    return plan_of(type(value)).encode_nested(value)
+    return plan_of(type(value)).encode(value)
 
 
 register_builtin(msgspec.Struct, _encode_struct)
 truncation.register_trim(msgspec.Struct, _trim_struct)
-
-
-def _may_be_unset(annotation: Any) -> bool:
-    return msgspec.UnsetType in (annotation, *type_args(annotation))
-
-
-def _is_default(value: Any, field: FieldInfo) -> bool:
-    """What msgspec's encoders leave out under ``omit_defaults``."""
-    if field.default is not msgspec.NODEFAULT:
-        return value is field.default
-    factory = field.default_factory
-    return factory in (list, dict, set) and type(value) is factory and not value

@@ -5,18 +5,22 @@ from typing import Any
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import NotBoundError
 from mongospec_core.model.metaclass import is_abstract
+from mongospec_core.model.read import Reader
 from mongospec_core.server.client import Target
 
 
 class Binding:
     """A document class on its collection: its plan, where it goes, which hooks it has."""
 
-    __slots__ = ("hooks", "plan", "target")
+    __slots__ = ("hooks", "plan", "reader", "target")
 
     def __init__(self, plan: Plan[Any], target: Target, hooks: frozenset[str]) -> None:
         self.plan: Plan[Any] = plan
         self.target: Target = target
         self.hooks: frozenset[str] = hooks
+        self.reader: Reader[Any] = Reader(
+            plan, target.codec
+        )  # of reads that ask for nothing special
 
 
 def bind(cls: type, binding: Binding | None) -> None:

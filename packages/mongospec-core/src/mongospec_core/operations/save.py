@@ -103,14 +103,16 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
         revoke=None if ids is None else ids.take_back,
     )
     try:
-        reply = await call.reply("update_one", encode(change.filter), change.update)
+        reply = await call.send("update_one", encode(change.filter), change.update)
     except BaseException as error:
         settle(await outcome_if_there(call, error, encode(change.filter)))
         raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
         raise DocumentNotFoundError(
             f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
-            f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it"
+            f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it",
+            type(change.document),
+            change.filter,
         )
     settle("applied")
 

@@ -1,6 +1,6 @@
 """The driver's cursor: one batch at a time, and none is lost when its fetch is given up."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS, UninterruptedCall
@@ -41,8 +41,8 @@ class DriverCursor:
         self._last = b""
         self.patience: float = CANCEL_GRACE_SECONDS if in_session else 0.0
 
-    def fetch(self) -> UninterruptedCall[bytes]:
-        """The next batch; where an earlier fetch of it was given up, that one goes on.
+    def fetch(self, seconds: float | None) -> UninterruptedCall[bytes]:
+        """The next batch, in so many seconds; where an earlier fetch was given up, it goes on.
 
         An empty batch is either the end, or the server gave up in between and may do so again: what
         is fetched after it is all that is left. Empty then, it is the end.
@@ -55,6 +55,7 @@ class DriverCursor:
         if self._pending is None:
             fetch = self._core.collect if self._last == EMPTY else self._core.next_batch
             self._pending = UninterruptedCall(fetch(), self.patience)
+        self._pending.seconds = seconds
         return self._pending
 
     def arrived(self, batch: bytes) -> None:
@@ -71,7 +72,7 @@ class DriverCursor:
         """
         if not self._last:
             return False
-        count = sum(1 for _ in split_documents(self._last))
+        count = len(split_documents(self._last))
         if self._left is not None:
             self._left -= count
             if self._left <= 0:
@@ -80,13 +81,16 @@ class DriverCursor:
         return count == size or len(self._last) > _HALF_REPLY
 
 
-def split_documents(batch: bytes) -> Iterator[bytes]:
+def split_documents(batch: bytes) -> list[bytes]:
     """The documents of a batch, which is BSON of ``{"0": document, "1": document, ...}``."""
+    parts: list[bytes] = []
     place = 4
-    while place < len(batch) - 1:
+    end = len(batch) - 1
+    while place < end:
         start = batch.index(b"\0", place) + 1
         place = start + int.from_bytes(batch[start : start + 4], "little")
-        yield batch[start:place]
+        parts.append(batch[start:place])
+    return parts
 
 
 async def all_in_one(fetch: Callable[[], Awaitable[bytes]]) -> bytes:

@@ -1,0 +1,198 @@
+"""Read a document that must be there."""
+
+from collections.abc import Mapping
+from typing import Any, Self, Unpack, overload
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.plan import plan_of
+from mongospec_core.errors import DocumentNotFoundError
+from mongospec_core.model.read import OnInvalid, settle_read
+from mongospec_core.model.snapshot import set_snapshot, snapshot_of
+from mongospec_core.model.write import id_filter
+from mongospec_core.operations.filters import Filter, by_id, or_all
+from mongospec_core.operations.find import FindOperations
+from mongospec_core.operations.options import FindOneOptions, begin
+from mongospec_core.operations.projection import Projection, Reading
+from mongospec_core.operations.save import refuse_without_id
+
+
+class GetOperations(FindOperations, abstract=True):
+    """``get_one``, ``get_by_id``, ``reload``."""
+
+    @overload
+    @classmethod
+    async def get_one(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: None = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> Self: ...
+    @overload
+    @classmethod
+    async def get_one[S: msgspec.Struct](
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: type[S],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> S: ...
+    @overload
+    @classmethod
+    async def get_one(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: Mapping[str, Any],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> dict[str, Any]: ...
+    @classmethod
+    async def get_one(
+        cls,
+        filter: Filter | None = None,
+        *,
+        projection: Projection = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> Any:
+        """The first document that matches, which must be there. Sends one ``find``.
+
+        Parameters as in :meth:`find`. A document that ``on_invalid`` leaves out counts as not there.
+
+        :raises DocumentNotFoundError: none matches; it has the class and the filter.
+        :raises DocumentValidationError: the stored document does not fit the class.
+
+        .. code-block:: python
+
+            alice = await User.get_one({"email": "alice@example.com"})
+        """
+        reading = Reading(projection, on_invalid)
+        return await cls._get_one("get_one", filter, reading, skip_hooks, options)
+
+    @overload
+    @classmethod
+    async def get_by_id(
+        cls,
+        id: Any,
+        *,
+        projection: None = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> Self: ...
+    @overload
+    @classmethod
+    async def get_by_id[S: msgspec.Struct](
+        cls,
+        id: Any,
+        *,
+        projection: type[S],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> S: ...
+    @overload
+    @classmethod
+    async def get_by_id(
+        cls,
+        id: Any,
+        *,
+        projection: Mapping[str, Any],
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> dict[str, Any]: ...
+    @classmethod
+    async def get_by_id(
+        cls,
+        id: Any,
+        *,
+        projection: Projection = None,
+        on_invalid: OnInvalid = "raise",
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneOptions],
+    ) -> Any:
+        """The document with this ``_id``, which must be there. Sends one ``find``.
+
+        :param id: an id, or what can be converted to the class's id type: ``"65f0…"``.
+        :raises DocumentNotFoundError: there is no such document.
+        :raises InvalidIdError: it cannot be an id of this class; nothing was sent.
+
+        .. code-block:: python
+
+            alice = await User.get_by_id("65f0c0ffee65f0c0ffee0001")
+        """
+        wanted = by_id(plan_of(cls), id)
+        reading = Reading(projection, on_invalid)
+        return await cls._get_one("get_by_id", wanted, reading, skip_hooks, options)
+
+    async def reload(self, **options: Unpack[FindOneOptions]) -> Self:
+        """Read this document again, in place: what was changed in it and not saved is gone.
+
+        Sends one ``find`` by its ``_id``; no hook scopes it. If a save of this object ends meanwhile,
+        it is read once more, so that the object is not older than what it knows.
+
+        :returns: the document itself, which has no changes now.
+        :raises MissingIdError: it has no ``_id``; nothing was sent.
+        :raises DocumentNotFoundError: it is gone; the object stays as it was.
+        :raises DocumentValidationError: the stored document does not fit; the object stays as it was.
+
+        .. code-block:: python
+
+            await alice.reload()
+        """
+        await self._reload(Reading(), options)
+        return self
+
+    # -- the bodies; packages built on core pass another Reading
+
+    @classmethod
+    async def _get_one(
+        cls,
+        operation: str,
+        filter: Filter | None,
+        reading: Reading,
+        skip_hooks: bool,
+        options: Mapping[str, Any],
+    ) -> Any:
+        found = await cls._find_one(operation, filter, reading, skip_hooks, options)
+        if found is None:
+            raise DocumentNotFoundError(
+                f"{cls.__name__}.{operation}: no document matches {or_all(filter)!r:.500}",
+                cls,
+                or_all(filter),
+            )
+        return found
+
+    async def _reload(self, reading: Reading, options: Mapping[str, Any]) -> None:
+        refuse_without_id(self)
+        cls = type(self)
+        binding, call = begin(cls, "reload", "find_one", options, "read")
+        wanted = id_filter(cls, to_raw(self._id))
+        while True:
+            before = snapshot_of(self)
+            found = await call.send("find_one", encode(wanted))
+            stored = await reading.first(binding, call, found)
+            if stored is None:
+                raise DocumentNotFoundError(
+                    f"{cls.__name__} with _id={wanted['_id']!r} is not in the collection "
+                    f"{binding.target.name!r}: it was not read again",
+                    cls,
+                    wanted,
+                )
+            if snapshot_of(self) is before:
+                break
+        for name in cls.__struct_fields__:
+            force_setattr(self, name, getattr(stored, name))
+        set_snapshot(self, snapshot_of(stored))
+        settle_read(call, [self])
