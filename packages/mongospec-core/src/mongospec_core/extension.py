@@ -23,7 +23,7 @@ from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, cut, shown
-from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.base import DocumentBase, check_id
 from mongospec_core.model.binding import Binding, binding_of, is_bound
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import DocumentMeta, is_abstract
@@ -44,6 +44,7 @@ from mongospec_core.model.write import (
     checked,
     document_list,
     encode_document,
+    id_filter,
     prepare,
     should_validate,
     to_raw_documents,
@@ -128,6 +129,7 @@ __all__ = (
     "by_id",
     "changed_fields",
     "check_class",
+    "check_id",
     "checked",
     "cut",
     "deep_copy",
@@ -137,6 +139,7 @@ __all__ = (
     "encode_filter",
     "encode_update",
     "forget_plan",
+    "id_filter",
     "is_abstract",
     "is_bound",
     "is_new",

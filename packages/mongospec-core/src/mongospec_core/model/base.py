@@ -1,12 +1,13 @@
 """The document itself: its id, its binding, its hooks, its plain form. What it can do is above."""
 
 import copy
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, dataclass_transform
 
 import mongojet
 import msgspec
-from bson import ObjectId
+from bson import ObjectId, Regex
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import (
@@ -19,7 +20,7 @@ from mongospec_core.codec.codec_options import (
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
-from mongospec_core.errors import DefinitionError, MissingIdError
+from mongospec_core.errors import DefinitionError, InvalidIdError, MissingIdError, shown
 from mongospec_core.model.binding import binding_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
@@ -230,16 +231,32 @@ def _rebuilt(cls: type[DocumentBase], fields: dict[str, Any], form: Any) -> Docu
     return document
 
 
+def check_id(cls: type, raw: Any) -> Any:
+    """A raw ``_id``, which stands for a value wherever it is sent.
+
+    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators, or a pattern.
+    """
+    if isinstance(raw, re.Pattern | Regex):
+        raise InvalidIdError(f"{cls.__name__}: {shown(raw)} is not an id, but a regular expression")
+    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
+        raise InvalidIdError(
+            f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
+            f"documents up by operators give them in a filter"
+        )
+    return raw
+
+
 def reference_id(document: DocumentBase) -> Any:
     """What stands for a document in a filter, an update or a field: its ``_id``.
 
     :raises MissingIdError: it has none yet.
+    :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:
         raise MissingIdError(
             f"{type(document).__name__} has no _id to stand for it; insert it first"
         )
-    return to_raw(document._id)
+    return check_id(type(document), to_raw(document._id))
 
 
 register_builtin(DocumentBase, reference_id)

@@ -4,7 +4,7 @@ import datetime as dt
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 from bson import ObjectId
@@ -23,7 +23,7 @@ from mongospec_core.errors import (
     Outcome,
     shown,
 )
-from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.base import DocumentBase, check_id
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.snapshot import (
@@ -49,15 +49,11 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 def id_filter(cls: type, raw: Any) -> dict[str, Any]:
     """The filter for one raw ``_id``, which is a value and never an operator.
 
-    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators.
+    :raises InvalidIdError: MongoDB would read it as operators.
     """
     if type(raw) in _SCALARS:
         return {"_id": raw}
-    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
-        raise InvalidIdError(
-            f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
-            f"documents up by operators give them in a filter"
-        )
+    check_id(cls, raw)
     return {"_id": {"$eq": raw}}
 
 
