@@ -22,7 +22,7 @@ LIMITS = {
     "insert_many, unchecked": 530,
     "find_all, a document": 62,
     "cursor, a document": 91,
-    "posts with author and tags, a post": 1_324,
+    "posts with author and tags, a post": 1_330,
     "cascade save, post and 4 references": 11_140,
     "save, 200 unchanged references": 124_200,
 }

@@ -6,7 +6,6 @@ in them are the next level. Every ``find`` brings all its documents in one batch
 
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, override
 
@@ -153,12 +152,18 @@ async def _fill(
 
 def _ids(cls: type[Any], documents: Iterable[Any]) -> list[Any]:
     """What to look for; a document whose ``_id`` MongoDB would read as operators is not there."""
-    ids: list[Any] = []
-    for each in documents:
-        raw = to_raw(each._id)
-        with suppress(InvalidIdError):
-            ids.append(raw if type(raw) is ObjectId else check_id(cls, raw))
-    return ids
+    ids = [each._id for each in documents]
+    if all(type(each) is ObjectId for each in ids):
+        return ids
+    return [raw for raw in map(to_raw, ids) if _may_be_there(cls, raw)]
+
+
+def _may_be_there(cls: type[Any], raw: Any) -> bool:
+    try:
+        check_id(cls, raw)
+    except InvalidIdError:
+        return False
+    return True
 
 
 def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:

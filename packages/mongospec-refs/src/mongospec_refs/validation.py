@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+from bson import ObjectId
+
 from mongospec_core import DocumentValidationError, InvalidDocument
 from mongospec_core.extension import DELETED, DocumentBase, check_id, shown, snapshot_of, to_raw
 from mongospec_refs.errors import UnsavedReferenceError
@@ -89,4 +91,5 @@ def id_of(document: Any) -> Any:
             f"a {name} is unsaved: it has no _id, so nothing can refer to it; insert it first",
             document,
         )
-    return check_id(class_of(document), to_raw(document._id))
+    raw = document._id
+    return raw if type(raw) is ObjectId else check_id(class_of(document), to_raw(raw))
