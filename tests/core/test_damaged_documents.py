@@ -320,9 +320,8 @@ async def test_no_damaged_byte_makes_a_read_end_in_silence(
             return reply[:place] + bytes([flipped]) + reply[place + 1 :]
 
         cursor = Event.find(batch_size=3)
-        with mongo_proxy.rewrite_bson("getMore", damage, times=1):
-            with suppress(MongospecError):
-                assert len(await Event.find_all(batch_size=3)) == 6
+        with mongo_proxy.rewrite_bson("getMore", damage, times=1), suppress(MongospecError):
+            assert len(await Event.find_all(batch_size=3)) == 6
         with mongo_proxy.rewrite_bson("getMore", damage, times=1):
             try:
                 assert len(await cursor.to_list()) == 6

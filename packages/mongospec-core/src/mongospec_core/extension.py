@@ -23,10 +23,11 @@ from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, cut, shown
-from mongospec_core.model.base import DocumentBase, check_id
+from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, is_bound
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import DocumentMeta, is_abstract
+from mongospec_core.model.own_filter import check_id, id_filter
 from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_read
 from mongospec_core.model.snapshot import (
     DELETED,
@@ -44,7 +45,6 @@ from mongospec_core.model.write import (
     checked,
     document_list,
     encode_document,
-    id_filter,
     prepare,
     should_validate,
     to_raw_documents,

@@ -1,13 +1,12 @@
 """The document itself: its id, its binding, its hooks, its plain form. What it can do is above."""
 
 import copy
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, dataclass_transform
 
 import mongojet
 import msgspec
-from bson import ObjectId, Regex
+from bson import ObjectId
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import (
@@ -20,10 +19,11 @@ from mongospec_core.codec.codec_options import (
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
-from mongospec_core.errors import DefinitionError, InvalidIdError, MissingIdError, shown
+from mongospec_core.errors import DefinitionError, MissingIdError
 from mongospec_core.model.binding import binding_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
+from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import SnapshotSlot, set_snapshot, snapshot_of
 
@@ -36,6 +36,9 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """The collection's name; None: the name of the class."""
     __indexes__: ClassVar[Sequence[Any]] = ()
     """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
+    __shard_key__: ClassVar[Sequence[str]] = ()
+    """The stored names of the fields that the collection is sharded by."""
+    __version_field__: ClassVar[str | None] = None
     __validate_on_write__: ClassVar[bool] = True
     __abstract__: ClassVar[bool] = True
 
@@ -49,6 +52,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
             mixin: bool = False,
             abstract: bool = False,
             validate_on_write: bool | None = None,
+            version_field: str | None = None,
             frozen: bool = False,
             kw_only: bool = True,
             eq: bool = True,
@@ -229,21 +233,6 @@ def _rebuilt(cls: type[DocumentBase], fields: dict[str, Any], form: Any) -> Docu
     document = cls(**fields)
     set_snapshot(document, form)
     return document
-
-
-def check_id(cls: type, raw: Any) -> Any:
-    """A raw ``_id``, which stands for a value wherever it is sent.
-
-    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators, or a pattern.
-    """
-    if isinstance(raw, re.Pattern | Regex):
-        raise InvalidIdError(f"{cls.__name__}: {shown(raw)} is not an id, but a regular expression")
-    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
-        raise InvalidIdError(
-            f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
-            f"documents up by operators give them in a filter"
-        )
-    return raw
 
 
 def reference_id(document: DocumentBase) -> Any:
