@@ -42,6 +42,10 @@ class Address(msgspec.Struct):
     city: str
 
 
+class Tile(msgspec.Struct, tag="tile"):
+    name: str
+
+
 class Card(msgspec.Struct):
     name: str
 
@@ -200,6 +204,7 @@ async def counting() -> None:
     assert_type(await User.distinct("name", {"name": "a"}), list[Any])
     use(assert_type(User.aggregate([{"$match": {}}]), Cursor[dict[str, Any]]))
     use(assert_type(User.aggregate([{"$match": {}}], into=Card), Cursor[Card]))
+    use(assert_type(User.aggregate([{"$match": {}}], into=Card | Tile), Cursor[Card | Tile]))
     await User.count(nope=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await User.exists()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
@@ -340,6 +345,28 @@ def errors(
     n: core.MongospecError = core.HookError("no")
     o: core.TransactionError = core.TransactionClosedError("no")
     use(a, b, c, d, e, f, g, h, i, j, k, p, m, n, o, q, r)
+
+
+class Versioned(MongoDocument, version_field="version"):
+    __shard_key__ = ("tenant", "_id")
+
+    tenant: str = ""
+    version: int = 0
+
+
+async def versions(one: Versioned) -> None:
+    assert_type(await one.save(), Versioned)
+    assert_type(one.version, int)
+    stale = core.StaleDocumentError("no", document=one, expected=1)
+    assert_type(stale.expected, int | None)
+    raised: RuntimeError = stale
+    try:
+        await Versioned.save_many([one])
+    except core.StaleDocumentError as error:
+        assert_type(error.document, Any)
+        if isinstance(error, BulkWriteError):
+            assert_type(error.failures[0].expected, int | None)
+    use(raised)
 
 
 class Point:

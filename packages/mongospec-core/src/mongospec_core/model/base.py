@@ -23,6 +23,7 @@ from mongospec_core.errors import DefinitionError, MissingIdError
 from mongospec_core.model.binding import binding_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
+from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import SnapshotSlot, set_snapshot, snapshot_of
 
@@ -35,6 +36,9 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """The collection's name; None: the name of the class."""
     __indexes__: ClassVar[Sequence[Any]] = ()
     """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
+    __shard_key__: ClassVar[Sequence[str]] = ()
+    """The stored names of the fields that the collection is sharded by."""
+    __version_field__: ClassVar[str | None] = None
     __validate_on_write__: ClassVar[bool] = True
     __abstract__: ClassVar[bool] = True
 
@@ -48,6 +52,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
             mixin: bool = False,
             abstract: bool = False,
             validate_on_write: bool | None = None,
+            version_field: str | None = None,
             frozen: bool = False,
             kw_only: bool = True,
             eq: bool = True,
@@ -234,12 +239,13 @@ def reference_id(document: DocumentBase) -> Any:
     """What stands for a document in a filter, an update or a field: its ``_id``.
 
     :raises MissingIdError: it has none yet.
+    :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:
         raise MissingIdError(
             f"{type(document).__name__} has no _id to stand for it; insert it first"
         )
-    return to_raw(document._id)
+    return check_id(type(document), to_raw(document._id))
 
 
 register_builtin(DocumentBase, reference_id)
