@@ -47,6 +47,7 @@ from mongospec_core.model.write import (
     document_list,
     encode_document,
     prepare,
+    prepare_changed,
     should_validate,
     to_raw_documents,
 )
@@ -150,6 +151,7 @@ __all__ = (
     "outcome_of",
     "plan_of",
     "prepare",
+    "prepare_changed",
     "raise_for",
     "refuse_without_id",
     "register_builtin",

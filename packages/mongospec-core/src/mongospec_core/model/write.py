@@ -221,12 +221,18 @@ class Change:
     moves: bool = False
 
     def __init__(
-        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
+        self,
+        plan: Plan[Any],
+        document: Any,
+        raw: dict[str, Any],
+        data: bytes,
+        *,
+        upsert: bool = False,
     ) -> None:
         self.document: Any = document
         self.raw: dict[str, Any] = raw
         self.filter: dict[str, Any] = id_filter(plan.cls, raw.get("_id"))
-        self.data: bytes = encode_document(plan, raw)
+        self.data: bytes = data
         self.before: StoredForm = snapshot_of(document)
         self.update: bytes | None = _update(plan, self, upsert=upsert)
 
@@ -244,10 +250,16 @@ class GuardedChange(Change):
     guarded = True
 
     def __init__(
-        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
+        self,
+        plan: Plan[Any],
+        document: Any,
+        raw: dict[str, Any],
+        data: bytes,
+        *,
+        upsert: bool = False,
     ) -> None:
         self.version: int | None = None
-        super().__init__(plan, document, raw, upsert=upsert)
+        super().__init__(plan, document, raw, data, upsert=upsert)
         self.filter = own_filter(plan, document, raw.get("_id"))
         self.moves: bool = moves(plan, self.filter, raw)
         if plan.version is not None and self.version is None:
@@ -274,9 +286,21 @@ def prepare(
     raws = to_raw_documents(plan, documents, validate=validate)
     kind = GuardedChange if plan.guarded else Change
     return [
-        kind(plan, document, raw, upsert=upsert)
+        kind(plan, document, raw, encode_document(plan, raw), upsert=upsert)
         for document, raw in zip(documents, raws, strict=True)
     ]
+
+
+def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:
+    """:func:`prepare` for documents of which most have not changed: the others, unchecked."""
+    kind = GuardedChange if plan.guarded else Change
+    raws = to_raw_documents(plan, documents, validate=False)
+    changes = [
+        kind(plan, document, raw, data)
+        for document, raw in zip(documents, raws, strict=True)
+        if (data := encode_document(plan, raw)) != snapshot_of(document)
+    ]
+    return [each for each in changes if each.update is not None]
 
 
 def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
@@ -294,8 +318,11 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
         changed.pop(plan.version, None)
         if changed or not known:  # a write that changes nothing leaves the version
             changed[plan.version] = cast("GuardedChange", change).raise_version(plan)
-    if not changed and known and not upsert:
-        return None
+    if not upsert and known:
+        if not changed:
+            return None
+        if None not in changed.values():
+            return join_elements([b"\x03$set\0" + join_elements(cast("Any", changed).values())])
     rest: list[bytes] = []
     if upsert:  # what did not change is only for a document that is gone
         now = split_elements(change.data)
