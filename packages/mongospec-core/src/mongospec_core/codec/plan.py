@@ -10,7 +10,7 @@ whole batch. Checking a document before it is written is therefore the same thin
 # What is read from BSON is of any type; this module tells the types apart.
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import copy
 from typing import Any, get_origin
 
@@ -34,6 +34,7 @@ from mongospec_core.codec.validation import BUILTIN_TYPES, misfit
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
+type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Plan[T]:
@@ -56,7 +57,11 @@ class Plan[T]:
         )
         self.dec_hook: DecHook | None = _own_hook(getattr(cls, "dec_hook", None))
         config = getattr(cls, "__struct_config__", None)
-        self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
+        self.tag: tuple[str, str | int] | None = (
+            (config.tag_field or "", config.tag) if config and config.tag is not None else None
+        )
+        self.upgrade: Upgrade | None = getattr(cls, "__upgrade__", None)
+        self.members: Mapping[type, Plan[Any]] | None = None  # see model/family.py
         self._array_like = config is not None and config.array_like
         self._omit_defaults = config is not None and config.omit_defaults
         shapes = [self._shape(each) for each in self.fields]
@@ -75,7 +80,7 @@ class Plan[T]:
             (field.name, shape.encode) for field, shape in pairs if shape.encode is not None
         )
         self._simple = not (
-            self._tag
+            self.tag
             or self._array_like
             or self._omit_defaults
             or any(each.name != each.encode_name for each in self.fields)
@@ -113,7 +118,7 @@ class Plan[T]:
 
     def _encode_by_options(self, instance: Any) -> dict[str, Any]:
         """Renamed fields, tags, UNSET and omitted defaults, as msgspec's own encoders treat them."""
-        raw = {} if self._tag is None else {self._tag[0]: self._tag[1]}
+        raw: dict[str, Any] = {} if self.tag is None else {self.tag[0]: self.tag[1]}
         for field, encode in zip(self.fields, self.encoders, strict=True):
             value = getattr(instance, field.name)
             if value is msgspec.UNSET or (self._omit_defaults and _is_default(value, field)):
@@ -142,12 +147,12 @@ class Plan[T]:
         if self._array_like and type(raw) is list:
             named = dict(zip(self._array_names(), raw, strict=False))
             return list(decoded_fields(named, self.decoders, reader).values())
-        if type(raw) is not dict or (self._tag and raw.get(self._tag[0]) != self._tag[1]):
+        if type(raw) is not dict or (self.tag and raw.get(self.tag[0]) != self.tag[1]):
             return raw
         return decoded_fields(raw, self.decoders, reader)
 
     def _array_names(self) -> tuple[str, ...]:
-        return self.encode_names if self._tag is None else (self._tag[0], *self.encode_names)
+        return self.encode_names if self.tag is None else (self.tag[0], *self.encode_names)
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
         """A batch, made ready for :meth:`convert`; the given dicts stay as they are."""

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.errors import NotBoundError
+from mongospec_core.model.family import Scope
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.server.client import Target
 
@@ -11,12 +12,15 @@ from mongospec_core.server.client import Target
 class Binding:
     """A document class on its collection: its plan, where it goes, which hooks it has."""
 
-    __slots__ = ("hooks", "plan", "target")
+    __slots__ = ("hooks", "plan", "scope", "target")
 
-    def __init__(self, plan: Plan[Any], target: Target, hooks: frozenset[str]) -> None:
+    def __init__(
+        self, plan: Plan[Any], target: Target, hooks: frozenset[str], scope: Scope | None = None
+    ) -> None:
         self.plan: Plan[Any] = plan
         self.target: Target = target
         self.hooks: frozenset[str] = hooks
+        self.scope: Scope | None = scope
 
 
 def bind(cls: type, binding: Binding | None) -> None:
@@ -43,3 +47,9 @@ def binding_of(cls: type) -> Binding:
 def is_bound(cls: type) -> bool:
     """Whether *cls* itself is bound."""
     return cls.__dict__.get("__binding__") is not None
+
+
+def reading_plan(cls: type) -> Plan[Any]:
+    """The plan by which documents of *cls* are read: of its whole family if it is bound."""
+    binding: Binding | None = cls.__dict__.get("__binding__")
+    return plan_of(cls) if binding is None else binding.plan

@@ -23,7 +23,8 @@ from mongospec_core.errors import (
     Outcome,
 )
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, reading_plan
+from mongospec_core.model.family import is_member
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
@@ -66,17 +67,22 @@ def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
 
 
 def check_class(cls: type, documents: Sequence[Any]) -> None:
-    """A class writes its own documents only.
+    """A class writes its own documents only, and those of its family's members.
 
     :raises OptionError: one is of another class.
     """
     for document in documents:
         if type(document) is cls:
             continue
+        members = reading_plan(cls).members or ()
+        if type(document) in members:
+            continue
         given = type(document).__name__
         hint = "documents of subclasses have collections of their own"
         if isinstance(document, Mapping):
             hint = f"make it one by {cls.__name__}(...) or {cls.__name__}.load({{...}})"
+        elif isinstance(document, DocumentBase) and is_member(type(document), cls):
+            hint = f"{given} is not bound: add it to document_types"
         raise OptionError(f"{cls.__name__}: this is a {given}, not a {cls.__name__}; {hint}")
 
 
@@ -98,7 +104,14 @@ async def run_hooks_and_checks(binding: Binding, documents: Sequence[Any]) -> No
     if "__pre_save__" in binding.hooks:
         for document in documents:
             await run_pre_save(document)
-    binding.plan.cls._before_write(documents)
+    plan = binding.plan
+    if plan.members is None:
+        plan.cls._before_write(documents)
+        return
+    cls: Any
+    for cls in plan.members:  # each has fields of its own to judge
+        if own := [each for each in documents if type(each) is cls]:
+            cls._before_write(own)
 
 
 def to_raw_documents(
@@ -250,8 +263,9 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
+    members = plan.members
     return [
-        Change(plan, document, raw, upsert=upsert)
+        Change(plan if members is None else members[type(document)], document, raw, upsert=upsert)
         for document, raw in zip(documents, raws, strict=True)
     ]
 

@@ -1,7 +1,7 @@
 """Insert documents."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Self, Unpack, cast
+from typing import Any, Self, Unpack
 
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.truncation import trim
@@ -18,7 +18,7 @@ from mongospec_core.model.write import (
     should_validate,
     to_raw_documents,
 )
-from mongospec_core.operations.filters import Filter, check_filter
+from mongospec_core.operations.filters import Filter, check_filter, encode_scoped, equalities
 from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
@@ -170,14 +170,14 @@ class InsertOperations(DocumentBase, abstract=True):
                 wanted = id_filter(cls, raw["_id"])
             else:
                 wanted = trim(to_raw(filter), cls.__name__)
-            equal = _equalities(wanted)
+            equal = equalities(wanted)
             _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
             fields = {
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
-            query, update = encode(wanted), encode({"$setOnInsert": fields})
+            query, update = encode_scoped(binding, wanted), encode({"$setOnInsert": fields})
             ids.sent = True
             try:
                 reply = await call.reply("update_one", query, update)
@@ -218,21 +218,3 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
             raise OptionError(
                 f"{cls.__name__}: the filter says {field}={value!r}, the document {raw[field]!r}"
             )
-
-
-def _equalities(filter: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that an upsert by *filter* would store, as the server finds them."""
-    found: dict[str, Any] = {}
-    for field, value in filter.items():
-        if field == "$and" or (field == "$or" and len(value) == 1):
-            for clause in value:
-                found |= _equalities(clause)
-        elif not field.startswith("$"):
-            operators = isinstance(value, dict) and any(
-                key.startswith("$") for key in cast("dict[str, Any]", value)
-            )
-            if not operators:
-                found[field] = value
-            elif "$eq" in value:
-                found[field] = value["$eq"]
-    return found
