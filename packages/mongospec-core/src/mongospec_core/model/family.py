@@ -10,11 +10,12 @@ every other class sees its own documents and those of its subclasses, by a condi
 # What is read from BSON is of any type; this module tells the types apart.
 
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from itertools import chain
 from reprlib import repr as shortened
 from typing import Any, Union
 
-from mongospec_core.codec.codec_options import encode
+from mongospec_core.codec.codec_options import Encoder, encode
 from mongospec_core.codec.field_codec import decoded_fields
 from mongospec_core.codec.plan import DecHook, Plan, Upgrade, plan_of
 from mongospec_core.codec.validation import misfit
@@ -115,6 +116,7 @@ class FamilyPlan(Plan[Any]):
         self, plan: Plan[Any], members: Collection[type], unbound: Collection[Any]
     ) -> None:
         self.__dict__.update(plan.__dict__)
+        self.__dict__.pop("encode", None)  # it is cached
         assert plan.tag is not None
         self._tag_field = plan.tag[0]
         plans = [plan if each is plan.cls else plan_of(each) for each in members]
@@ -135,8 +137,9 @@ class FamilyPlan(Plan[Any]):
     def trim(self, instance: Any) -> bool:
         return self._plans[type(instance)].trim(instance)
 
-    def encode(self, instance: Any) -> dict[str, Any]:
-        return self._plans[type(instance)].encode(instance)
+    @cached_property
+    def encode(self) -> Encoder:
+        return lambda instance: self._plans[type(instance)].encode(instance)
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
         return [self._prepared(raw, reader) for raw in raws]
