@@ -21,6 +21,7 @@ from mongospec_core.model.definition import (
     refuse_other_types,
     refuse_python_names,
     refuse_shared_collections,
+    refuse_unique_for_some,
     refuse_what_cannot_be_bound,
 )
 from mongospec_core.model.family import (
@@ -116,7 +117,7 @@ async def init(
     refuse_shared_collections(bindings | others)
     for cls in bindings:
         cls._before_bind(_bound.classes.keys() | bindings.keys())
-    declared = _declared_by_collection(bindings)
+    declared = _declared_by_collection(bindings, others)
     await _hello(db, timeout)
     for target, wanted in declared:
         owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
@@ -277,13 +278,15 @@ def _same_database(target: Target, db: mongojet.Database) -> bool:
 
 
 def _declared_by_collection(
-    bindings: Mapping[type[DocumentBase], Binding],
+    bindings: dict[type[DocumentBase], Binding], others: dict[type[DocumentBase], Binding]
 ) -> list[tuple[Target, Sequence[Declared]]]:
     targets = {binding.target.name: binding.target for binding in bindings.values()}
     declared: dict[str, list[Declared]] = defaultdict(list)
     for cls, binding in bindings.items():
         found = declared_indexes(cls)
         refuse_python_names(binding.plan, found)
+        family = {each: it for each, it in (others | bindings).items() if are_relatives(each, cls)}
+        refuse_unique_for_some(found, family)
         declared[binding.target.name] += found
     return [(targets[name], merged(found)) for name, found in declared.items()]
 

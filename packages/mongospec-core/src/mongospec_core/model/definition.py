@@ -102,6 +102,28 @@ def _stored_path(annotation: Any, path: str) -> str:
     return field.encode_name + dot + (_stored_path(field.type, rest) if rest else rest)
 
 
+def refuse_unique_for_some(
+    declared: Iterable[Declared], family: Mapping[type[DocumentBase], Binding]
+) -> None:
+    """Refuse a unique index on fields that a class of the family lacks.
+
+    Each of its documents counts as null there: the second would be refused.
+    """
+    for index in declared:
+        fields = {path.partition(".")[0] for path in index.document["key"]}
+        partial = index.document.keys() & {"partialFilterExpression", "sparse"}
+        if partial or not index.document.get("unique"):
+            continue
+        for cls, binding in family.items():
+            if fields.isdisjoint(binding.plan.encode_names):
+                field = binding.plan.tag[0] if binding.plan.tag else None
+                raise DefinitionError(
+                    f"{index.owner}.__indexes__: {cls.__name__} has none of the fields of the unique "
+                    f"index {index.document['name']!r}, so the second {cls.__name__} would be "
+                    f"refused; add sparse=True, or a partialFilterExpression on {field!r}"
+                )
+
+
 def refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) -> None:
     """Related classes on one collection would read, and delete, each other's documents.
 
@@ -114,10 +136,11 @@ def refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) ->
             if name != bindings[other].target.name:
                 continue
             if are_relatives(one, other):
-                if tag_of(one) == tag_of(other):
+                tag = tag_of(one)
+                if tag is not None and tag == tag_of(other):
                     raise DefinitionError(
                         f"{one.__name__} and {other.__name__} share the collection {name!r} and have "
-                        f"the tag {tag_of(one)!r} both: give one of them another by tag="
+                        f"the tag {tag[1]!r} both: give one of them another by tag="
                     )
             elif issubclass(one, other) or issubclass(other, one):
                 base, sub = (other, one) if issubclass(one, other) else (one, other)
