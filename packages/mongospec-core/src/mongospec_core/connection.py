@@ -285,8 +285,12 @@ def _declared_by_collection(
     for cls, binding in bindings.items():
         found = declared_indexes(cls)
         refuse_python_names(binding.plan, found)
-        family = {each: it for each, it in (others | bindings).items() if are_relatives(each, cls)}
-        refuse_unique_for_some(found, family)
+        relatives = {
+            each: other
+            for each, other in (others | bindings).items()
+            if each is not cls and are_relatives(each, cls)
+        }
+        refuse_unique_for_some(found, relatives)
         declared[binding.target.name] += found
     return [(targets[name], merged(found)) for name, found in declared.items()]
 

@@ -103,9 +103,9 @@ def _stored_path(annotation: Any, path: str) -> str:
 
 
 def refuse_unique_for_some(
-    declared: Iterable[Declared], family: Mapping[type[DocumentBase], Binding]
+    declared: Iterable[Declared], relatives: Mapping[type[DocumentBase], Binding]
 ) -> None:
-    """Refuse a unique index on fields that a class of the family lacks.
+    """Refuse a unique index on fields that a relative in the collection lacks.
 
     Each of its documents counts as null there: the second would be refused.
     """
@@ -114,7 +114,7 @@ def refuse_unique_for_some(
         partial = index.document.keys() & {"partialFilterExpression", "sparse"}
         if partial or not index.document.get("unique"):
             continue
-        for cls, binding in family.items():
+        for cls, binding in relatives.items():
             if fields.isdisjoint(binding.plan.encode_names):
                 field = binding.plan.tag[0] if binding.plan.tag else None
                 raise DefinitionError(

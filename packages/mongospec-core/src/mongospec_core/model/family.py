@@ -56,7 +56,9 @@ def is_member(cls: type, of: type) -> bool:
 
 def are_relatives(one: type, other: type) -> bool:
     """Whether the documents of two classes are told apart by tags, in one collection."""
-    return any(is_member(one, base) and is_member(other, base) for base in one.__mro__)
+    return tag_of(one) is not None and any(
+        is_member(one, base) and is_member(other, base) for base in one.__mro__
+    )
 
 
 def members_of(cls: type) -> list[type]:
