@@ -1,6 +1,5 @@
 """Values that are not exactly what their field says, and what becomes of them."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
@@ -86,67 +85,6 @@ async def test_an_aware_datetime_is_refused_where_the_field_has_no_zone(bind: Bi
     shop.opens = datetime(2026, 7, 1, 9)
     await shop.insert()
     assert await Shop.find_by_id(shop.id) == shop
-
-
-class Pet(msgspec.Struct):
-    name: str
-
-
-class Dog(Pet):
-    tricks: int = 0
-
-
-@dataclass
-class Toy:
-    name: str
-
-
-@dataclass
-class Ball(Toy):
-    size: int = 1
-
-
-class Owner(MongoDocument):
-    pet: Pet | None = None
-    pets: list[Pet] = []
-    named: dict[str, Pet] = {}
-    pair: tuple[Pet, ...] = ()
-    toy: Toy | None = None
-    toys: list[Toy | None] = []
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("pet", Dog("Rex")),
-        ("pets", [Dog("Rex")]),
-        ("named", {"a": Dog("Rex")}),
-        ("pair", (Dog("Rex"),)),
-        ("toy", Ball("b")),
-        ("toys", [None, Ball("b")]),
-    ],
-)
-async def test_an_embedded_value_of_another_class_is_refused(
-    bind: Bind, field: str, value: object
-) -> None:
-    await bind(Owner)
-    with pytest.raises(DocumentValidationError, match=rf"Owner\.{field}.* a (Dog|Ball) in place"):
-        await Owner(**{field: value}).insert()  # type: ignore[arg-type]
-    assert await Owner.count() == 0
-    owner = await Owner().insert()
-    setattr(owner, field, value)
-    with pytest.raises(DocumentValidationError, match=r" a (Dog|Ball) in place"):
-        await owner.save()
-
-
-async def test_embedded_values_of_the_field_s_class_come_back(bind: Bind) -> None:
-    await bind(Owner)
-    pet, toy = Pet("Tom"), Toy("t")
-    owner = await Owner(
-        pet=pet, pets=[pet], named={"a": pet}, pair=(pet,), toy=toy, toys=[None, toy]
-    ).insert()
-    assert await Owner.find_by_id(owner.id) == owner
-    assert changes(owner) == {}
 
 
 class Laps(MongoDocument):

@@ -29,6 +29,7 @@ from mongospec_core.errors import (
     OperationError,
     OperationTimeoutError,
     OptionError,
+    PageTokenError,
     ServerUnavailableError,
     TransactionClosedError,
     TransactionError,
@@ -36,7 +37,7 @@ from mongospec_core.errors import (
 )
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.save import changes
-from mongospec_core.results import BulkResult, UpdateResult
+from mongospec_core.results import BulkResult, Page, UpdateResult
 from mongospec_core.server.instrument import instrument
 from mongospec_core.server.timeout import timeout
 from mongospec_core.server.transaction import (
@@ -68,6 +69,8 @@ __all__ = (
     "OperationError",
     "OperationTimeoutError",
     "OptionError",
+    "Page",
+    "PageTokenError",
     "ServerUnavailableError",
     "Transaction",
     "TransactionClosedError",

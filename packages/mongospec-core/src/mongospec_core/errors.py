@@ -6,6 +6,7 @@
     ├── DefinitionError(TypeError)            a class that cannot work
     ├── HookError                             a hook returned nothing where it must
     ├── OptionError(TypeError)                an option that the call does not take
+    │   └── PageTokenError(ValueError)        after= of a page is damaged, or of another query
     ├── NotBoundError(RuntimeError)           the class was not given to init()
     ├── DocumentValidationError(msgspec.ValidationError)
     ├── EncodingError(ValueError)             a value that BSON cannot hold
@@ -53,6 +54,7 @@ __all__ = (
     "OperationTimeoutError",
     "OptionError",
     "Outcome",
+    "PageTokenError",
     "ServerUnavailableError",
     "TransactionClosedError",
     "TransactionError",
@@ -86,6 +88,10 @@ class HookError(MongospecError):
 
 class OptionError(MongospecError, TypeError):
     """An option that the operation does not take; nothing was sent."""
+
+
+class PageTokenError(OptionError, ValueError):
+    """``after=`` of ``page()`` is damaged, or belongs to a page of another query; nothing was sent."""
 
 
 class NotBoundError(MongospecError, RuntimeError):

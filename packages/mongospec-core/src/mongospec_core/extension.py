@@ -14,13 +14,13 @@
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     encode,
+    misfit,
     register_builtin,
     to_raw,
 )
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
-from mongospec_core.codec.validation import misfit
 from mongospec_core.errors import Outcome
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, is_bound
@@ -61,7 +61,9 @@ from mongospec_core.operations.options import (
     FindOptions,
     InsertOptions,
     Options,
+    PageOptions,
     SaveOptions,
+    Sort,
     UpdateOptions,
     begin,
 )
@@ -106,12 +108,14 @@ __all__ = (
     "Operation",
     "Options",
     "Outcome",
+    "PageOptions",
     "Plan",
     "Projection",
     "Reader",
     "Reading",
     "SaveOptions",
     "Sent",
+    "Sort",
     "Statement",
     "Target",
     "Update",

@@ -27,6 +27,7 @@ from mongospec_refs.get import GetOperations
 from mongospec_refs.graph import ambiguous_in, has_references, targets_of
 from mongospec_refs.identity_map import IdDecoder
 from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
+from mongospec_refs.page import PageOperations
 from mongospec_refs.resolve import RefReading, RootReader, fetch
 from mongospec_refs.save import SaveOperations
 from mongospec_refs.unresolved import hollow, is_resolved, placeholder
@@ -35,7 +36,12 @@ from mongospec_refs.validation import id_of, validate_references
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see mongospec_refs.find
-    FindOperations, GetOperations, FindAndModifyOperations, SaveOperations, abstract=True
+    FindOperations,
+    GetOperations,
+    PageOperations,
+    FindAndModifyOperations,
+    SaveOperations,
+    abstract=True,
 ):
     """A document whose fields may be typed as document classes: these are references.
 

@@ -20,6 +20,7 @@ import datetime as dt
 import types
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
+from functools import cache
 from typing import (
     Annotated,
     Any,
@@ -35,20 +36,31 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    get_type_hints,
     is_typeddict,
 )
 
 import msgspec
+from bson import ObjectId
 
 from mongospec_core.codec.codec_options import (
     MILLISECOND,
     Encoder,
+    in_order,
+    is_embedded,
     is_registered,
     key_to_raw,
+    misfit,
     to_raw,
 )
-from mongospec_core.codec.truncation import Trim, trim, trim_naive
+from mongospec_core.codec.hints import hints_of
+from mongospec_core.codec.truncation import (
+    Trim,
+    trim,
+    trim_items,
+    trim_keys,
+    trim_naive,
+    trim_places,
+)
 from mongospec_core.codec.types import (
     DECODERS,
     Decoder,
@@ -69,6 +81,8 @@ class FieldCodec(NamedTuple):
 
 
 NOTHING = FieldCodec()
+ANYTHING = FieldCodec(to_raw, decode_any, trim)
+_ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = (Required, NotRequired, ReadOnly, Final)
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
@@ -87,7 +101,7 @@ def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec
         return NOTHING
     cls = origin or tp
     if tp in (Any, object) or isinstance(tp, TypeVar) or not isinstance(cls, type):
-        return FieldCodec(to_raw, decode_any, trim)
+        return ANYTHING
     if cls in _SCALARS:
         return NOTHING
     if cls is dt.datetime:
@@ -111,9 +125,14 @@ def _class_shape(cls: type, tp: Any, nested: Callable[[Any], FieldCodec]) -> Fie
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         return nested(tp)
     if is_typeddict(cls):
-        return _typed_dict(tp, nested)
+        fields = {name: shape_of(each, nested) for name, each in hints_of(tp).items()}
+        return _typed_dict(cls, fields)
     if issubclass(cls, Mapping):
-        return _mapping(get_args(tp), nested)
+        return _mapping(cls, get_args(tp), nested)
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        hints = hints_of(tp)
+        names: tuple[str, ...] = getattr(cls, "_fields")  # noqa: B009 - known of no type
+        return _fixed(cls, [shape_of(hints.get(name, Any), nested) for name in names])
     if issubclass(cls, Collection):
         return _collection(cls, get_args(tp), nested)
     return NOTHING
@@ -124,13 +143,21 @@ def accepts_anything(annotation: Any) -> bool:
     return annotation in (Any, object) or isinstance(annotation, TypeVar)
 
 
+def is_scalar(annotation: Any) -> bool:
+    """Whether an annotation has nothing but scalars, which are read as they are stored."""
+    tp, naive = _unwrapped(annotation)
+    if get_origin(tp) in (Union, types.UnionType):
+        return all(map(is_scalar, get_args(tp)))
+    return tp in (*_SCALARS, dt.datetime, ObjectId) and not naive
+
+
 def type_args(annotation: Any) -> tuple[Any, ...]:
     """The annotations that stand directly inside of an annotation."""
     tp, _ = _unwrapped(annotation)
     if get_origin(tp) is Literal:
         return ()
-    if is_typeddict(tp):
-        return tuple(get_type_hints(tp).values())
+    if is_typeddict(get_origin(tp) or tp):
+        return tuple(hints_of(tp).values())
     return get_args(tp)
 
 
@@ -175,16 +202,63 @@ def _union(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldC
             f"an id does not tell {names} apart; use one field for each, both optional"
         )
     shapes = [shape_of(each, nested) for each in args if each is not type(None)]
-    decoders = [each.decode for each in shapes if each.decode is not None]
-    trims = [each.trim for each in shapes if each.trim is not None]
+    decode = _first([each.decode for each in shapes if each.decode is not None])
+    if len(shapes) == 1:
+        return FieldCodec(shapes[0].encode, decode, shapes[0].trim)
+    if any(_is_special(each) for each in shapes) and not any(map(accepts_anything, arms)):
+        members = zip([each for each in args if each is not type(None)], shapes, strict=True)
+        find = _by_type({_class_of(each): shape for each, shape in members})
+        return FieldCodec(
+            lambda value: (find(type(value)).encode or to_raw)(value),
+            decode,
+            lambda value, where: (find(type(value)).trim or trim)(value, where),
+        )
     return FieldCodec(
-        to_raw if len(shapes) > 1 else shapes[0].encode if shapes else None,
-        _first(decoders) if decoders else None,
-        trims[0] if trims else None,
+        to_raw if shapes else None, decode, trim if any(each.trim for each in shapes) else None
     )
 
 
-def _first(decoders: list[Decoder]) -> Decoder:
+def _is_special(shape: FieldCodec) -> bool:
+    """Whether values are written or cut otherwise than values of any type are."""
+    return shape.encode not in (None, to_raw) or shape.trim not in (None, trim)
+
+
+def _class_of(annotation: Any) -> Any:
+    tp = unwrap(annotation)
+    return get_origin(tp) or tp
+
+
+def _by_type(members: Mapping[Any, FieldCodec]) -> Callable[[type], FieldCodec]:
+    """Which member of a union a value is of, by its type: as msgspec tells them apart."""
+    families = {_family(cls): shape for cls, shape in members.items() if isinstance(cls, type)}
+    wanted = " or ".join(getattr(each, "__name__", str(each)) for each in members)
+
+    @cache
+    def find(tp: type) -> FieldCodec:
+        if tp in members:
+            return members[tp]
+        if is_embedded(tp):
+            return FieldCodec(lambda _: _other_class(tp, wanted))
+        return families.get(_family(tp), ANYTHING) if not is_registered(tp) else ANYTHING
+
+    return find
+
+
+def _family(cls: type) -> type:
+    if issubclass(cls, str | bytes | bytearray | memoryview):
+        return cls
+    return next((each for each in (dt.datetime, Mapping, Collection) if issubclass(cls, each)), cls)
+
+
+def _other_class(tp: type, wanted: str) -> Any:
+    # A read would make a value of the wanted class of it, and drop the fields that only this has.
+    return misfit(f"a {tp.__name__} in place of a {wanted}")
+
+
+def _first(decoders: list[Decoder]) -> Decoder | None:
+    if not decoders:
+        return None
+
     def decode(raw: Any, reader: Any) -> Any:
         if raw is None:
             return None
@@ -198,35 +272,37 @@ def _first(decoders: list[Decoder]) -> Decoder:
 
 def _copied(value: Any) -> Any:
     """A list of scalars needs no look at them, but raw data shares no list with the document."""
-    return value[:] if type(value) is list else to_raw(value)
+    return value[:] if type(value) is list else not_of(list, value)
 
 
 def _copied_dict(value: Any) -> Any:
     """The same for a dict of scalars, if its keys are strings as they are."""
     if type(value) is not dict:
-        return to_raw(value)
+        return not_of(dict, value)
     for key in value:
         if type(key) is not str:
             return to_raw(value)
     return value.copy()
 
 
-def _each(cls: type, encode: Encoder | None) -> Encoder:
-    """Write the items of a list or tuple, or the values of a dict, each by its own annotation."""
-    # Naive datetimes in containers were given UTC by the cut: wall_clock would refuse them.
-    if encode is None or encode in (to_raw, wall_clock) or cls not in (list, tuple, dict):
-        return to_raw
+def not_of(cls: type, value: Any) -> Any:
+    """What is written for a value that is not of the annotated kind; msgspec judges it."""
+    return _other_class(type(value), cls.__name__) if is_embedded(type(value)) else to_raw(value)
+
+
+def _is(value: Any, kinds: Any) -> bool:
+    """Whether a value is written as its kind is: unless somebody registered an encoder."""
+    return isinstance(value, kinds) and not is_registered(type(value))
+
+
+def _array(cls: type, encode: Encoder) -> Encoder:
+    """Write an array, its items by their own annotation."""
 
     def encoded(value: Any) -> Any:
-        if type(value) is not cls:
-            return to_raw(value)
-        if isinstance(value, dict):
-            raw = {
-                key_to_raw(key): None if each is None else encode(each)
-                for key, each in value.items()
-            }
-            return raw if len(raw) == len(value) else to_raw(value)  # which refuses equal keys
-        return [None if each is None else encode(each) for each in value]
+        if type(value) is not list and not _is(value, _ARRAYS):
+            return not_of(cls, value)
+        raw = [None if each is None else encode(each) for each in value]
+        return in_order(raw) if isinstance(value, set | frozenset) else raw
 
     return encoded
 
@@ -235,14 +311,24 @@ def _collection(
     cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]
 ) -> FieldCodec:
     if issubclass(cls, tuple) and not (len(args) == 2 and args[1] is ...):
-        return _fixed(cls, args, nested)
+        return _fixed(cls, [shape_of(each, nested) for each in args])
     item = shape_of(args[0] if args else Any, nested)
     leaves = cls is list and item.encode is None
     return FieldCodec(
-        _copied if leaves else _each(cls, item.encode),
+        _copied if leaves else _array(cls, item.encode or to_raw),
         _items(item.decode) if item.decode is not None else None,
-        trim if item.trim is not None else None,
+        _trim_inside([item], lambda cuts: trim_items(*cuts)),
     )
+
+
+def _trim_inside(
+    shapes: Collection[FieldCodec], special: Callable[[list[Trim]], Trim]
+) -> Trim | None:
+    """How what holds values of *shapes* is cut: most are cut as values of any type are."""
+    cuts = [each.trim for each in shapes]
+    if all(each in (None, trim) for each in cuts):
+        return trim if any(cuts) else None
+    return special([each or trim for each in cuts])
 
 
 def _items(decode: Decoder) -> Decoder:
@@ -252,33 +338,45 @@ def _items(decode: Decoder) -> Decoder:
     return decoded
 
 
-def _fixed(cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _fixed(cls: type, shapes: list[FieldCodec]) -> FieldCodec:
     """``tuple[A, B]`` and NamedTuple: one shape for each place."""
-    if hasattr(cls, "_fields"):
-        args = tuple(get_type_hints(cls, include_extras=True).values())
-    shapes = [shape_of(each, nested) for each in args]
+    encoders = [each.encode or to_raw for each in shapes]
     decoders = [each.decode for each in shapes]
 
+    def encoded(value: Any) -> Any:
+        if not _is(value, list | tuple) or len(value) > len(encoders):
+            return not_of(cls, value)
+        return [
+            None if each is None else encode(each)
+            for each, encode in zip(value, encoders, strict=False)
+        ]
+
     def decoded(raw: Any, reader: Any) -> Any:
-        if type(raw) is not list or len(raw) != len(decoders):
+        if type(raw) is not list or len(raw) > len(decoders):
             return raw
         return [
             each if decode is None else decode(each, reader)
-            for each, decode in zip(raw, decoders, strict=True)
+            for each, decode in zip(raw, decoders, strict=False)
         ]
 
     return FieldCodec(
-        to_raw,
-        decoded if any(decoders) else None,
-        trim if any(each.trim for each in shapes) else None,
+        encoded, decoded if any(decoders) else None, _trim_inside(shapes, trim_places)
     )
 
 
-def _mapping(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _mapping(cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
     key, value = args if len(args) == 2 else (Any, Any)
     item = shape_of(value, nested)
     decode_key = _key_decoder(unwrap(key))
-    decode = item.decode
+    encode, decode = item.encode or to_raw, item.decode
+
+    def encoded(value: Any) -> Any:
+        if type(value) is not dict and not _is(value, Mapping):
+            return not_of(cls, value)
+        raw = {
+            key_to_raw(key): None if each is None else encode(each) for key, each in value.items()
+        }
+        return raw if len(raw) == len(value) else to_raw(value)  # which refuses equal keys
 
     def decoded(raw: Any, reader: Any) -> Any:
         if type(raw) is not dict:
@@ -289,9 +387,9 @@ def _mapping(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> Fiel
         }
 
     return FieldCodec(
-        _copied_dict if item.encode is None else _each(dict, item.encode),
+        _copied_dict if cls is dict and item.encode is None else encoded,
         decoded if decode or decode_key else None,
-        trim if item.trim is not None else None,
+        _trim_inside([item], lambda cuts: trim_items(*cuts)),
     )
 
 
@@ -317,18 +415,27 @@ def _from_text(tp: type, text: Any) -> Any:
     return tp(text)  # ObjectId("65f0…") and its like
 
 
-def _typed_dict(tp: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
-    hints = get_type_hints(get_origin(tp) or tp, include_extras=True)
-    shapes = {name: shape_of(each, nested) for name, each in hints.items()}
+def _typed_dict(cls: type, shapes: dict[str, FieldCodec]) -> FieldCodec:
+    encoders = {name: each.encode or to_raw for name, each in shapes.items()}
     decoders = [(name, each.decode) for name, each in shapes.items() if each.decode is not None]
+    undeclared = f"other keys than those of {cls.__name__}: {', '.join(shapes)}"
+
+    def encoded(value: Any) -> Any:
+        if not _is(value, Mapping):
+            return not_of(cls, value)
+        if not value.keys() <= encoders.keys():  # a read would drop them
+            return misfit(undeclared)
+        return {
+            name: None if each is None else encoders[name](each) for name, each in value.items()
+        }
 
     def decoded(raw: Any, reader: Any) -> Any:
         return decoded_fields(raw, decoders, reader) if type(raw) is dict else raw
 
     return FieldCodec(
-        to_raw,
+        encoded,
         decoded if decoders else None,
-        trim if any(each.trim for each in shapes.values()) else None,
+        _trim_inside(shapes.values(), lambda cuts: trim_keys(dict(zip(shapes, cuts, strict=True)))),
     )
 
 

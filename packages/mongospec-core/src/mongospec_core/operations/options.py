@@ -63,6 +63,15 @@ class FindOptions(FindOneOptions, total=False):
     max_await_time_ms: int
 
 
+class PageOptions(ReadOptions, total=False):
+    """The driver's options of ``find`` that ``page`` takes."""
+
+    allow_disk_use: bool
+    allow_partial_results: bool
+    hint: Hint
+    let: Document
+
+
 class CountOptions(ReadOptions, total=False):
     """The driver's options of ``count_documents``."""
 

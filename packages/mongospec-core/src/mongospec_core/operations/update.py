@@ -310,5 +310,5 @@ async def _update(
     query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
     upserts = filter if upsert else None
     change = await encode_update(binding, update, skip_hooks=skip_hooks, upserts=upserts)
-    reply = await call.reply(verb, query, change)
+    reply = await call.send(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])
