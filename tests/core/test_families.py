@@ -362,6 +362,7 @@ async def test_an_upsert_by_a_pipeline_needs_the_tag(zoo: list[Animal]) -> None:
     ("tag", "told"),
     [
         ("lion", r"'lion' is the tag of no class: Animal and its subclasses have 'animal'"),
+        ("`l\0`", r": ''l\\x00'' is the tag of no class"),
         (5, r": 5 is the tag of no class"),
         (["dog"], r": \['dog'\] is the tag of no class"),
         (None, r": missing: Animal and its subclasses are told apart by it"),

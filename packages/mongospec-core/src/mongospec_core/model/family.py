@@ -15,10 +15,9 @@ from itertools import chain
 from reprlib import repr as shortened
 from typing import Any, Union
 
-from mongospec_core.codec.codec_options import Encoder, encode
+from mongospec_core.codec.codec_options import Encoder, Misfit, encode
 from mongospec_core.codec.field_codec import decoded_fields
 from mongospec_core.codec.plan import DecHook, Plan, Upgrade, plan_of
-from mongospec_core.codec.validation import misfit
 from mongospec_core.model.hooks import run_upgrade
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.server.driver import appended
@@ -149,7 +148,11 @@ class FamilyPlan(Plan[Any]):
     def _prepared(self, raw: Any, reader: Any) -> Any:
         plan = self._plan_of(raw)
         if plan is None:
-            return {**raw, self._tag_field: misfit(self._told(raw.get(self._tag_field)))}
+            reason = self._told(raw.get(self._tag_field)).replace("`", "'")
+            return {
+                **raw,
+                self._tag_field: type(reason, (Misfit,), {})(),
+            }  # as misfit(), not cached
         return decoded_fields(raw, plan.decoders, reader) if plan.decoders else raw
 
     def _plan_of(self, raw: Mapping[str, Any]) -> Plan[Any] | None:
