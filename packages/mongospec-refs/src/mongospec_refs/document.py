@@ -174,7 +174,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @classmethod
     def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
         plan = plan_of(cls)
-        reader = RootReader(plan, DECIMAL_CODEC_OPTIONS, None, depth=0)
+        reader = RootReader(plan, DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
         (document,) = reader.decode([encode(data)])
@@ -185,7 +185,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @override
     @classmethod
     def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
-        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS, None, depth=0)
+        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
         try:
             return read(reader)
         finally:

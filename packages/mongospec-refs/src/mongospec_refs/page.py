@@ -11,7 +11,7 @@ import msgspec
 import mongospec_core as core
 from mongospec_core import Page
 from mongospec_core.extension import Filter, OnInvalid, PageOptions, Projection, Sort
-from mongospec_refs.resolve import RefReading
+from mongospec_refs.resolve import reading_of
 
 
 class PageOperations(core.MongoDocument, abstract=True):
@@ -114,5 +114,5 @@ class PageOperations(core.MongoDocument, abstract=True):
             page = await Product.page({"stock": {"$gt": 0}}, sort=[("price", -1)], size=20)
             more = await Product.page({"stock": {"$gt": 0}}, sort=[("price", -1)], after=page.next)
         """
-        reading = RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
+        reading = reading_of(projection, on_invalid, resolve_refs, ref_depth)
         return await cls._page(filter, sort, size, after, total, reading, skip_hooks, options)

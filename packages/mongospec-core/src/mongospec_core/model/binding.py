@@ -6,13 +6,14 @@ from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.errors import NotBoundError
 from mongospec_core.model.family import Scope
 from mongospec_core.model.metaclass import is_abstract
+from mongospec_core.model.read import Reader
 from mongospec_core.server.client import Target
 
 
 class Binding:
     """A document class on its collection: its plan, where it goes, which hooks it has."""
 
-    __slots__ = ("hooks", "plan", "scope", "target")
+    __slots__ = ("hooks", "plan", "reader", "scope", "target")
 
     def __init__(
         self, plan: Plan[Any], target: Target, hooks: frozenset[str], scope: Scope | None = None
@@ -21,6 +22,9 @@ class Binding:
         self.target: Target = target
         self.hooks: frozenset[str] = hooks
         self.scope: Scope | None = scope
+        self.reader: Reader[Any] = Reader(
+            plan, target.codec
+        )  # of reads that ask for nothing special
 
 
 def bind(cls: type, binding: Binding | None) -> None:

@@ -195,7 +195,7 @@ def begin(
     :raises NotBoundError: the class is not bound.
     :raises OptionError: an option that the operation does not take.
     """
-    binding = binding_of(cls)
+    binding: Binding = cls.__dict__.get("__binding__") or binding_of(cls)
     name = f"{cls.__name__}.{operation}"
     session = timeout = None
     sent: dict[str, Any] = {}
@@ -215,10 +215,7 @@ def begin(
     for option, value in more.items():
         if value is not None:
             sent.setdefault(option, value)
-    write = kind == "write"
-    return binding, Operation(
-        binding.target, name, sent, write=write, session=session, timeout=timeout
-    )
+    return binding, Operation(binding.target, name, sent, kind == "write", session, timeout)
 
 
 def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, Any]) -> None:

@@ -156,14 +156,14 @@ class PageOperations(FindOperations, abstract=True):
         towards = {field: -way if backwards else way for field, way in order.items()}
         call.options = {**call.options, "sort": towards}
         wanted = query if place is None else _beyond(query, towards, place)
-        parts = list(split_documents(await call.send("find_many", wanted)))
+        parts = split_documents(await call.send("find_many", wanted))
         more = len(parts) > size
         del parts[size:]
         if backwards:
             parts.reverse()
         taken = [_take(name, part, order, sent) for part in parts]
-        reader = reading.reader(binding, call)
-        page = Page(items=await reader.read(_batch([part for part, _ in taken])))
+        documents = [document for document, _ in taken]
+        page = Page(items=await reading.reader(binding).load(documents, call))
         if total:
             page.total = await _count(call, query)
 
@@ -273,10 +273,6 @@ def _inside(value: Any, path: str) -> Any:
             break
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _batch(parts: Sequence[bytes]) -> bytes:
-    return join_elements(b"\x03%d\0%b" % (number, part) for number, part in enumerate(parts))
 
 
 # -- the order of values of all types, as a filter
