@@ -14,17 +14,17 @@ from benchmarks.rows import ROWS
 from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
-    "find_one": 502,
+    "find_one": 508,
     "insert_one": 941,
-    "update_one": 568,
+    "update_one": 582,
     "save, two fields changed": 1_900,
-    "insert_many, a document": 527,
-    "insert_many, unchecked": 527,
+    "insert_many, a document": 532,
+    "insert_many, unchecked": 532,
     "find_all, a document": 62,
     "cursor, a document": 91,
     "posts with author and tags, a post": 1_324,
-    "cascade save, post and 4 references": 11_040,
-    "save, 200 unchanged references": 123_167,
+    "cascade save, post and 4 references": 11_140,
+    "save, 200 unchanged references": 124_200,
 }
 """By row: for one operation, or for one of 100 documents; as CPython 3.13 counts."""
 

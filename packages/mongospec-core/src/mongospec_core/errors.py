@@ -70,12 +70,29 @@ _SAID: Mapping[Outcome, str] = {
     "unknown": " [nobody knows whether it was carried out]",
 }
 _SHOWN = 3  # failures spelled out in a message; the attribute has them all
+_MOST = 200
+
+
+def cut(text: str, most: int = _MOST) -> str:
+    """*text* for a message: a value of a user's can be as long as a document."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
+def shown(value: object) -> str:
+    """A value for a message, in a line."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a value's own __repr__ must not hide what is wrong with it
+        text = f"<{type(value).__name__}>"
+    return cut(text)
 
 
 class MongospecError(Exception):
     """The root of every error that mongospec raises on purpose."""
 
     outcome: Outcome = "not_applied"
+    given: Mapping[str, Any] | None = None
+    """The raw document that a ``find_one_and_*`` gave, if it was carried out and then not read."""
 
 
 class DefinitionError(MongospecError, TypeError):
@@ -127,12 +144,12 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         self.path: str = self.failures[0].path
         self.reason: str = self.failures[0].reason
         name = document_class.__name__
-        shown = "; ".join(
-            f"{name}{'.' + each.path if each.path else ''} of _id={each.id!r}: {each.reason}"
+        told = "; ".join(
+            f"{name}{'.' + each.path if each.path else ''} of _id={shown(each.id)}: {cut(each.reason)}"
             for each in self.failures[:_SHOWN]
         )
         more = len(self.failures) - _SHOWN
-        super().__init__(shown + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
+        super().__init__(told + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.document_class, self.failures, self.advice)

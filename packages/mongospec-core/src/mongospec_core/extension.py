@@ -15,13 +15,14 @@ from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     encode,
     misfit,
+    named,
     register_builtin,
     to_raw,
 )
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
-from mongospec_core.errors import Outcome
+from mongospec_core.errors import Outcome, cut, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, is_bound
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
@@ -128,6 +129,7 @@ __all__ = (
     "changed_fields",
     "check_class",
     "checked",
+    "cut",
     "deep_copy",
     "document_list",
     "encode",
@@ -139,6 +141,7 @@ __all__ = (
     "is_bound",
     "is_new",
     "misfit",
+    "named",
     "no_timeout",
     "outcome_of",
     "plan_of",
@@ -158,6 +161,7 @@ __all__ = (
     "settle_insert",
     "settle_read",
     "should_validate",
+    "shown",
     "snapshot_of",
     "split_documents",
     "to_raw",

@@ -19,6 +19,7 @@ from mongospec_core.extension import (
     run_pre_save,
     set_snapshot,
     should_validate,
+    shown,
     snapshot_of,
     to_raw_documents,
 )
@@ -222,7 +223,9 @@ class _Insertion:
             end = f"{len(unknown)} documents may be in the database"
         if not isinstance(error, Exception):
             if unknown:
-                names = ", ".join(f"{type(each).__name__} {each._id!r}" for each in unknown[:10])
+                names = ", ".join(
+                    f"{type(each).__name__} {shown(each._id)}" for each in unknown[:10]
+                )
                 error.add_note(f"{self._call.operation}: {end}: {names}")
             raise error
         if unknown:

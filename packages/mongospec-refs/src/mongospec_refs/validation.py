@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mongospec_core import DocumentValidationError, InvalidDocument
-from mongospec_core.extension import DELETED, DocumentBase, snapshot_of, to_raw
+from mongospec_core.extension import DELETED, DocumentBase, shown, snapshot_of, to_raw
 from mongospec_refs.errors import UnsavedReferenceError
 from mongospec_refs.graph import Reference, has_references, references_in
 from mongospec_refs.unresolved import real_class
@@ -60,7 +60,7 @@ def _deleted(cls: type[Any], link: Reference) -> UnsavedReferenceError:
     name = type(link.document).__name__
     return UnsavedReferenceError(
         f"{cls.__name__}.{link.path}: this {name} is unsaved: it was deleted through this object; "
-        f"put another one or None there, or {name}.ref({link.document._id!r}) to keep the id (nothing was "
+        f"put another one or None there, or {name}.ref({shown(link.document._id)}) to keep the id (nothing was "
         f"written)",
         link.document,
         link.path,

@@ -43,8 +43,8 @@ import msgspec
 from bson import ObjectId
 
 from mongospec_core.codec.codec_options import (
-    MILLISECOND,
     Encoder,
+    Misfit,
     in_order,
     is_embedded,
     is_registered,
@@ -53,9 +53,11 @@ from mongospec_core.codec.codec_options import (
     to_raw,
 )
 from mongospec_core.codec.hints import hints_of
+from mongospec_core.codec.keys import key_codec, key_type
 from mongospec_core.codec.truncation import (
     Trim,
     trim,
+    trim_dict,
     trim_items,
     trim_keys,
     trim_naive,
@@ -80,6 +82,17 @@ class FieldCodec(NamedTuple):
     trim: Trim | None = None
 
 
+class Scope(NamedTuple):
+    """What a class knows of what stands in its fields.
+
+    :ivar nested: gives the shape of a Struct or dataclass found in them.
+    :ivar dec_hook: the class's own, if it has one.
+    """
+
+    nested: Callable[[Any], FieldCodec]
+    dec_hook: Callable[[type, Any], Any] | None
+
+
 NOTHING = FieldCodec()
 ANYTHING = FieldCodec(to_raw, decode_any, trim)
 _ARRAYS = (list, tuple, set, frozenset)
@@ -87,16 +100,16 @@ _WRAPPERS = (Required, NotRequired, ReadOnly, Final)
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
 
-def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
     """Compile one annotation.
 
-    :param nested: gives the shape of a Struct or dataclass found in it.
+    :param scope: the class that it stands in.
     :raises DefinitionError: values of the annotation could not be told apart in the database.
     """
     tp, naive = _unwrapped(annotation)
     origin = get_origin(tp)
     if origin in (Union, types.UnionType):
-        return _union(get_args(tp), nested)
+        return _union(get_args(tp), scope)
     if origin is Literal:
         return NOTHING
     cls = origin or tp
@@ -112,10 +125,10 @@ def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec
         )
     if cls in DECODERS:
         return FieldCodec(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
-    return _class_shape(cls, tp, nested)
+    return _class_shape(cls, tp, scope)
 
 
-def _class_shape(cls: type, tp: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _class_shape(cls: type, tp: Any, scope: Scope) -> FieldCodec:
     if (own := getattr(cls, "__bson_decoder__", None)) is not None:
         return FieldCodec(to_raw, own())
     if is_registered(cls):
@@ -123,18 +136,18 @@ def _class_shape(cls: type, tp: Any, nested: Callable[[Any], FieldCodec]) -> Fie
     if issubclass(cls, Enum):
         return FieldCodec(member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
-        return nested(tp)
+        return scope.nested(tp)
     if is_typeddict(cls):
-        fields = {name: shape_of(each, nested) for name, each in hints_of(tp).items()}
+        fields = {name: shape_of(each, scope) for name, each in hints_of(tp).items()}
         return _typed_dict(cls, fields)
     if issubclass(cls, Mapping):
-        return _mapping(cls, get_args(tp), nested)
+        return _mapping(cls, get_args(tp), scope)
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         hints = hints_of(tp)
         names: tuple[str, ...] = getattr(cls, "_fields")  # noqa: B009 - known of no type
-        return _fixed(cls, [shape_of(hints.get(name, Any), nested) for name in names])
+        return _fixed(cls, [shape_of(hints.get(name, Any), scope) for name in names])
     if issubclass(cls, Collection):
-        return _collection(cls, get_args(tp), nested)
+        return _collection(cls, get_args(tp), scope)
     return NOTHING
 
 
@@ -188,7 +201,7 @@ def _unwrapped(tp: Any) -> tuple[Any, bool]:
 # -- unions and containers
 
 
-def _union(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _union(args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     arms = [unwrap(each) for each in args if each not in (type(None), msgspec.UnsetType)]
     if dt.timedelta in arms and (int in arms or float in arms):
         raise DefinitionError(
@@ -201,7 +214,7 @@ def _union(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldC
         raise DefinitionError(
             f"an id does not tell {names} apart; use one field for each, both optional"
         )
-    shapes = [shape_of(each, nested) for each in args if each is not type(None)]
+    shapes = [shape_of(each, scope) for each in args if each is not type(None)]
     decode = _first([each.decode for each in shapes if each.decode is not None])
     if len(shapes) == 1:
         return FieldCodec(shapes[0].encode, decode, shapes[0].trim)
@@ -275,16 +288,6 @@ def _copied(value: Any) -> Any:
     return value[:] if type(value) is list else not_of(list, value)
 
 
-def _copied_dict(value: Any) -> Any:
-    """The same for a dict of scalars, if its keys are strings as they are."""
-    if type(value) is not dict:
-        return not_of(dict, value)
-    for key in value:
-        if type(key) is not str:
-            return to_raw(value)
-    return value.copy()
-
-
 def not_of(cls: type, value: Any) -> Any:
     """What is written for a value that is not of the annotated kind; msgspec judges it."""
     return _other_class(type(value), cls.__name__) if is_embedded(type(value)) else to_raw(value)
@@ -307,12 +310,10 @@ def _array(cls: type, encode: Encoder) -> Encoder:
     return encoded
 
 
-def _collection(
-    cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]
-) -> FieldCodec:
+def _collection(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     if issubclass(cls, tuple) and not (len(args) == 2 and args[1] is ...):
-        return _fixed(cls, [shape_of(each, nested) for each in args])
-    item = shape_of(args[0] if args else Any, nested)
+        return _fixed(cls, [shape_of(each, scope) for each in args])
+    item = shape_of(args[0] if args else Any, scope)
     leaves = cls is list and item.encode is None
     return FieldCodec(
         _copied if leaves else _array(cls, item.encode or to_raw),
@@ -364,15 +365,29 @@ def _fixed(cls: type, shapes: list[FieldCodec]) -> FieldCodec:
     )
 
 
-def _mapping(cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     key, value = args if len(args) == 2 else (Any, Any)
-    item = shape_of(value, nested)
-    decode_key = _key_decoder(unwrap(key))
+    keys = key_codec(key_type(key, unwrap), scope.dec_hook)
+    item = shape_of(value, scope)
+    kind, refused, decode_key, cut_key = keys
     encode, decode = item.encode or to_raw, item.decode
+
+    def copied(value: Any) -> Any:
+        """A dict of scalars needs no look at them, if its keys are strings as they are."""
+        if type(value) is dict:
+            for key in value:
+                if type(key) is not str:
+                    break
+            else:
+                return value.copy()
+        return encoded(value)
 
     def encoded(value: Any) -> Any:
         if type(value) is not dict and not _is(value, Mapping):
             return not_of(cls, value)
+        for key in value:
+            if type(key) is not kind and (wrong := refused(key)) is not None:
+                return wrong
         raw = {
             key_to_raw(key): None if each is None else encode(each) for key, each in value.items()
         }
@@ -381,38 +396,20 @@ def _mapping(cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCode
     def decoded(raw: Any, reader: Any) -> Any:
         if type(raw) is not dict:
             return raw
-        return {
+        out = {
             decode_key(k) if decode_key else k: decode(v, reader) if decode else v
             for k, v in raw.items()
         }
+        return (
+            next((each for each in out if isinstance(each, Misfit)), out) if kind is None else out
+        )
 
+    inside = _trim_inside([item], lambda cuts: trim_items(*cuts))
     return FieldCodec(
-        _copied_dict if cls is dict and item.encode is None else encoded,
+        copied if kind is str and item.encode is None else encoded,
         decoded if decode or decode_key else None,
-        _trim_inside([item], lambda cuts: trim_items(*cuts)),
+        inside if cut_key is None else trim_dict(cut_key, item.trim),
     )
-
-
-def _key_decoder(tp: Any) -> Callable[[str], Any] | None:
-    """Keys that msgspec does not read from strings by itself (``UUID``, ``date``, ``bool`` …)."""
-    if tp in (str, int, float, Any) or (isinstance(tp, type) and issubclass(tp, Enum)):
-        return None
-    if not isinstance(tp, type):
-        return None
-
-    def decode(key: str) -> Any:
-        try:
-            if tp is dt.timedelta:  # msgspec would read seconds
-                return int(key) * MILLISECOND
-            return msgspec.convert(key, tp, strict=False, dec_hook=_from_text)
-        except ValueError:
-            return key  # msgspec names it in the whole document's error
-
-    return decode
-
-
-def _from_text(tp: type, text: Any) -> Any:
-    return tp(text)  # ObjectId("65f0…") and its like
 
 
 def _typed_dict(cls: type, shapes: dict[str, FieldCodec]) -> FieldCodec:

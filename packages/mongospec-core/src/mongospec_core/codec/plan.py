@@ -30,6 +30,7 @@ from mongospec_core.codec.codec_options import Encoder, register_builtin
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
     FieldCodec,
+    Scope,
     decoded_fields,
     is_scalar,
     not_of,
@@ -95,7 +96,7 @@ class Plan[T]:
 
     def _shape(self, field: FieldInfo) -> FieldCodec:
         try:
-            return shape_of(field.type, _nested)
+            return shape_of(field.type, Scope(_nested, getattr(self.cls, "dec_hook", None)))
         except DefinitionError as error:
             raise DefinitionError(f"{self.cls.__name__}.{field.name}: {error}") from error
 
@@ -115,7 +116,7 @@ class Plan[T]:
         """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
         any_cut = False
         for name, where, cut in self._trims:
-            value = getattr(instance, name, None)
+            value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
                 self._set(instance, name, new)
                 any_cut = True

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from bson.tz_util import utc
 
-from mongospec_core.codec.codec_options import Misfit
+from mongospec_core.codec.codec_options import ENDLESS, Misfit
 from mongospec_core.errors import EncodingError
 
 type Trim = Callable[[Any, str], Any]
@@ -33,7 +33,10 @@ def trim(value: Any, where: str) -> Any:
     cut = _trims.get(type(value))
     if cut is None:
         cut = _trims[type(value)] = _trim_for(type(value))
-    return cut(value, where)
+    try:
+        return cut(value, where)
+    except RecursionError as error:
+        raise EncodingError(f"{where}: {ENDLESS}") from error
 
 
 def trim_naive(value: Any, where: str) -> Any:
@@ -136,6 +139,23 @@ def trim_items(cut: Trim) -> Trim:
             if isinstance(value, tp):
                 return family(value, where, cut)
         return trim(value, where)
+
+    return trimmed
+
+
+def trim_dict(cut_key: Trim, cut: Trim | None) -> Trim:
+    """How a dict is cut whose keys are cut by *cut_key*, and whose values by *cut*."""
+    inside = trim_items(cut or _keep)
+
+    def trimmed(value: Any, where: str) -> Any:
+        if isinstance(value, dict):
+            keys = [cut_key(key, where) for key in value]
+            if any(new is not old for new, old in zip(keys, value, strict=True)):
+                new = dict(zip(keys, value.values(), strict=True))
+                if len(new) == len(value):  # else it is refused: two keys would be one
+                    value.clear()
+                    value.update(new)
+        return inside(value, where)
 
     return trimmed
 

@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     encode,
+    named,
     register_builtin,
     to_raw,
 )
@@ -141,7 +142,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         reader = Reader(reading_plan(cls), DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
-        (document,) = reader.decode([encode(cast("dict[str, Any]", to_raw(data)))])
+        (document,) = reader.decode([named(cls.__name__, "data", encode, data)])
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 

@@ -10,7 +10,7 @@ from bson import Regex
 from mongospec_core.codec.annotations import declared_fields
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan
-from mongospec_core.errors import DefinitionError
+from mongospec_core.errors import DefinitionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.family import are_relatives, collection_name_of, tag_of
@@ -21,7 +21,7 @@ from mongospec_core.server.indexes import Declared
 def refuse_other_types(cls: Any) -> None:
     """Refuse what is no document class, and classes that are bases only."""
     if not (isinstance(cls, type) and issubclass(cls, DocumentBase)):
-        raise DefinitionError(f"document_types: {cls!r} is not a document class")
+        raise DefinitionError(f"document_types: {shown(cls)} is not a document class")
     if is_abstract(cls):
         raise DefinitionError(
             f"{cls.__name__} is abstract: name its concrete subclasses in document_types"

@@ -12,12 +12,12 @@ every other class sees its own documents and those of its subclasses, by a condi
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from itertools import chain
-from reprlib import repr as shortened
 from typing import Any, Union
 
 from mongospec_core.codec.codec_options import Encoder, Misfit, encode
 from mongospec_core.codec.field_codec import decoded_fields
 from mongospec_core.codec.plan import DecHook, Plan, Upgrade, plan_of
+from mongospec_core.errors import shown
 from mongospec_core.model.hooks import run_upgrade
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.server.driver import appended
@@ -167,7 +167,7 @@ class FamilyPlan(Plan[Any]):
         if name is not None:
             return f"{tag!r} is the tag of {name}, which is not bound: add it to document_types"
         known = ", ".join(map(repr, self._by_tag))
-        return f"{shortened(tag)} is the tag of no class: {self.cls.__name__} and its subclasses have {known}"
+        return f"{shown(tag)} is the tag of no class: {self.cls.__name__} and its subclasses have {known}"
 
     def _upgrade(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Upgrade a document by its own class, or else by this one, which may tell its class by it."""

@@ -9,8 +9,9 @@ from collections.abc import Generator
 from copy import copy
 from typing import Any
 
+from mongospec_core.codec.codec_options import ENDLESS
 from mongospec_core.codec.plan import Upgrade
-from mongospec_core.errors import HookError
+from mongospec_core.errors import EncodingError, HookError, shown
 
 NAMES = ("__pre_save__", "__pre_update__", "__pre_find__", "__upgrade__")
 
@@ -73,7 +74,7 @@ def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, A
     except (UpgradeFailedError, HookError):  # of a class of the family
         raise
     except Exception as error:
-        raise UpgradeFailedError(f"__upgrade__ raised {error!r}") from error
+        raise UpgradeFailedError(f"__upgrade__ raised {shown(error)}") from error
     if not isinstance(result, dict):
         if inspect.iscoroutine(result):
             result.close()
@@ -86,10 +87,13 @@ def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, A
 
 def deep_copy(value: Any) -> Any:
     """A copy of a filter or an update down to its dicts and lists; other values are shared."""
-    if isinstance(value, dict):
-        return {key: deep_copy(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [deep_copy(each) for each in value]
+    try:
+        if isinstance(value, dict):
+            return {key: deep_copy(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [deep_copy(each) for each in value]
+    except RecursionError as error:
+        raise EncodingError(ENDLESS) from error
     return copy(value) if isinstance(value, set) else value
 
 

@@ -13,7 +13,7 @@ import msgspec
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
-from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode_trusted
 from mongospec_core.codec.plan import Plan, Upgrade
 from mongospec_core.codec.types import plain
 from mongospec_core.codec.validation import explain
@@ -98,7 +98,10 @@ class Reader[T]:
             return self._decode_one_by_one(parts)
         if self._keeps_form:
             if self.upgrade is not None:
-                parts = [upgraded(part, encode(raw)) for part, raw in zip(parts, raws, strict=True)]
+                parts = [
+                    upgraded(part, encode_trusted(raw))
+                    for part, raw in zip(parts, raws, strict=True)
+                ]
             remember_read(plan, documents, parts, raws)
         return documents
 
@@ -137,7 +140,7 @@ class Reader[T]:
             except UpgradeFailedError as error:
                 raw = decode(part, self.codec)  # it may have been half changed
                 return self._unfit(InvalidDocument(raw.get("_id"), "", str(error)), raw, failures)
-            part = upgraded(part, encode(raw))
+            part = upgraded(part, encode_trusted(raw))
         try:
             (document,) = plan.convert(plan.prepare([raw], self))
         except msgspec.ValidationError as error:

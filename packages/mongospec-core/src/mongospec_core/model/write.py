@@ -10,7 +10,7 @@ import msgspec
 from bson import ObjectId
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import NestingError, encode, to_raw
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.codec.validation import explain, unencodable
@@ -21,6 +21,7 @@ from mongospec_core.errors import (
     InvalidIdError,
     OptionError,
     Outcome,
+    shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, reading_plan
@@ -55,7 +56,7 @@ def id_filter(cls: type, raw: Any) -> dict[str, Any]:
         return {"_id": raw}
     if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
         raise InvalidIdError(
-            f"{cls.__name__}: {raw!r} is not an id: keys of an _id cannot begin with $; to look "
+            f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
             f"documents up by operators give them in a filter"
         )
     return {"_id": {"$eq": raw}}
@@ -93,7 +94,7 @@ def document_list(cls: type, documents: Any) -> list[Any]:
     """
     one = isinstance(documents, DocumentBase | Mapping)
     if one or not hasattr(documents, "__iter__"):
-        raise OptionError(f"{cls.__name__}: {documents!r} is no list of documents")
+        raise OptionError(f"{cls.__name__}: {shown(documents)} is no list of documents")
     found: list[Any] = list(documents)
     check_class(cls, found)
     return found
@@ -182,7 +183,7 @@ def _named(plan: Plan[Any], documents: Sequence[Any], error: EncodingError) -> E
                 plan.encode_field(place, getattr(document, field.name))
             except EncodingError as why:
                 return EncodingError(
-                    f"{plan.cls.__name__}.{field.encode_name} of _id={document._id!r}: {why} "
+                    f"{plan.cls.__name__}.{field.encode_name} of _id={shown(document._id)}: {why} "
                     f"(nothing was written)"
                 )
     return error
@@ -216,14 +217,15 @@ def encode_document(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
     try:
         data = encode(raw)
     except EncodingError as error:
-        path, reason = unencodable(raw) or ("", str(error))
+        where = None if isinstance(error, NestingError) else unencodable(raw)
+        path, reason = where or ("", str(error))
         raise EncodingError(
-            f"{plan.cls.__name__}{'.' + path if path else ''} of _id={raw.get('_id')!r}: {reason} "
+            f"{plan.cls.__name__}{'.' + path if path else ''} of _id={shown(raw.get('_id'))}: {reason} "
             f"(nothing was written)"
         ) from error
     if len(data) > MAX_DOCUMENT:
         raise EncodingError(
-            f"{plan.cls.__name__} of _id={raw.get('_id')!r} takes {len(data):,} bytes, more than "
+            f"{plan.cls.__name__} of _id={shown(raw.get('_id'))} takes {len(data):,} bytes, more than "
             f"the {MAX_DOCUMENT:,} of a MongoDB document (nothing was written)"
         )
     return data
@@ -277,7 +279,7 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     if known and "_id" in changed:
         raise InvalidIdError(
             f"{plan.cls.__name__}: this document is stored under another _id than "
-            f"{change.raw['_id']!r}, and MongoDB cannot change one; copy.replace(document, _id=...) "
+            f"{shown(change.raw['_id'])}, and MongoDB cannot change one; copy.replace(document, _id=...) "
             f"and insert the copy, then delete this document"
         )
     changed.pop("_id", None)

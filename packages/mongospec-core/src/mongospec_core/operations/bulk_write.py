@@ -5,7 +5,7 @@ from typing import Any, Unpack, cast
 
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named
 from mongospec_core.errors import (
     BulkWriteError,
     EncodingError,
@@ -13,6 +13,8 @@ from mongospec_core.errors import (
     OperationTimeoutError,
     OptionError,
     Outcome,
+    cut,
+    shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
@@ -150,7 +152,7 @@ async def _statement(
     }
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
-        return Statement("delete", _sized(binding, statement | _said(more)), operation)
+        return Statement("delete", _sized(binding, statement, more), operation)
     change: Any
     if replacement is not None:
         change = RawBSONDocument(replacement)
@@ -162,21 +164,21 @@ async def _statement(
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
     more["upsert"] = operation._upsert or None
     many = kind == "UpdateMany"
-    return Statement("update", _sized(binding, statement | _said(more)), operation, many)
+    return Statement("update", _sized(binding, statement, more), operation, many)
 
 
-def _sized(binding: Binding, statement: Mapping[str, Any]) -> bytes:
-    data = encode(statement)
+def _sized(binding: Binding, statement: Mapping[str, Any], more: Mapping[str, Any]) -> bytes:
+    said = {name: value for name, value in more.items() if value is not None}
+    if said:
+        # Refuses what is nested too deeply; query and update were encoded before.
+        named(binding.plan.cls.__name__, "bulk_write", encode, said)
+    data = encode_trusted({**statement, **said})
     if len(data) > MAX_DOCUMENT:
         raise EncodingError(
             f"{binding.plan.cls.__name__}.bulk_write: an operation takes {len(data):,} bytes, more "
             f"than the {MAX_DOCUMENT:,} that MongoDB takes (nothing was written)"
         )
     return data
-
-
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 _KINDS = ("InsertOne", "UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "DeleteMany")
@@ -188,7 +190,7 @@ def _kind(cls: type, operation: Any) -> str:
     if name in _KINDS and type(operation).__module__.startswith("pymongo"):
         return name
     raise OptionError(
-        f"{cls.__name__}.bulk_write: {operation!r} is none of pymongo's {', '.join(_KINDS)}"
+        f"{cls.__name__}.bulk_write: {shown(operation)} is none of pymongo's {', '.join(_KINDS)}"
     )
 
 
@@ -227,12 +229,12 @@ def raise_for(call: Operation, sent: Sent) -> None:
     elif sent.failures:
         outcome = "partial" if done else "not_applied"
     failures = [sent.failures[place] for place in sorted(sent.failures)]
-    shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
+    told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
     first = sent.error if isinstance(sent.error, OperationError) else None
     kind = _TimedOutBulkError if isinstance(first, OperationTimeoutError) else BulkWriteError
     raise kind(
         f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
-        f"{': ' + shown if shown else ''}",
+        f"{': ' + told if told else ''}",
         results=result_of(sent),
         failures=failures,
         unknown=[sent.statements[place].about for place in sorted(sent.unknown)],

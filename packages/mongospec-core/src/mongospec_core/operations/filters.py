@@ -7,10 +7,10 @@ import msgspec
 from bson import ObjectId
 from bson.errors import InvalidId
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import DecHook, Plan
-from mongospec_core.errors import InvalidIdError, OptionError
+from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, shown
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
 from mongospec_core.model.write import id_filter
@@ -33,7 +33,7 @@ def check_filter(cls: type, filter: Any) -> None:
         hint = (
             "{} means all" if filter is None else "to look a document up by its id use find_by_id"
         )
-        raise OptionError(f"{cls.__name__}: a filter is a dict, not {filter!r}; {hint}")
+        raise OptionError(f"{cls.__name__}: a filter is a dict, not {shown(filter)}; {hint}")
 
 
 async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -> bytes:
@@ -48,8 +48,14 @@ async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -
 
 
 def encode_scoped(binding: Binding, filter: Filter) -> bytes:
-    """A filter that finds documents of the class only, be there others in its collection."""
-    data = encode(filter)
+    """A filter that finds documents of the class only, be there others in its collection.
+
+    :raises EncodingError: BSON cannot hold a value.
+    """
+    try:  # not by named(): every read and most writes come here
+        data = encode(filter)
+    except EncodingError as error:
+        raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
     return data if binding.scope is None else binding.scope.applied(filter, data)
 
 
@@ -76,7 +82,7 @@ def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
 
     :raises InvalidIdError: it cannot be an id of this class.
     """
-    return id_filter(plan.cls, to_raw(as_id(plan, value)))
+    return id_filter(plan.cls, named(plan.cls.__name__, "an _id", to_raw, as_id(plan, value)))
 
 
 def as_id(plan: Plan[Any], value: Any) -> Any:
@@ -93,7 +99,7 @@ def as_id(plan: Plan[Any], value: Any) -> Any:
         arms = [unwrap(each) for each in get_args(tp) or (tp,) if each is not type(None)]
         names = " or ".join(getattr(each, "__name__", str(each)) for each in arms)
         raise InvalidIdError(
-            f"{plan.cls.__name__}: {value!r} is not an id of this class, which is {names}"
+            f"{plan.cls.__name__}: {shown(value)} is not an id of this class, which is {names}"
         ) from error
 
 

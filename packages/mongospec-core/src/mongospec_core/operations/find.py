@@ -5,6 +5,7 @@ from typing import Any, Self, Unpack, overload
 
 import msgspec
 
+from mongospec_core.codec.codec_options import named
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import deep_copy
@@ -256,7 +257,9 @@ class FindOperations(DocumentBase, abstract=True):
         cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
     ) -> Cursor[Any]:
         binding, call = begin(cls, "find", "find", options, "read", projection=reading.fields(cls))
-        find = FindSource(binding, call, deep_copy(filter), reading, skip_hooks)
+        find = FindSource(
+            binding, call, named(cls.__name__, "a filter", deep_copy, filter), reading, skip_hooks
+        )
         return Cursor(find, options.get("batch_size"))
 
     @classmethod

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, Unpack
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.truncation import trim
-from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
+from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.snapshot import as_stored, same
 from mongospec_core.model.write import (
@@ -169,7 +169,7 @@ class InsertOperations(DocumentBase, abstract=True):
             if filter is None:
                 wanted = id_filter(cls, raw["_id"])
             else:
-                wanted = trim(to_raw(filter), cls.__name__)
+                wanted = trim(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
             equal = equalities(wanted)
             _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
@@ -211,10 +211,10 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
     for field, value in wanted.items():
         if field not in raw:
             raise OptionError(
-                f"{cls.__name__}: the filter's field {field!r} is none of the document's top-level "
+                f"{cls.__name__}: the filter's field {shown(field)} is none of the document's top-level "
                 f"fields, and MongoDB would store it; filter by fields of the document"
             )
         if not same(as_stored(raw[field]), as_stored(value)):
             raise OptionError(
-                f"{cls.__name__}: the filter says {field}={value!r}, the document {raw[field]!r}"
+                f"{cls.__name__}: the filter says {field}={shown(value)}, the document {shown(raw[field])}"
             )

@@ -15,6 +15,7 @@ from mongospec_core.errors import (
     OperationTimeoutError,
     Outcome,
     WriteFailure,
+    cut,
 )
 from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
 from mongospec_core.model.write import apply_outcome
@@ -211,7 +212,7 @@ class InsertMany:
         failures = [self.failures[place] for place in sorted(self.failures)]
         unknown = [self.documents[place] for place in sorted(self.unknown)]
         kind = _TimedOutInsertError if isinstance(error, OperationTimeoutError) else BulkInsertError
-        shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
+        told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
         outcome: Outcome = "applied"
         if unknown:
             outcome = "unknown"
@@ -219,7 +220,7 @@ class InsertMany:
             outcome = "partial" if inserted else "not_applied"
         return kind(
             f"{self.call.operation}: {len(inserted)} inserted, {len(failures)} failed, "
-            f"{len(unknown)} unknown{': ' + shown if shown else ''}",
+            f"{len(unknown)} unknown{': ' + told if told else ''}",
             inserted=inserted,
             failures=failures,
             unknown=unknown,

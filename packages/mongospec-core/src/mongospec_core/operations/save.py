@@ -7,13 +7,14 @@ from typing import Any, Self, Unpack
 import msgspec
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
     DocumentNotFoundError,
     MissingIdError,
     OperationError,
     Outcome,
+    shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
@@ -109,7 +110,7 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
         raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
         raise DocumentNotFoundError(
-            f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
+            f"{type(change.document).__name__} with _id={shown(change.raw['_id'])} is not in the "
             f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it",
             type(change.document),
             change.filter,
@@ -216,7 +217,7 @@ async def send_many(
     statements = [
         Statement(
             "update",
-            encode({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
+            encode_trusted({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
             each.document,
         )
         for each in changes
@@ -260,6 +261,6 @@ async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> 
             sent.fail(
                 [place],
                 None,
-                f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
+                f"{type(change.document).__name__} with _id={shown(change.raw['_id'])} is not in the "
                 f"collection",
             )

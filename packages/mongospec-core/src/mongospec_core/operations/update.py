@@ -6,7 +6,7 @@ from typing import Any, Self, Unpack, cast
 
 from mongospec_core.codec.codec_options import decode
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.errors import MongospecError
+from mongospec_core.errors import MongospecError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.snapshot import (
@@ -285,13 +285,16 @@ class UpdateOperations(DocumentBase, abstract=True):
 
 
 async def _given(reading: Reading, binding: Binding, call: Operation, found: bytes | None) -> Any:
-    """The document that a ``findAndModify`` gave; where it cannot be read, it stands in a note."""
+    """The document that a ``findAndModify`` gave; where it cannot be read, the error has it."""
     try:
         return await reading.first(binding, call, found)
     except MongospecError as error:
         error.outcome = "applied"
-        given = decode(found) if found is not None else None
-        error.add_note(f"{call.operation} was carried out before this; it gave {given!r}")
+        error.given = decode(found) if found is not None else None
+        error.add_note(
+            f"{call.operation} was carried out before this; .given is what it gave: "
+            f"{shown(error.given)}"
+        )
         raise
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mongospec_core.codec.codec_options import encode
-from mongospec_core.errors import OptionError
+from mongospec_core.codec.codec_options import encode, named
+from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
@@ -32,7 +32,7 @@ async def encode_update(
         if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
             raise OptionError(
                 f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
-                f"not {change!r}; to put a whole document in place use find_one_and_replace"
+                f"not {shown(change)}; to put a whole document in place use find_one_and_replace"
             )
         for operator, fields in change.items():
             if isinstance(fields, DocumentBase):
@@ -42,12 +42,15 @@ async def encode_update(
                 )
         if upserts is not None and binding.plan.tag is not None:
             _add_tag(binding, upserts, change)
-        return encode(change)
+        try:  # not by named(): it is called for every update
+            return encode(change)
+        except EncodingError as error:
+            raise EncodingError(f"{cls.__name__}: an update: {error}") from error
     try:
         stages = [dict(stage) for stage in update]
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"{cls.__name__}: an update is a dict of operators or a list of stages, not {update!r}"
+            f"{cls.__name__}: an update is a dict of operators or a list of stages, not {shown(update)}"
         ) from error
     if not stages:
         raise OptionError(f"{cls.__name__}: an empty pipeline updates nothing")
@@ -64,7 +67,7 @@ async def encode_update(
             stages.append({"$set": fields})
     if upserts is not None and binding.plan.tag is not None:
         _refuse_untagged(binding, upserts, stages)
-    return [encode(stage) for stage in stages]
+    return [named(cls.__name__, "an update", encode, stage) for stage in stages]
 
 
 def _add_tag(binding: Binding, filter: Filter, change: dict[str, Any]) -> None:
