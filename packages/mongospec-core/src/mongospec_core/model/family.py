@@ -75,7 +75,7 @@ def members_of(cls: type) -> list[type]:
 class Scope:
     """The condition on the tag that tells a class's documents from the others of its collection."""
 
-    __slots__ = ("condition", "is_exact", "tag_field")
+    __slots__ = ("_data", "condition", "is_exact", "tag_field")
 
     def __init__(self, tag_field: str, tags: Collection[str | int]) -> None:
         self.tag_field: str = tag_field
@@ -84,12 +84,13 @@ class Scope:
         self.condition: Mapping[str, Any] = {
             tag_field: {"$in": [first, *others]} if others else first
         }
+        self._data = encode(self.condition)
 
     def applied(self, filter: Mapping[str, Any], data: bytes) -> bytes:
         """A filter, which is *data* as BSON, with the condition."""
         if self.tag_field in filter:
             return encode({"$and": [self.condition, filter]})
-        return appended(data, self.condition)
+        return appended(data, self._data)
 
 
 def scope_of(cls: Any) -> Scope | None:

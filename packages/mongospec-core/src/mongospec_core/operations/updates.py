@@ -46,14 +46,7 @@ async def encode_update(
             return encode(change)
         except EncodingError as error:
             raise EncodingError(f"{cls.__name__}: an update: {error}") from error
-    try:
-        stages = [dict(stage) for stage in update]
-    except (TypeError, ValueError) as error:
-        raise OptionError(
-            f"{cls.__name__}: an update is a dict of operators or a list of stages, not {shown(update)}"
-        ) from error
-    if not stages:
-        raise OptionError(f"{cls.__name__}: an empty pipeline updates nothing")
+    stages = _stages_of(cls, update)
     if hooked:
         added = await run_dict_hook(cls, "__pre_update__", {})
         if unknown := added.keys() - {"$set"}:
@@ -68,6 +61,18 @@ async def encode_update(
     if upserts is not None and binding.plan.tag is not None:
         _refuse_untagged(binding, upserts, stages)
     return [named(cls.__name__, "an update", encode, stage) for stage in stages]
+
+
+def _stages_of(cls: type, update: Any) -> list[dict[str, Any]]:
+    try:
+        stages = [dict(stage) for stage in update]
+    except (TypeError, ValueError) as error:
+        raise OptionError(
+            f"{cls.__name__}: an update is a dict of operators or a list of stages, not {shown(update)}"
+        ) from error
+    if not stages:
+        raise OptionError(f"{cls.__name__}: an empty pipeline updates nothing")
+    return stages
 
 
 def _add_tag(binding: Binding, filter: Filter, change: dict[str, Any]) -> None:
