@@ -15,11 +15,11 @@ from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
     "find_one": 508,
-    "insert_one": 941,
+    "insert_one": 911,
     "update_one": 582,
     "save, two fields changed": 1_900,
-    "insert_many, a document": 532,
-    "insert_many, unchecked": 532,
+    "insert_many, a document": 530,
+    "insert_many, unchecked": 530,
     "find_all, a document": 62,
     "cursor, a document": 91,
     "posts with author and tags, a post": 1_324,

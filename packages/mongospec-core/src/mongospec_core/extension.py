@@ -51,7 +51,7 @@ from mongospec_core.model.write import (
 from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, encode_filter
-from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
+from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     BulkOptions,
     DeleteOptions,
@@ -158,7 +158,6 @@ __all__ = (
     "send_many",
     "send_statements",
     "set_snapshot",
-    "settle_insert",
     "settle_read",
     "should_validate",
     "shown",

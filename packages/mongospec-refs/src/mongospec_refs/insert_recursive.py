@@ -1,7 +1,9 @@
 """What ``insert_recursive()`` gives back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, Unpack
+from typing import Any, NoReturn, Unpack
+
+import msgspec
 
 from mongospec_core import timeout
 from mongospec_core.extension import (
@@ -139,7 +141,7 @@ def _by_height(root: Any, documents: Sequence[Any]) -> list[tuple[type[Any], lis
     return [(cls, group) for (_, cls), group in first]
 
 
-class _Batch(NamedTuple):
+class _Batch(msgspec.Struct, frozen=True):
     """The documents of one class and height, ready to be sent."""
 
     binding: Binding

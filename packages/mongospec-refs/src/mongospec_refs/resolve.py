@@ -226,11 +226,12 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
     seen = {id(each) for each in roots}
     todo = [(root, root, "") for root in roots]
     for root, holder, above in todo:  # grows as it goes: level by level
-        for path, _, document in references_in(holder):
+        for reference in references_in(holder):
+            document = reference.document
             if id(document) in seen:
                 continue
             seen.add(id(document))
-            way = f"{above}.{path}" if above else path
+            way = f"{above}.{reference.path}" if above else reference.path
             if id(document) in wanted:
                 ways[id(document)] = (root, way)
             else:

@@ -76,6 +76,7 @@ class Reader[T]:
         self.upgrade: Upgrade | None = plan.upgrade
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
+        """Instances for BSON documents, as :class:`BatchReader` says."""
         documents = self.decode(parts)
         if call is not None and (call.transaction is not None or call.session is not None):
             settle_read(call, documents)

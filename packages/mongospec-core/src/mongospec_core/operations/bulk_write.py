@@ -21,6 +21,7 @@ from mongospec_core.model.binding import Binding
 from mongospec_core.model.snapshot import snapshot_of
 from mongospec_core.model.write import (
     MAX_DOCUMENT,
+    apply_outcome,
     apply_replace,
     check_class,
     encode_document,
@@ -29,7 +30,7 @@ from mongospec_core.model.write import (
     to_raw_documents,
 )
 from mongospec_core.operations.filters import encode_filter
-from mongospec_core.operations.insert_many import Ids, settle_insert
+from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import BulkOptions, begin
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
@@ -105,7 +106,14 @@ class BulkOperations(DocumentBase, abstract=True):
             finally:
                 for place, document in whole.items():
                     if place in inserts:
-                        settle_insert(call, ids, document, encoded[place], sent.outcome(place))
+                        apply_outcome(
+                            call,
+                            document,
+                            sent.outcome(place),
+                            before=before[place],
+                            after=encoded[place],
+                            revoke=ids.take_back,
+                        )
                     else:
                         outcome, id_ = _replaced(asked, sent, place)
                         apply_replace(

@@ -1,14 +1,17 @@
 """Insert documents."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Self, Unpack
 
 from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.truncation import trim
-from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError, shown
+from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError, Outcome, shown
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.snapshot import as_stored, same
+from mongospec_core.model.hooks import run_pre_save
+from mongospec_core.model.snapshot import as_stored, same, snapshot_of
 from mongospec_core.model.write import (
+    apply_outcome,
     check_class,
     document_list,
     encode_document,
@@ -19,7 +22,7 @@ from mongospec_core.model.write import (
     to_raw_documents,
 )
 from mongospec_core.operations.filters import Filter, check_filter, encode_scoped, equalities
-from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
+from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import outcome_of
@@ -49,20 +52,25 @@ class InsertOperations(DocumentBase, abstract=True):
         """
         cls = type(self)
         binding, call = begin(cls, "insert", "insert_one", options, "write")
-        await run_hooks_and_checks(binding, [self])
+        if "__pre_save__" in binding.hooks:
+            await run_pre_save(self)
+        cls._before_write([self])
         with Ids([self]) as ids:
             (raw,) = to_raw_documents(
                 binding.plan, [self], validate=should_validate(cls, validate_on_write)
             )
             data = encode_document(binding.plan, raw)
+            before = snapshot_of(self)
+            outcome: Outcome = "applied"
             ids.sent = True
             try:
                 await call.send("insert_one", data, document=raw)
             except BaseException as error:
                 if not ids.is_written(call, self, error):
-                    settle_insert(call, ids, self, data, outcome_of(error))
+                    outcome = outcome_of(error)
                     raise
-        settle_insert(call, ids, self, data, "applied")
+            finally:
+                apply_outcome(call, self, outcome, before=before, after=data, revoke=ids.take_back)
         return self
 
     @classmethod
@@ -178,6 +186,10 @@ class InsertOperations(DocumentBase, abstract=True):
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
             query, update = encode_scoped(binding, wanted), encode({"$setOnInsert": fields})
+            before = snapshot_of(document)
+            settle = partial(
+                apply_outcome, call, document, before=before, after=data, revoke=ids.take_back
+            )
             ids.sent = True
             try:
                 reply = await call.send("update_one", query, update)
@@ -194,12 +206,12 @@ class InsertOperations(DocumentBase, abstract=True):
                 carried_out: Any = getattr(error, "reply", None)  # where it was cancelled meanwhile
                 if isinstance(carried_out, Mapping) and carried_out["upserted_id"] is None:
                     outcome = "not_applied"
-                settle_insert(call, ids, document, data, outcome)
+                settle(outcome)
                 raise
         if reply["upserted_id"] is None:
             ids.take_back()
             return None
-        settle_insert(call, ids, document, data, "applied")
+        settle("applied")
         return document
 
 

@@ -5,8 +5,9 @@ A write command answers ``ok: 1`` also where single statements failed; what beca
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+import msgspec
 from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.errors import OperationError, Outcome, WriteFailure
@@ -22,7 +23,7 @@ _MOST_BYTES = 16_000_000  # it takes 16 MB and 16 KB in a command's body
 _FRAME = 9  # bytes around a statement in the command's array: its type, its number
 
 
-class Statement(NamedTuple):
+class Statement(msgspec.Struct, frozen=True):
     """One write of a command: its kind, its BSON, and what it is about, for errors."""
 
     kind: Kind

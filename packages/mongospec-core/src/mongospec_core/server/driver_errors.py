@@ -58,19 +58,18 @@ A value or a type that does not fit (2, 14, ...) is found at a document, after o
 _DUPLICATE = frozenset({11000, 11001, 12582})
 _TIME_UP = 50
 
-_AUTHENTICATION = re.compile(r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail")
+# As text: re compiles them, and keeps them, once there is an error.
+_AUTHENTICATION = r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail"
 _AUTHENTICATION_FAILED = 18
-_NOT_SENT = re.compile(
+_NOT_SENT = (
     r"(?:Server selection timeout|Connection pool for|I/O error: Connection refused"
     r"|Client has been shut down|SCRAM failure|Authentication)"
 )
-_SERVER = re.compile(
-    r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
-)
+_SERVER = r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
 _MOST_TOPOLOGY = 20_000  # characters: what is said of many servers is long, and nobody reads it
 _LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
-_TOO_BIG = re.compile(r"must be within \d+ bytes|[Dd]ocument (?:is )?too large")
+_TOO_BIG = r"must be within \d+ bytes|[Dd]ocument (?:is )?too large"
 _cut = partial(cut, most=1_000)
 
 
@@ -96,7 +95,7 @@ def to_operation_error(
     text = str(error)
     parts = parse(text)
     if isinstance(error, mongojet.PyMongoError) and (
-        _AUTHENTICATION.match(parts.kind)
+        re.match(_AUTHENTICATION, parts.kind)
         or (parts.part == "command" and parts.code == _AUTHENTICATION_FAILED)
     ):
         return OperationError(
@@ -105,13 +104,13 @@ def to_operation_error(
             code=_AUTHENTICATION_FAILED,
         )
     if isinstance(error, ValueError | mongojet.ConfigurationError):
-        kind = EncodingError if _TOO_BIG.search(text) else OptionError
+        kind = EncodingError if re.search(_TOO_BIG, text) else OptionError
         return kind(f"{operation}: {_cut(parts.kind)}")
     if isinstance(error, mongojet.BsonSerializationError) or (
         isinstance(error, mongojet.BsonDeserializationError) and not write
     ):
         return EncodingError(f"{operation}: {_cut(parts.kind)}")
-    if isinstance(error, mongojet.ServerSelectionError) or _NOT_SENT.match(parts.kind):
+    if isinstance(error, mongojet.ServerSelectionError) or re.match(_NOT_SENT, parts.kind):
         return ServerUnavailableError(
             f"{operation}: no server: {_unreachable(parts.kind)}",
             outcome="not_applied",
@@ -196,7 +195,7 @@ def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:
 
 def _unreachable(kind: str) -> str:
     """What a server selection error says of each server; the whole text is in the cause's."""
-    servers = _SERVER.findall(kind[:_MOST_TOPOLOGY])
+    servers = re.findall(_SERVER, kind[:_MOST_TOPOLOGY])
     if not servers:
         return _cut(kind)
     return "; ".join(

@@ -2,8 +2,9 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
+
+import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError, shown
@@ -32,7 +33,7 @@ _OPTIONS = (
 )
 
 
-class Declared(NamedTuple):
+class Declared(msgspec.Struct, frozen=True):
     """One index as ``createIndexes`` takes it, and the class that declares it."""
 
     owner: str
@@ -105,6 +106,8 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
     key = _key_document(keys)
     index = {name: value for name, value in (index | options).items() if value is not None}
     for option in index.keys() - set(_OPTIONS):  # a server may have options of its own
+        from difflib import get_close_matches  # noqa: PLC0415 - a millisecond, for rare mistakes
+
         if meant := get_close_matches(option, _OPTIONS, 1, 0.7):
             raise DefinitionError(
                 f"{cls.__name__}.__indexes__: {shown(declaration)} has the option {shown(option)}, which "
