@@ -14,13 +14,12 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Union
 
-from mongospec_core.codec.codec_options import Encoder, Misfit, encode
+from mongospec_core.codec.codec_options import Encoder, Misfit
 from mongospec_core.codec.field_codec import decoded_fields
 from mongospec_core.codec.plan import DecHook, Plan, Upgrade, plan_of
 from mongospec_core.errors import shown
 from mongospec_core.model.hooks import run_upgrade
 from mongospec_core.model.metaclass import is_abstract
-from mongospec_core.server.driver import appended
 
 type Tag = tuple[str, str | int]
 """The name of the tag's field, and the tag."""
@@ -75,7 +74,7 @@ def members_of(cls: type) -> list[type]:
 class Scope:
     """The condition on the tag that tells a class's documents from the others of its collection."""
 
-    __slots__ = ("_data", "condition", "is_exact", "tag_field")
+    __slots__ = ("condition", "is_exact", "tag_field")
 
     def __init__(self, tag_field: str, tags: Collection[str | int]) -> None:
         self.tag_field: str = tag_field
@@ -84,13 +83,12 @@ class Scope:
         self.condition: Mapping[str, Any] = {
             tag_field: {"$in": [first, *others]} if others else first
         }
-        self._data = encode(self.condition)
 
-    def applied(self, filter: Mapping[str, Any], data: bytes) -> bytes:
-        """A filter, which is *data* as BSON, with the condition."""
+    def applied(self, filter: Mapping[str, Any]) -> dict[str, Any]:
+        """A filter with the condition."""
         if self.tag_field in filter:
-            return encode({"$and": [self.condition, filter]})
-        return appended(data, self._data)
+            return {"$and": [self.condition, filter]}
+        return {**filter, **self.condition}
 
 
 def scope_of(cls: Any) -> Scope | None:

@@ -44,19 +44,17 @@ async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -
     check_filter(binding.plan.cls, filter)
     if not skip_hooks and "__pre_find__" in binding.hooks:
         filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))  # noqa: A001
-    return encode_scoped(binding, filter)
-
-
-def encode_scoped(binding: Binding, filter: Filter) -> bytes:
-    """A filter that finds documents of the class only, be there others in its collection.
-
-    :raises EncodingError: BSON cannot hold a value.
-    """
+    if binding.scope is not None:
+        filter = binding.scope.applied(filter)  # noqa: A001
     try:  # not by named(): every read and most writes come here
-        data = encode(filter)
+        return encode(filter)
     except EncodingError as error:
         raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
-    return data if binding.scope is None else binding.scope.applied(filter, data)
+
+
+def scoped(binding: Binding, filter: Filter) -> Filter:
+    """A filter that finds documents of the class only, be there others in its collection."""
+    return filter if binding.scope is None else binding.scope.applied(filter)
 
 
 def equalities(filter: Filter) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mongospec_core.model.write import (
     should_validate,
     to_raw_documents,
 )
-from mongospec_core.operations.filters import Filter, check_filter, encode_scoped, equalities
+from mongospec_core.operations.filters import Filter, check_filter, equalities, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
@@ -185,7 +185,10 @@ class InsertOperations(DocumentBase, abstract=True):
             fields = {
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
-            query, update = encode_scoped(binding, wanted), encode({"$setOnInsert": fields})
+            query, update = (
+                named(cls.__name__, "a filter", encode, scoped(binding, wanted)),
+                encode({"$setOnInsert": fields}),
+            )
             before = snapshot_of(document)
             settle = partial(
                 apply_outcome, call, document, before=before, after=data, revoke=ids.take_back
