@@ -310,7 +310,8 @@ async def _update(
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
     query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-    upserts = filter if upsert else None
-    change = await encode_update(binding, update, skip_hooks=skip_hooks, upserts=upserts)
+    change = await encode_update(
+        binding, update, skip_hooks=skip_hooks, upserts=filter if upsert else None
+    )
     reply = await call.send(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])
