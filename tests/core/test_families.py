@@ -20,6 +20,7 @@ from mongospec_core import (
     NotBoundError,
     OperationError,
     OptionError,
+    StaleDocumentError,
     changes,
     close,
     register_encoder,
@@ -601,6 +602,32 @@ async def test_two_classes_of_a_family_cannot_have_one_tag(bind: Bind) -> None:
 
     with pytest.raises(DefinitionError, match="have the tag 'root' both: give one of them another"):
         await bind(Root, Forgot)
+
+
+async def test_a_family_has_one_version_field(bind: Bind) -> None:
+    class Root(MongoDocument, tag_field="kind", tag="root", version_field="version"):
+        version: int = 0
+
+    class Sub(Root, tag="sub"):
+        size: int = 0
+
+    class Bare(MongoDocument, tag_field="kind", tag="bare"):
+        pass
+
+    class Counted(Bare, tag="counted", version_field="version"):
+        version: int = 0
+
+    with pytest.raises(DefinitionError, match="other version_field= or __shard_key__"):
+        await bind(Bare, Counted)
+    await bind(Root, Sub)
+    sub = await Sub().insert()
+    first, second = await Root.get_by_id(sub.id), await Root.get_by_id(sub.id)
+    assert isinstance(first, Sub)
+    assert isinstance(second, Sub)
+    first.size = second.size = 5
+    await Root.save_many([first])
+    with pytest.raises(StaleDocumentError):
+        await second.save()
 
 
 async def test_relatives_with_other_tag_fields_are_no_family(bind: Bind) -> None:

@@ -13,6 +13,7 @@
     ├── MissingIdError(ValueError)            save or delete of a document without _id
     ├── InvalidIdError(ValueError)            an id that is not of the class's id type
     ├── DocumentNotFoundError(RuntimeError, LookupError)   a document that must be there is not
+    ├── StaleDocumentError(RuntimeError)      a write of a document that was changed meanwhile
     ├── CursorClosedError
     ├── TransactionError
     │   └── TransactionClosedError
@@ -56,6 +57,7 @@ __all__ = (
     "Outcome",
     "PageTokenError",
     "ServerUnavailableError",
+    "StaleDocumentError",
     "TransactionClosedError",
     "TransactionError",
     "WriteFailure",
@@ -182,6 +184,20 @@ class DocumentNotFoundError(MongospecError, RuntimeError, LookupError):
         return type(self), (*self.args, self.document_class, self.filter)
 
 
+class StaleDocumentError(MongospecError, RuntimeError):
+    """The stored document has another version: another write came after this one's read.
+
+    ``document`` is the document that was not written, ``expected`` the version that was read. Read
+    it again, and do once more what was to be done. The error of a write of many documents is also
+    a :class:`BulkWriteError`; ``document`` is then the first of them.
+    """
+
+    def __init__(self, message: str, *, document: Any = None, expected: int | None = None) -> None:
+        super().__init__(message)
+        self.document: Any = document
+        self.expected: int | None = expected
+
+
 class CursorClosedError(MongospecError):
     """A cursor was read after ``close()``."""
 
@@ -275,7 +291,8 @@ class WriteFailure(msgspec.Struct, frozen=True):
     """One document or operation that was not carried out.
 
     ``index`` is its place in the list that was given, ``document`` what stood there; ``code`` is
-    None where it was not attempted because an earlier one had failed.
+    None where it was not attempted because an earlier one had failed. ``expected`` is the version
+    that was read, where the stored document has another.
     """
 
     index: int
@@ -284,6 +301,7 @@ class WriteFailure(msgspec.Struct, frozen=True):
     document: Any
     key_pattern: Mapping[str, Any] | None = None
     key_value: Mapping[str, Any] | None = None
+    expected: int | None = None
 
 
 class BulkInsertError(OperationError):

@@ -132,6 +132,11 @@ def raw_entries(
 def _refuse_unfit(plan: Plan[Any]) -> None:
     """Entries are made of a key and a value alone, found by ``key`` and its unique index."""
     name = plan.cls.__name__
+    if plan.version is not None:
+        raise DefinitionError(
+            f"{name}: a key's value is set whether it was read or not, so the entries of a key-value "
+            f"store have no versions; leave version_field= out"
+        )
     for field in plan.fields:
         if field.name in ("key", "value"):
             if field.encode_name != field.name:

@@ -36,6 +36,9 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """The collection's name; None: the name of the class, or of the first of its tagged bases."""
     __indexes__: ClassVar[Sequence[Any]] = ()
     """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
+    __shard_key__: ClassVar[Sequence[str]] = ()
+    """The stored names of the fields that the collection is sharded by."""
+    __version_field__: ClassVar[str | None] = None
     __validate_on_write__: ClassVar[bool] = True
     __abstract__: ClassVar[bool] = True
 
@@ -49,6 +52,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
             mixin: bool = False,
             abstract: bool = False,
             validate_on_write: bool | None = None,
+            version_field: str | None = None,
             frozen: bool = False,
             kw_only: bool = True,
             eq: bool = True,

@@ -33,6 +33,8 @@ def refuse_what_cannot_be_bound(cls: type[DocumentBase], plan: Plan[Any]) -> Non
     _refuse_bad_name(cls)
     _refuse_bad_id_type(cls, plan)
     _refuse_foreign_documents(cls, plan)
+    _refuse_bad_version(cls, plan)
+    _refuse_bad_shard_key(cls, plan)
 
 
 def _refuse_bad_name(cls: type[DocumentBase]) -> None:
@@ -66,6 +68,34 @@ def _refuse_foreign_documents(cls: type[DocumentBase], plan: Plan[Any]) -> None:
                 f"{cls.__name__} has a field typed as {other.__name__}, a document class with "
                 f"references, but is built on a MongoDocument without: derive both "
                 f"from the MongoDocument of mongospec-refs (or of mongospec)"
+            )
+
+
+def _refuse_bad_version(cls: type[DocumentBase], plan: Plan[Any]) -> None:
+    """A document that was stored before the class had versions counts as version 0."""
+    name = plan.version_field
+    field = next((each for each in plan.fields if each.name == name), None)
+    if name is None or (field is not None and unwrap(field.type) is int and field.default == 0):
+        return
+    raise DefinitionError(
+        f"{cls.__name__}: version_field={name!r} needs a field that counts from 0; "
+        f"declare {name}: int = 0"
+    )
+
+
+def _refuse_bad_shard_key(cls: type[DocumentBase], plan: Plan[Any]) -> None:
+    if isinstance(cls.__shard_key__, str):
+        raise DefinitionError(
+            f"{cls.__name__}.__shard_key__ = {cls.__shard_key__!r} is not a tuple of names; "
+            f"write ({cls.__shard_key__!r},)"
+        )
+    for path in plan.shard_key:
+        stored = _stored_path(plan.type, path)
+        if path.partition(".")[0] not in plan.encode_names or stored != path:
+            known = ", ".join(plan.encode_names)
+            raise DefinitionError(
+                f"{cls.__name__}.__shard_key__: no document has the field {path!r}; it takes the "
+                f"names that fields are stored under: {known if stored == path else stored}"
             )
 
 
@@ -141,6 +171,12 @@ def refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) ->
                     raise DefinitionError(
                         f"{one.__name__} and {other.__name__} share the collection {name!r} and have "
                         f"the tag {tag[1]!r} both: give one of them another by tag="
+                    )
+                plans = bindings[one].plan, bindings[other].plan
+                if len({(each.version, each.shard_key) for each in plans}) > 1:
+                    raise DefinitionError(
+                        f"{one.__name__} and {other.__name__} share the collection {name!r} and have "
+                        f"other version_field= or __shard_key__: declare them at the root"
                     )
             elif issubclass(one, other) or issubclass(other, one):
                 base, sub = (other, one) if issubclass(one, other) else (one, other)

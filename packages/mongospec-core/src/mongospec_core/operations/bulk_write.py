@@ -1,11 +1,12 @@
 """Many writes at once, by pymongo's operation classes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Unpack, cast
 
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named, to_raw
 from mongospec_core.errors import (
     BulkWriteError,
     EncodingError,
@@ -13,16 +14,18 @@ from mongospec_core.errors import (
     OperationTimeoutError,
     OptionError,
     Outcome,
+    StaleDocumentError,
     cut,
     shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
+from mongospec_core.model.own_filter import refuse_stale, refuse_taken
 from mongospec_core.model.snapshot import snapshot_of
 from mongospec_core.model.write import (
     MAX_DOCUMENT,
+    Replacement,
     apply_outcome,
-    apply_replace,
     check_class,
     encode_document,
     run_hooks_and_checks,
@@ -92,13 +95,23 @@ class BulkOperations(DocumentBase, abstract=True):
                 place: encode_document(binding.plan, raw)
                 for place, raw in zip(whole, raws, strict=True)
             }
-            before = {place: snapshot_of(document) for place, document in whole.items()}
-            statements = [
-                Statement("insert", encoded[place], operation)
-                if place in inserts
-                else await _statement(binding, operation, encoded.get(place), skip_hooks)
-                for place, operation in enumerate(asked)
-            ]
+            before = {place: snapshot_of(document) for place, document in inserts.items()}
+            statements: list[Statement] = []
+            replacements: dict[int, Replacement] = {}
+            for place, operation in enumerate(asked):
+                if place in inserts:
+                    statements.append(Statement("insert", encoded[place], operation))
+                    continue
+                query = await encode_filter(binding, operation._filter, skip_hooks=skip_hooks)
+                if place in whole:
+                    replacements[place] = Replacement(
+                        binding.plan, whole[place], encoded[place], query
+                    )
+                statements.append(
+                    await _statement(
+                        call, binding, operation, query, replacements.get(place), skip_hooks
+                    )
+                )
             ids.sent = True
             sent = Sent(statements)
             try:
@@ -115,21 +128,13 @@ class BulkOperations(DocumentBase, abstract=True):
                             revoke=ids.take_back,
                         )
                     else:
-                        outcome, id_ = _replaced(asked, sent, place)
-                        apply_replace(
-                            call,
-                            binding.plan,
-                            document,
-                            outcome,
-                            before=before[place],
-                            data=encoded[place],
-                            id_=id_,
-                        )
+                        replace = replacements[place]
+                        replace.apply(call, *_replaced(asked, sent, place, missed=replace.missed))
         raise_for(call, sent)
         return result_of(sent)
 
 
-def _replaced(asked: Sequence[Any], sent: Sent, place: int) -> tuple[Outcome, Any]:
+def _replaced(asked: Sequence[Any], sent: Sent, place: int, *, missed: bool) -> tuple[Outcome, Any]:
     """What became of a replacement, and the ``_id`` of the document in whose place it is.
 
     The server counts matches for a whole command: they say which replacements were made only if
@@ -139,6 +144,10 @@ def _replaced(asked: Sequence[Any], sent: Sent, place: int) -> tuple[Outcome, An
     if outcome != "applied" or place in sent.upserted:
         return outcome, sent.upserted.get(place)
     id_ = asked[place]._filter.get("_id")
+    if missed:
+        return "not_applied", id_
+    if sent.statements[place].alone is not None:
+        return "applied", id_
     updates = [n for n in sent.applied() if sent.statements[n].kind == "update"]
     if not sent.matched:
         return "not_applied", id_
@@ -148,11 +157,19 @@ def _replaced(asked: Sequence[Any], sent: Sent, place: int) -> tuple[Outcome, An
 
 
 async def _statement(
-    binding: Binding, operation: Any, replacement: bytes | None, skip_hooks: bool
+    call: Operation,
+    binding: Binding,
+    operation: Any,
+    given: bytes,
+    replacement: Replacement | None,
+    skip_hooks: bool,
 ) -> Statement:
-    """An update or a delete, as the command takes it."""
+    """An update or a delete, as the command takes it.
+
+    :param given: its filter.
+    """
     kind = type(operation).__name__
-    query = decode(await encode_filter(binding, operation._filter, skip_hooks=skip_hooks))
+    query = RawBSONDocument(given if replacement is None else replacement.query)
     more = {
         "collation": getattr(operation, "_collation", None),
         "hint": getattr(operation, "_hint", None),
@@ -162,8 +179,11 @@ async def _statement(
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
         return Statement("delete", _sized(binding, statement, more), operation)
     change: Any
+    alone = None
     if replacement is not None:
-        change = RawBSONDocument(replacement)
+        change = RawBSONDocument(replacement.data)
+        if replacement.expected is not None or replacement.moves:
+            alone = partial(_replace_alone, call, replacement, operation)
     else:
         upserts = operation._filter if operation._upsert else None
         final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks, upserts=upserts)
@@ -172,7 +192,35 @@ async def _statement(
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
     more["upsert"] = operation._upsert or None
     many = kind == "UpdateMany"
-    return Statement("update", _sized(binding, statement, more), operation, many)
+    return Statement("update", _sized(binding, statement, more), operation, many, alone)
+
+
+async def _replace_alone(
+    call: Operation, replacement: Replacement, operation: Any
+) -> dict[str, Any]:
+    """Send one replacement by itself: the count of a command's matches would not say of which."""
+    more = {
+        "upsert": operation._upsert or None,
+        "collation": operation._collation,
+        "hint": operation._hint,
+    }
+    said = {name: value for name, value in more.items() if value is not None}
+    one = call.on(call.target, call.operation, {**call.options, **said}, write=True)
+    document, expected = replacement.document, replacement.expected
+    try:
+        reply = await one.send("replace_one", replacement.query, replacement.data)
+    except BaseException as error:
+        refuse_taken(document, expected, error)
+        if isinstance(error, OperationError) and error.outcome == "applied":
+            error.outcome = "unknown"  # it was carried out, and may have found nothing
+        raise
+    upserted = reply["upserted_id"]
+    replacement.missed = not reply["matched_count"] and upserted is None
+    if replacement.missed:
+        await refuse_stale(call, replacement.plan, document, to_raw(document._id), expected)
+    made = [] if upserted is None else [{"index": 0, "_id": upserted}]
+    count = reply["matched_count"] + len(made)
+    return {"n": count, "nModified": reply["modified_count"], "upserted": made}
 
 
 def _sized(binding: Binding, statement: Mapping[str, Any], more: Mapping[str, Any]) -> bytes:
@@ -239,8 +287,11 @@ def raise_for(call: Operation, sent: Sent) -> None:
     failures = [sent.failures[place] for place in sorted(sent.failures)]
     told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
     first = sent.error if isinstance(sent.error, OperationError) else None
-    kind = _TimedOutBulkError if isinstance(first, OperationTimeoutError) else BulkWriteError
-    raise kind(
+    stale = [each for each in failures if each.expected is not None]
+    kind: type[BulkWriteError] = _StaleBulkError if stale else BulkWriteError
+    if isinstance(first, OperationTimeoutError):
+        kind = _TimedOutBulkError
+    error = kind(
         f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
         f"{': ' + told if told else ''}",
         results=result_of(sent),
@@ -249,7 +300,16 @@ def raise_for(call: Operation, sent: Sent) -> None:
         outcome=outcome,
         code=first.code if first else next((each.code for each in failures), None),
         labels=first.labels if first else frozenset(),
-    ) from sent.error
+    )
+    if isinstance(error, StaleDocumentError):
+        about = stale[0].document  # of bulk_write, pymongo's ReplaceOne
+        error.document = about if isinstance(about, DocumentBase) else about._doc
+        error.expected = stale[0].expected
+    raise error from sent.error
+
+
+class _StaleBulkError(BulkWriteError, StaleDocumentError):
+    """Both: what is known of every operation, and that a document was changed meanwhile."""
 
 
 class _TimedOutBulkError(BulkWriteError, OperationTimeoutError):

@@ -13,7 +13,7 @@ from mongospec_core.codec.plan import DecHook, Plan
 from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, shown
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
-from mongospec_core.model.write import id_filter
+from mongospec_core.model.own_filter import id_filter
 
 type Filter = Mapping[str, Any]
 """A query as MongoDB takes it; values as everywhere: dates, enums, decimals, documents."""

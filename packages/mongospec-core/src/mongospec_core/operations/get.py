@@ -9,9 +9,9 @@ from msgspec.structs import force_setattr
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import DocumentNotFoundError, shown
+from mongospec_core.model.own_filter import id_filter
 from mongospec_core.model.read import OnInvalid, settle_read
 from mongospec_core.model.snapshot import set_snapshot, snapshot_of
-from mongospec_core.model.write import id_filter
 from mongospec_core.operations.filters import Filter, by_id, or_all
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import FindOneOptions, begin
@@ -130,7 +130,7 @@ class GetOperations(FindOperations, abstract=True):
 
         .. code-block:: python
 
-            alice = await User.get_by_id("65f0c0ffee65f0c0ffee0001")
+            alice = await User.get_by_id(str(alice.id))
         """
         wanted = by_id(plan_of(cls), id)
         reading = Reading(projection, on_invalid)

@@ -9,6 +9,7 @@ from mongospec_core.codec.truncation import trim
 from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError, Outcome, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
+from mongospec_core.model.own_filter import id_filter, own_filter
 from mongospec_core.model.snapshot import as_stored, same, snapshot_of
 from mongospec_core.model.write import (
     apply_outcome,
@@ -16,7 +17,6 @@ from mongospec_core.model.write import (
     document_list,
     encode_document,
     encode_documents,
-    id_filter,
     run_hooks_and_checks,
     should_validate,
     to_raw_documents,
@@ -175,11 +175,14 @@ class InsertOperations(DocumentBase, abstract=True):
             # What will be stored; it is sent as $setOnInsert.
             data = encode_document(binding.plan, raw)
             if filter is None:
-                wanted = id_filter(cls, raw["_id"])
+                wanted = own_filter(binding.plan, document, raw["_id"])
+                if binding.plan.version is not None:  # it exists whatever its version is
+                    del wanted[binding.plan.version]
+                equal = equalities(wanted)
             else:
                 wanted = trim(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
-            equal = equalities(wanted)
-            _refuse_contradiction(cls, equal, raw)
+                equal = equalities(wanted)
+                _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
             fields = {

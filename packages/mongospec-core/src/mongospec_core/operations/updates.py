@@ -1,9 +1,10 @@
 """What an update does: the caller's operators or pipeline, after the class's hook."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mongospec_core.codec.codec_options import encode, named
+from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
@@ -22,7 +23,8 @@ async def encode_update(
     :param upserts: the filter of an upsert: what it inserts gets the tag of the class.
     :raises OptionError: a document without operators, which would replace the stored one.
     """
-    cls = binding.plan.cls
+    plan = binding.plan
+    cls = plan.cls
     hooked = not skip_hooks and "__pre_update__" in binding.hooks
     if isinstance(update, Mapping):
         change = dict(update)
@@ -43,7 +45,7 @@ async def encode_update(
         if upserts is not None and binding.plan.tag is not None:
             _add_tag(binding, upserts, change)
         try:  # not by named(): it is called for every update
-            return encode(change)
+            return encode(change if plan.version is None else _raising_version(plan, change))
         except EncodingError as error:
             raise EncodingError(f"{cls.__name__}: an update: {error}") from error
     stages = _stages_of(cls, update)
@@ -60,6 +62,8 @@ async def encode_update(
             stages.append({"$set": fields})
     if upserts is not None and binding.plan.tag is not None:
         _refuse_untagged(binding, upserts, stages)
+    if plan.version is not None:
+        stages.append(_raising_stage(plan, stages))
     return [named(cls.__name__, "an update", encode, stage) for stage in stages]
 
 
@@ -107,3 +111,53 @@ def _is_tagged(binding: Binding, filter: Filter) -> bool:
     assert binding.plan.tag is not None
     exact = binding.scope is not None and binding.scope.is_exact
     return exact or binding.plan.tag[0] in equalities(filter)
+
+
+# -- versions: an operator's change must not go unseen
+
+
+def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:
+    """The update, which raises the version as well."""
+    assert plan.version is not None
+    for operator, fields in change.items():
+        names = list(fields) if isinstance(fields, Mapping) else []
+        if operator == "$rename" and isinstance(fields, Mapping):
+            names += fields.values()
+        _refuse_version(plan, names)
+    return change | {"$inc": {**change.get("$inc", {}), plan.version: 1}}
+
+
+def _raising_stage(plan: Plan[Any], stages: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What raises the version after *stages*: a pipeline has no ``$inc``."""
+    for stage in stages:
+        _refuse_version(plan, _touched_by(stage))
+    return {"$set": {plan.version: {"$add": [{"$ifNull": [f"${plan.version}", 0]}, 1]}}}
+
+
+def _touched_by(stage: Mapping[str, Any]) -> Iterable[Any]:
+    """The paths that a stage of a pipeline writes; None stands for the whole document."""
+    for name, what in stage.items():
+        if name not in ("$set", "$addFields", "$unset"):
+            yield None
+        elif isinstance(what, str):
+            yield what
+        else:
+            yield from what
+
+
+def _refuse_version(plan: Plan[Any], paths: Iterable[Any]) -> None:
+    """Only mongospec raises a version, or a write that was made of an older one would pass.
+
+    :raises OptionError: an update writes it.
+    """
+    for path in paths:
+        if path is None:
+            raise OptionError(
+                f"{plan.cls.__name__}: a pipeline that replaces the document takes its "
+                f"{plan.version_field} away; use $set and $unset"
+            )
+        if str(path).partition(".")[0] == plan.version:
+            raise OptionError(
+                f"{plan.cls.__name__}: the update writes {path!r}, the field that counts the "
+                f"writes; every update raises it by 1, so leave it out"
+            )

@@ -55,6 +55,7 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "insert_many": _known(_types.InsertManyOptions),
     "update_one": _known(_types.UpdateOptions),
     "update_many": _known(_types.UpdateOptions),
+    "replace_one": _known(_types.ReplaceOptions),
     "delete_one": _known(_types.DeleteOptions),
     "delete_many": _known(_types.DeleteOptions),
     "count_documents": _known(_types.CountOptions),

@@ -112,6 +112,11 @@ class Operation:
         """
         return self.session is None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is in no transaction and in no session, so that an error ends nothing else."""
+        return self.transaction is None and self.session is None
+
     def on_abort(
         self, undo: Callable[[], None], *, unsure: Callable[[], None] | None = None
     ) -> None:
@@ -224,7 +229,7 @@ class Operation:
         :raises OperationError: the command failed as a whole; or (``outcome`` "applied" or
             "partial", the reply in ``details``) only the write concern did.
         """
-        alone = self.transaction is None and self.session is None
+        alone = self.is_alone
         concern = self.target.write_concern if alone else None
         fields = write_fields(self.options, concern, self.operation)
         data = driver.appended(
