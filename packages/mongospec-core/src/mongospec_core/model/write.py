@@ -284,13 +284,11 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
-    members = plan.members
-    changes: list[Change] = []
-    for document, raw in zip(documents, raws, strict=True):
-        own = plan if members is None else members[type(document)]
-        kind = GuardedChange if own.guarded else Change
-        changes.append(kind(own, document, raw, upsert=upsert))
-    return changes
+    kind = GuardedChange if plan.guarded else Change  # relatives are all alike in this
+    pairs = zip(documents, raws, strict=True)
+    if (members := plan.members) is not None:
+        return [kind(members[type(each)], each, raw, upsert=upsert) for each, raw in pairs]
+    return [kind(plan, document, raw, upsert=upsert) for document, raw in pairs]
 
 
 def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
