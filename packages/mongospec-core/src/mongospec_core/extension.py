@@ -27,6 +27,7 @@ from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, is_bound
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import DocumentMeta, is_abstract
+from mongospec_core.model.own_filter import check_id, id_filter
 from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_read
 from mongospec_core.model.snapshot import (
     DELETED,
@@ -128,6 +129,7 @@ __all__ = (
     "by_id",
     "changed_fields",
     "check_class",
+    "check_id",
     "checked",
     "cut",
     "deep_copy",
@@ -137,6 +139,7 @@ __all__ = (
     "encode_filter",
     "encode_update",
     "forget_plan",
+    "id_filter",
     "is_abstract",
     "is_bound",
     "is_new",

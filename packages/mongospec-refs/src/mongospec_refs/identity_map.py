@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, get_args
 
 import msgspec
-from bson import DBRef, ObjectId
+from bson import Code, DBRef, ObjectId, Regex
 
 from mongospec_core.extension import CHECKING, DocumentBase, Plan, misfit, plan_of, to_raw, unwrap
 from mongospec_refs.unresolved import class_of, fill, hollow_class, placeholder, turn
@@ -28,6 +28,8 @@ def key_of(raw: Any) -> Hashable:
         return dict, tuple((name, key_of(each)) for name, each in raw.items())
     if isinstance(raw, list):
         return list, tuple(key_of(each) for each in raw)
+    if isinstance(raw, Regex | Code):
+        return type(raw), repr(raw)
     return raw  # type: ignore[no-any-return]  # what BSON has besides is hashable
 
 

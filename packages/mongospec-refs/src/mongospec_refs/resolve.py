@@ -9,9 +9,10 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Se
 from functools import partial
 from typing import Any, override
 
+from bson import ObjectId
 from bson.codec_options import CodecOptions
 
-from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
+from mongospec_core import DocumentValidationError, InvalidDocument, InvalidIdError, OptionError
 from mongospec_core.extension import (
     Binding,
     OnInvalid,
@@ -22,7 +23,9 @@ from mongospec_core.extension import (
     Reading,
     begin,
     binding_of,
+    check_id,
     encode,
+    id_filter,
     settle_read,
     shown,
     split_documents,
@@ -120,7 +123,7 @@ async def _fill(
         (cls, query, count)
         for cls, documents in wanted.items()
         if documents
-        for query, count in _queries([to_raw(each._id) for each in documents.values()])
+        for query, count in _queries(_ids(cls, documents.values()))
     ]
     batches = await _gathered(
         [
@@ -147,7 +150,25 @@ async def _fill(
         root.references.fill(wanted, cls, reader.decode(split_documents(batch)))
 
 
+def _ids(cls: type[Any], documents: Iterable[Any]) -> list[Any]:
+    """What to look for; a document whose ``_id`` MongoDB would read as operators is not there."""
+    ids = [each._id for each in documents]
+    if all(type(each) is ObjectId for each in ids):
+        return ids
+    return [raw for raw in map(to_raw, ids) if _may_be_there(cls, raw)]
+
+
+def _may_be_there(cls: type[Any], raw: Any) -> bool:
+    try:
+        check_id(cls, raw)
+    except InvalidIdError:
+        return False
+    return True
+
+
 def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:
+    if not ids:
+        return
     query = encode({"_id": {"$in": ids}})
     if len(query) <= _MOST_BYTES or len(ids) == 1:
         yield query, len(ids)
@@ -341,7 +362,7 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
     """Read the document of a hollow reference into it."""
     cls = real_class(reference)
     binding, call = begin(cls, "fetch", "find_one", options, "read")
-    found = await call.send("find_one", encode({"_id": to_raw(reference._id)}))
+    found = await call.send("find_one", encode(id_filter(cls, to_raw(reference._id))))
     if found is None:
         if not is_resolved(reference):
             turn(reference, hollow_class(cls, missing=True))

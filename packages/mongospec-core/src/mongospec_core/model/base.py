@@ -24,6 +24,7 @@ from mongospec_core.model.binding import binding_of, reading_plan
 from mongospec_core.model.family import collection_name_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
+from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import SnapshotSlot, set_snapshot, snapshot_of
 
@@ -239,12 +240,13 @@ def reference_id(document: DocumentBase) -> Any:
     """What stands for a document in a filter, an update or a field: its ``_id``.
 
     :raises MissingIdError: it has none yet.
+    :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:
         raise MissingIdError(
             f"{type(document).__name__} has no _id to stand for it; insert it first"
         )
-    return to_raw(document._id)
+    return check_id(type(document), to_raw(document._id))
 
 
 register_builtin(DocumentBase, reference_id)

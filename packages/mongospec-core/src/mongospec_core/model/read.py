@@ -17,7 +17,7 @@ from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, en
 from mongospec_core.codec.plan import Plan, Upgrade
 from mongospec_core.codec.types import plain
 from mongospec_core.codec.validation import explain
-from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument
+from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument, cut
 from mongospec_core.model.hooks import UpgradeFailedError, run_upgrade
 from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
@@ -125,7 +125,7 @@ class Reader[T]:
         for part in parts:
             document: Any
             if (failure := _damage(part)) is not None:
-                document = self._unfit(failure, decode(part, _SALVAGING), failures)
+                document = self._unfit(failure, _salvaged(part), failures)
             else:
                 document = self._converted(part, decode(part, self.codec), failures)
             if document is not _LEFT_OUT:
@@ -231,6 +231,14 @@ def _damage(part: bytes) -> InvalidDocument | None:
     try:
         decode(part)
     except BSONError as error:
-        raw = decode(part, _SALVAGING)
-        return InvalidDocument(raw.get("_id"), _unreadable(raw), str(error))
+        raw = _salvaged(part)
+        return InvalidDocument(raw.get("_id"), _unreadable(raw), cut(str(error)))
     return None
+
+
+def _salvaged(part: bytes) -> dict[str, Any]:
+    """What can be read of a damaged document: text that is not UTF-8 costs single letters."""
+    try:
+        return decode(part, _SALVAGING)
+    except BSONError:
+        return {}
