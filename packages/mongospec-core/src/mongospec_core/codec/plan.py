@@ -182,12 +182,16 @@ class Plan[T]:
 
         :raises msgspec.ValidationError: one of them does not fit.
         """
+        hook = self.dec_hook
+        if len(prepared) == 1:
+            # What msgspec knows of a list's type it finds out anew each time: as long as a document.
+            (raw,) = prepared
+            one = msgspec.convert(
+                raw, self.type, builtin_types=BUILTIN_TYPES, str_keys=True, dec_hook=hook
+            )
+            return [one]
         return msgspec.convert(
-            prepared,
-            self.list_type,
-            builtin_types=BUILTIN_TYPES,
-            str_keys=True,
-            dec_hook=self.dec_hook,
+            prepared, self.list_type, builtin_types=BUILTIN_TYPES, str_keys=True, dec_hook=hook
         )
 
     def convert_field(self, place: int, raw: Any, reader: Any) -> Any:

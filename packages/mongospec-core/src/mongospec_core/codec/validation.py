@@ -36,12 +36,12 @@ _MISSING = r"^Object missing required field `(?P<field>[^`]*)`$"
 def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     """The field path (``"address.zip"``) and the reason of one of msgspec's errors.
 
-    :param error: from the conversion of one document, in a list or alone.
+    :param error: from the conversion of one document, alone.
     """
     text = str(error)
     at = re.match(_AT, text)
     path, reason = (at["path"], at["reason"]) if at else ("", text)
-    path = path.removeprefix("[0]").removeprefix(".")
+    path = path.removeprefix(".")
     if at and at["key"]:
         reason = f"a key: {reason}"
     told = re.match(_TOLD, reason)

@@ -124,7 +124,8 @@ class FamilyPlan(Plan[Any]):
         self._own = plan
         self._by_tag = {each.tag[1]: each for each in plans if each.tag is not None}
         self._unbound = {each.__struct_config__.tag: each.__name__ for each in unbound}
-        self.list_type = list[Union[tuple(self._plans)]]  # type: ignore[assignment,misc]  # noqa: UP007
+        self.type: Any = Union[tuple(self._plans)]  # noqa: UP007
+        self.list_type = list[self.type]
         # A field's own decoder is the last word on it.
         self.decoders = (*chain.from_iterable(each.decoders for each in plans), *plan.decoders)
         self.decimals = any(each.decimals for each in plans)
