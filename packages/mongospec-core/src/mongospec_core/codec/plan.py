@@ -9,10 +9,11 @@ whole batch. Checking a document before it is written is therefore the same thin
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import cached_property, partial
-from typing import Any, get_origin
+from functools import cache, cached_property, partial
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 from bson import ObjectId
@@ -25,6 +26,7 @@ from mongospec_core.codec.annotations import (
     has_fresh_inside,
     holds_decimals,
     iter_types,
+    names_in,
 )
 from mongospec_core.codec.codec_options import Encoder, register_builtin
 from mongospec_core.codec.encoder import write_encoder
@@ -71,7 +73,7 @@ class Plan[T]:
         )
         self.shard_key: tuple[str, ...] = tuple(getattr(cls, "__shard_key__", ()))  # stored paths
         self.guarded: bool = self.version is not None or bool(self.shard_key)
-        self.dec_hook: DecHook | None = _own_hook(getattr(cls, "dec_hook", None))
+        self.dec_hook: DecHook | None = None
         config = getattr(cls, "__struct_config__", None)
         self.tag: tuple[str, str | int] | None = (
             (config.tag_field or "", config.tag) if config and config.tag is not None else None
@@ -222,24 +224,53 @@ class Plan[T]:
         return value if value is None or encode is None else encode(value)
 
 
-def _own_hook(hook: DecHook | None) -> DecHook | None:
-    """A class's ``dec_hook``, asked only about types of the user's own.
+def hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:
+    """The ``dec_hook`` of a class and of the classes inside of it, asked only about users' own types.
 
     msgspec asks it about every type that is not msgspec's, also where the value is one already: an
-    ObjectId for ``_id``. What the hook says it does not know is a value that does not fit.
+    ObjectId for ``_id``. What the hooks say they do not know is a value that does not fit. Those of
+    the classes whose fields name a type are asked about it before the others.
     """
-    if hook is None:
+    owners = {get_origin(each) or each: each for each in (cls, *inside)}
+    hooks = {each: hook for each in owners if (hook := getattr(each, "dec_hook", None)) is not None}
+    if not hooks:
         return None
+
+    @cache
+    def asked(tp: Any) -> list[DecHook]:
+        near = {each for each in hooks if tp in names_in(owners[each])}
+        return [hooks[each] for each in sorted(hooks, key=lambda each: each not in near)]
 
     def dec_hook(tp: Any, value: Any) -> Any:
         if isinstance(tp, type) and isinstance(value, tp):
             return value
-        try:
-            return hook(tp, value)
-        except NotImplementedError as error:
-            raise TypeError(f"dec_hook reads no {getattr(tp, '__name__', tp)}") from error
+        for hook in asked(tp):
+            try:
+                return hook(tp, value)
+            except NotImplementedError:
+                continue
+            except (LookupError, AttributeError, ArithmeticError) as error:
+                # As a ValueError it is one of this value, which msgspec names by its place.
+                raise ValueError(f"{type(error).__name__} in dec_hook: {error}") from error
+        raise TypeError(f"dec_hook reads no {getattr(tp, '__name__', tp)}")
 
     return dec_hook
+
+
+class UnionPlan(Plan[Any]):
+    """A union of Structs that a tag tells apart: what results are read as, never a field."""
+
+    def __init__(self, tp: Any) -> None:
+        super().__init__(get_args(tp)[0])
+        self.type = tp
+        self.list_type = list[tp]
+        decode = shape_of(tp, Scope(_nested, None)).decode
+        self.decoders = (("", decode),) if decode is not None else ()
+
+    def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
+        for _, decode in self.decoders:
+            return [decode(raw, reader) for raw in raws]
+        return raws
 
 
 _plans: dict[Any, Plan[Any]] = {}
@@ -255,10 +286,11 @@ def plan_of(tp: Any) -> Plan[Any]:
     if plan is None:
         _building.append(tp)
         try:
-            plan = Plan(tp)
+            plan = UnionPlan(tp) if get_origin(tp) in (Union, UnionType) else Plan(tp)
         finally:
             _building.pop()
         inside = list(iter_types(tp))
+        plan.dec_hook = hook_of(plan.cls, inside)
         plan.decimals = plan.dec_hook is not None or any(map(holds_decimals, inside))
         plan.documents = tuple(
             each for each in inside if each is not tp and hasattr(each, "__bson_decoder__")

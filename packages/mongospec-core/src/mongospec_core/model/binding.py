@@ -53,7 +53,7 @@ def is_bound(cls: type) -> bool:
     return cls.__dict__.get("__binding__") is not None
 
 
-def reading_plan(cls: type) -> Plan[Any]:
-    """The plan by which documents of *cls* are read: of its whole family if it is bound."""
-    binding: Binding | None = cls.__dict__.get("__binding__")
-    return plan_of(cls) if binding is None else binding.plan
+def reading_plan(tp: Any) -> Plan[Any]:
+    """The plan by which documents of a class are read: of its whole family if it is bound."""
+    binding: Binding | None = getattr(tp, "__dict__", {}).get("__binding__")
+    return plan_of(tp) if binding is None else binding.plan

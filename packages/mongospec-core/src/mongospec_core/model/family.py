@@ -14,9 +14,10 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Union
 
+from mongospec_core.codec.annotations import iter_types
 from mongospec_core.codec.codec_options import Encoder, Misfit
 from mongospec_core.codec.field_codec import decoded_fields
-from mongospec_core.codec.plan import DecHook, Plan, Upgrade, plan_of
+from mongospec_core.codec.plan import Plan, Upgrade, hook_of, plan_of
 from mongospec_core.errors import shown
 from mongospec_core.model.hooks import run_upgrade
 from mongospec_core.model.metaclass import is_abstract
@@ -124,15 +125,15 @@ class FamilyPlan(Plan[Any]):
         self._own = plan
         self._by_tag = {each.tag[1]: each for each in plans if each.tag is not None}
         self._unbound = {each.__struct_config__.tag: each.__name__ for each in unbound}
-        self.type: Any = Union[tuple(self._plans)]  # noqa: UP007
-        self.list_type = list[self.type]
+        union: Any = Union[tuple(self._plans)]  # noqa: UP007
+        self.type, self.list_type = union, list[union]
         # A field's own decoder is the last word on it.
         self.decoders = (*chain.from_iterable(each.decoders for each in plans), *plan.decoders)
         self.decimals = any(each.decimals for each in plans)
         self.fresh = tuple(chain.from_iterable(each.fresh for each in plans))
         self.fresh_inside = tuple(chain.from_iterable(each.fresh_inside for each in plans))
-        hooks = list(dict.fromkeys(each.dec_hook for each in plans if each.dec_hook is not None))
-        self.dec_hook = hooks[0] if len(hooks) == 1 else _any_of(hooks) if hooks else None
+        inside = chain.from_iterable(iter_types(each) for each in self._plans)
+        self.dec_hook = hook_of(plan.cls, list(inside))
         self.upgrade = self._upgrade if any(each.upgrade for each in plans) else None
 
     def trim(self, instance: Any) -> bool:
@@ -182,21 +183,6 @@ class FamilyPlan(Plan[Any]):
 
 def _same(one: Upgrade | None, other: Upgrade | None) -> bool:
     return getattr(one, "__func__", one) is getattr(other, "__func__", other)
-
-
-def _any_of(hooks: Collection[DecHook]) -> DecHook:
-    """A hook that asks several, each of which says of what it does not know that it does not fit."""
-
-    def dec_hook(tp: type, value: Any) -> Any:
-        refused = TypeError()
-        for hook in hooks:
-            try:
-                return hook(tp, value)
-            except TypeError as error:
-                refused = error
-        raise refused
-
-    return dec_hook
 
 
 def family_plan(cls: type, bound: Collection[type]) -> Plan[Any]:

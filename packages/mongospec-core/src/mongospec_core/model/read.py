@@ -36,6 +36,9 @@ type OnInvalid = Literal["raise", "skip"] | Callable[[InvalidDocument, Mapping[s
 :class:`InvalidDocument` and the raw document: what it returns stands in the result (None: nothing).
 """
 
+STORED = (
+    'stored like this; correct it, teach the class by __upgrade__, or read with on_invalid="skip"'
+)
 _LEFT_OUT: Any = object()
 _CHUNK = 500
 """Documents that are decoded at a time: their raw dicts are gone again while they are in the cache;
@@ -169,8 +172,7 @@ class Reader[T]:
             raise DocumentValidationError(
                 self.plan.cls,
                 failures,
-                "stored like this; correct it, teach the class by __upgrade__, or read with "
-                'on_invalid="skip"',
+                STORED,
             )
 
 

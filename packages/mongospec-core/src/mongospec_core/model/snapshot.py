@@ -85,6 +85,13 @@ def upgraded(original: bytes, data: bytes) -> bytes:
     return data if data == original else _known(data, {}, original)
 
 
+def with_fields(form: bytes, fields: Mapping[str, Any]) -> bytes:
+    """A form whose top-level fields of these names, if it has them, are others."""
+    stored = decode(form)
+    data = encode({**stored, **{name: fields[name] for name in fields if name in stored}})
+    return _known(data, form.gaps, form.original) if isinstance(form, Snapshot) else data
+
+
 def snapshot_of(document: Any) -> StoredForm:
     """What *document* knows of its stored copy."""
     try:

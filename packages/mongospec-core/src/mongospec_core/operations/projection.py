@@ -23,15 +23,18 @@ class Reading:
     """The caller's ``projection=`` and ``on_invalid=``, and the reader that they ask for.
 
     This is the seam for reads that do more: a subclass gives another reader.
+
+    :ivar pipeline: what is read are results of a pipeline, which may have joined whole documents.
     """
 
-    __slots__ = ("on_invalid", "projection", "upgrade")
+    __slots__ = ("on_invalid", "pipeline", "projection", "upgrade")
 
     def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
         # A user without a type checker may write anything.
         if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
             raise OptionError(f'on_invalid={shown(on_invalid)}: say "raise", "skip" or a function')
         self.upgrade: Any = None
+        self.pipeline: bool = False
         self.projection: Projection = projection
         self.on_invalid: OnInvalid = on_invalid
 
