@@ -96,7 +96,7 @@ class Plan[T]:
             (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
         )
         self._decode = [each.decode for each in shapes]
-        self._trims: tuple[tuple[str, str, Trim], ...] = tuple(
+        self.trims: tuple[tuple[str, str, Trim], ...] = tuple(
             (field.name, f"{cls.__name__}.{field.name}", shape.trim)
             for field, shape in pairs
             if shape.trim is not None
@@ -123,7 +123,7 @@ class Plan[T]:
     def trim(self, instance: Any) -> bool:
         """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
         any_cut = False
-        for name, where, cut in self._trims:
+        for name, where, cut in self.trims:
             value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
                 self._set(instance, name, new)
@@ -342,7 +342,7 @@ def _nested(tp: Any) -> FieldCodec:
     return FieldCodec(
         plan.encode,
         plan.decode if plan.decoders else None,
-        plan.trim_nested if plan._trims else None,
+        plan.trim_nested if plan.trims else None,
     )
 
 

@@ -38,7 +38,7 @@ from mongospec_core.model.snapshot import (
 )
 from mongospec_core.server.operation import Operation
 
-_CHUNK = 500
+_CHUNK = 100
 _NOTHING = "nothing was written"
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
@@ -109,9 +109,10 @@ def to_raw_documents(
     :raises EncodingError: a dict's key cannot be a field's name.
     """
     try:
-        for document in documents:
-            plan.trim(document)
-        raws = [plan.encode(document) for document in documents]
+        if plan.trims:
+            for document in documents:
+                plan.trim(document)
+        raws = list(map(plan.encode, documents))
     except EncodingError as error:
         raise _named(plan, documents, error) from error
     except RecursionError as error:
@@ -137,7 +138,7 @@ def checked(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]
 def encode_documents(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[bytes]:
     """:func:`to_raw_documents` and :func:`encode_document` for many documents.
 
-    A few hundred at a time: their raw documents are gone again while they are in the cache, and the
+    A hundred at a time: their raw documents are gone again while they are in the cache, and the
     garbage collector never sees them all at once.
 
     :raises DocumentValidationError: some do not fit; it names all of them.
@@ -356,11 +357,19 @@ def apply_outcome(
     certain = outcome == "applied" and call.certain and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
-    if call.transaction is None:
-        return
+    if call.transaction is not None:
+        _undo_on_abort(call, document, noted, now, revoke)
 
+
+def _undo_on_abort(
+    call: Operation,
+    document: Any,
+    noted: StoredForm,
+    before: StoredForm,
+    revoke: Callable[[Any], None] | None,
+) -> None:
     def undo() -> None:
-        set_snapshot(document, now if snapshot_of(document) is noted else UNKNOWN_CONTENT)
+        set_snapshot(document, before if snapshot_of(document) is noted else UNKNOWN_CONTENT)
         if revoke is not None:
             revoke(document)
 

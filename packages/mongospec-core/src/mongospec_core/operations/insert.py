@@ -202,7 +202,7 @@ class InsertOperations(DocumentBase, abstract=True):
             except DuplicateKeyError:
                 ids.take_back()
                 if call.transaction is None:  # otherwise it has doomed the transaction
-                    look = call.sibling("find_one", projection={"_id": 1})
+                    look = call.look("find_one", {"_id": 1})
                     # A lost race means "exists" where the winner matches the filter.
                     if await look.send("find_one", query) is not None:
                         return None
