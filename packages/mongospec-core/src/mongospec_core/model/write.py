@@ -317,6 +317,12 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     )
 
 
+def take_back_id(document: Any) -> None:
+    """Take back the ``_id`` that was made for a write, unless another write stored the document."""
+    if is_new(document):
+        force_setattr(document, "_id", None)
+
+
 def apply_outcome(
     call: Operation,
     document: Any,
@@ -329,7 +335,8 @@ def apply_outcome(
     """Make a document agree with what became of a write of it.
 
     Of two writes at once nobody can say which one the server carried out last: if another one was
-    acknowledged meanwhile, and left something else, the stored content is not known.
+    acknowledged meanwhile, and left something else, the stored content is not known. Nor is it after a
+    write in a session that the caller opened: its transaction may end without our knowing.
 
     :param before: what was known when the write was prepared.
     :param after: what is known once it is acknowledged.
@@ -340,18 +347,22 @@ def apply_outcome(
             revoke(document)
         return
     now = snapshot_of(document)
-    certain = outcome == "applied" and call.certain and (now is before or now == after)
+    certain = outcome == "applied" and call.session is None and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
-    if call.transaction is None:
-        return
+    if call.transaction is not None:
+        call.on_abort(
+            partial(_undo, document, now, noted, revoke),
+            unsure=partial(set_snapshot, document, UNKNOWN_CONTENT),
+        )
 
-    def undo() -> None:
-        set_snapshot(document, now if snapshot_of(document) is noted else UNKNOWN_CONTENT)
-        if revoke is not None:
-            revoke(document)
 
-    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+def _undo(
+    document: Any, now: StoredForm, noted: StoredForm, revoke: Callable[[Any], None] | None
+) -> None:
+    set_snapshot(document, now if snapshot_of(document) is noted else UNKNOWN_CONTENT)
+    if revoke is not None:
+        revoke(document)
 
 
 def note_version(call: Operation, document: Any, version: int | None, data: bytes) -> None:
@@ -434,12 +445,7 @@ class Replacement:
             outcome,
             before=self._before,
             after=data,
-            revoke=_without_id if had_none else None,
+            revoke=take_back_id if had_none else None,
         )
         if self.expected is not None:
             note_version(call, document, self.expected + 1, data)
-
-
-def _without_id(document: Any) -> None:
-    if is_new(document):
-        force_setattr(document, "_id", None)

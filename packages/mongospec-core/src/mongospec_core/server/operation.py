@@ -104,19 +104,6 @@ class Operation:
         call.timeout, call._end = math.inf, None
         return call
 
-    @property
-    def certain(self) -> bool:
-        """Whether an acknowledged write is there for good, or we learn it when it is not.
-
-        In a session that the caller opened, a transaction may end without our knowing.
-        """
-        return self.session is None
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether it is in no transaction and in no session, so that an error ends nothing else."""
-        return self.transaction is None and self.session is None
-
     def on_abort(
         self, undo: Callable[[], None], *, unsure: Callable[[], None] | None = None
     ) -> None:
