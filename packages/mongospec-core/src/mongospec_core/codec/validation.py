@@ -50,7 +50,8 @@ def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     missing = re.match(_MISSING, reason)
     if missing:
         field = missing["field"]
-        return (f"{path}.{field}" if path else field), "missing, and it has no default"
+        way = '; the id is stored as _id: rename={"id": "_id"}' if field == "id" else ""
+        return (f"{path}.{field}" if path else field), f"missing, and it has no default{way}"
     # msgspec's word for a Struct; in the database, and for a reference, it is a document.
     return path, reason.replace("Expected `object", "Expected `document")
 

@@ -69,8 +69,7 @@ def is_inserted(call: Operation, document: Any, error: object) -> bool:
     sent the insert twice, and the first had arrived.
     """
     pattern: Any = getattr(error, "key_pattern", None)
-    alone = call.transaction is None and call.session is None
-    return alone and is_new(document) and pattern is not None and list(pattern) == ["_id"]
+    return call.is_alone and is_new(document) and pattern is not None and list(pattern) == ["_id"]
 
 
 class InsertMany:
@@ -122,6 +121,9 @@ class InsertMany:
             raise self._error(self.first) from self.first.__cause__ or self.first
 
     def _batches(self) -> Iterable[tuple[int, int]]:
+        if len(self.encoded) <= _BATCH_DOCUMENTS and sum(map(len, self.encoded)) <= _BATCH_BYTES:
+            yield 0, len(self.encoded)
+            return
         start = size = 0
         for place, data in enumerate(self.encoded):
             if place - start == _BATCH_DOCUMENTS or (size and size + len(data) > _BATCH_BYTES):
