@@ -1,6 +1,6 @@
 """From instances to what is sent: raw documents, checked, and their BSON."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -21,7 +21,8 @@ from mongospec_core.errors import (
     shown,
 )
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, reading_plan
+from mongospec_core.model.family import is_member
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.own_filter import id_filter, moves, own_filter, raised
 from mongospec_core.model.snapshot import (
@@ -49,17 +50,22 @@ def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
 
 
 def check_class(cls: type, documents: Sequence[Any]) -> None:
-    """A class writes its own documents only.
+    """A class writes its own documents only, and those of its family's members.
 
     :raises OptionError: one is of another class.
     """
     for document in documents:
         if type(document) is cls:
             continue
+        members = reading_plan(cls).members or ()
+        if type(document) in members:
+            continue
         given = type(document).__name__
         hint = "documents of subclasses have collections of their own"
         if isinstance(document, Mapping):
             hint = f"make it one by {cls.__name__}(...) or {cls.__name__}.load({{...}})"
+        elif isinstance(document, DocumentBase) and is_member(type(document), cls):
+            hint = f"{given} is not bound: add it to document_types"
         raise OptionError(f"{cls.__name__}: this is a {given}, not a {cls.__name__}; {hint}")
 
 
@@ -81,7 +87,14 @@ async def run_hooks_and_checks(binding: Binding, documents: Sequence[Any]) -> No
     if "__pre_save__" in binding.hooks:
         for document in documents:
             await run_pre_save(document)
-    binding.plan.cls._before_write(documents)
+    plan = binding.plan
+    if plan.members is None:
+        plan.cls._before_write(documents)
+        return
+    cls: Any
+    for cls in plan.members:  # each has fields of its own to judge
+        if own := [each for each in documents if type(each) is cls]:
+            cls._before_write(own)
 
 
 def to_raw_documents(
@@ -284,23 +297,30 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
-    kind = GuardedChange if plan.guarded else Change
-    return [
-        kind(plan, document, raw, encode_document(plan, raw), upsert=upsert)
-        for document, raw in zip(documents, raws, strict=True)
-    ]
+    encoded = [encode_document(plan, raw) for raw in raws]
+    return _changes(plan, zip(documents, raws, encoded, strict=True), upsert=upsert)
 
 
 def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:
     """:func:`prepare` for documents of which most have not changed: the others, unchecked."""
-    kind = GuardedChange if plan.guarded else Change
     raws = to_raw_documents(plan, documents, validate=False)
-    changes = [
-        kind(plan, document, raw, data)
+    differ = [
+        (document, raw, data)
         for document, raw in zip(documents, raws, strict=True)
         if (data := encode_document(plan, raw)) != snapshot_of(document)
     ]
-    return [each for each in changes if each.update is not None]
+    return [each for each in _changes(plan, differ) if each.update is not None]
+
+
+def _changes(
+    plan: Plan[Any], encoded: Iterable[tuple[Any, dict[str, Any], bytes]], *, upsert: bool = False
+) -> list[Change]:
+    kind = GuardedChange if plan.guarded else Change  # relatives are all alike in this
+    members = plan.members
+    return [
+        kind(plan if members is None else members[type(each)], each, raw, data, upsert=upsert)
+        for each, raw, data in encoded
+    ]
 
 
 def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
@@ -345,6 +365,12 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     )
 
 
+def take_back_id(document: Any) -> None:
+    """Take back the ``_id`` that was made for a write, unless another write stored the document."""
+    if is_new(document):
+        force_setattr(document, "_id", None)
+
+
 def apply_outcome(
     call: Operation,
     document: Any,
@@ -357,7 +383,8 @@ def apply_outcome(
     """Make a document agree with what became of a write of it.
 
     Of two writes at once nobody can say which one the server carried out last: if another one was
-    acknowledged meanwhile, and left something else, the stored content is not known.
+    acknowledged meanwhile, and left something else, the stored content is not known. Nor is it after a
+    write in a session that the caller opened: its transaction may end without our knowing.
 
     :param before: what was known when the write was prepared.
     :param after: what is known once it is acknowledged.
@@ -368,7 +395,7 @@ def apply_outcome(
             revoke(document)
         return
     now = snapshot_of(document)
-    certain = outcome == "applied" and call.certain and (now is before or now == after)
+    certain = outcome == "applied" and call.session is None and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
     if call.transaction is not None:
@@ -470,12 +497,7 @@ class Replacement:
             outcome,
             before=self._before,
             after=data,
-            revoke=_without_id if had_none else None,
+            revoke=take_back_id if had_none else None,
         )
         if self.expected is not None:
             note_version(call, document, self.expected + 1, data)
-
-
-def _without_id(document: Any) -> None:
-    if is_new(document):
-        force_setattr(document, "_id", None)
