@@ -23,7 +23,7 @@ from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, shown
-from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of
 from mongospec_core.model.hooks import run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import is_abstract
@@ -113,6 +113,7 @@ __all__ = (
     "Statement",
     "Update",
     "as_id",
+    "attributes_of",
     "begin",
     "binding_of",
     "by_id",
