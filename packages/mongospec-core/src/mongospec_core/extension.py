@@ -37,6 +37,7 @@ from mongospec_core.model.snapshot import (
     remember_read,
     set_snapshot,
     snapshot_of,
+    with_fields,
 )
 from mongospec_core.model.write import (
     Change,
@@ -170,4 +171,5 @@ __all__ = (
     "to_raw_documents",
     "type_args",
     "unwrap",
+    "with_fields",
 )

@@ -14,7 +14,9 @@ from bson.codec_options import CodecOptions
 
 from mongospec_core import DocumentValidationError, InvalidDocument, InvalidIdError, OptionError
 from mongospec_core.extension import (
+    DECIMAL_CODEC_OPTIONS,
     Binding,
+    DocumentBase,
     OnInvalid,
     Operation,
     Plan,
@@ -26,15 +28,19 @@ from mongospec_core.extension import (
     check_id,
     encode,
     id_filter,
+    set_snapshot,
     settle_read,
     shown,
+    snapshot_of,
     split_documents,
     to_raw,
+    with_fields,
 )
 from mongospec_refs.errors import MissingReferenceError
 from mongospec_refs.graph import (
     READS,
     inherited_options,
+    reference_fields,
     references_in,
     refuse_projection_into_references,
 )
@@ -47,9 +53,13 @@ _MOST_BYTES = 8 * 1024 * 1024
 
 
 class ReferenceReader[T](Reader[T]):
-    """A reader whose references are those of its whole read."""
+    """A reader whose references are those of its whole read.
 
-    __slots__ = ("guest", "references")
+    :ivar joined: whether whole documents may stand in the places of references, as ``$lookup``
+        puts them there.
+    """
+
+    __slots__ = ("guest", "joined", "references")
 
     def __init__(
         self,
@@ -63,10 +73,25 @@ class ReferenceReader[T](Reader[T]):
         super().__init__(plan, codec, on_invalid=on_invalid)
         self.references = references
         self.guest = guest
+        self.joined = False
+
+    def read_joined(self, plan: Plan[Any], raw: Mapping[str, Any]) -> Any:
+        """The document that stands in the place of a reference; one object for one ``_id``.
+
+        :raises DocumentValidationError: it does not fit its class.
+        """
+        reader = ReferenceReader(plan, DECIMAL_CODEC_OPTIONS, self.references)
+        reader.joined = True
+        (document,) = reader.decode([encode(raw)])
+        return self.references.adopt(document, plan.cls)
 
     def decode(self, parts: list[bytes]) -> list[T]:
         """As every reader; a hollow guest among the references is exact meanwhile."""
         guest = self.guest
+        if self.joined:  # by a pipeline, so there is no guest
+            documents = super().decode(parts)
+            _remember_ids(self.plan, documents)
+            return documents
         if guest is None or is_resolved(guest):
             return super().decode(parts)
         hollow = class_of(guest)
@@ -263,7 +288,7 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
 class RefReading(Reading):
     """A read whose references are resolved, *depth* levels deep.
 
-    :param results: what is read are results of a pipeline, which may have joined anything.
+    :param results: what is read are not documents of the class: its fields may hold anything.
     :param guest: a document outside of the read that references to its ``_id`` are to be.
     """
 
@@ -297,14 +322,16 @@ class RefReading(Reading):
             refuse_projection_into_references(cls, self.projection)
         if not plan.decoders:
             return Reader(plan, codec, on_invalid=self.on_invalid)
-        return RootReader(
+        reader = RootReader(
             plan,
-            codec,
+            DECIMAL_CODEC_OPTIONS if self.pipeline else codec,
             depth=self.depth,
             on_invalid=self.on_invalid,
             whole=self.projection is None,
             guest=self._guest,
         )
+        reader.joined = self.pipeline
+        return reader
 
 
 _WHOLE = RefReading()
@@ -356,6 +383,19 @@ class RootReader[T](ReferenceReader[T]):
         if call is not None:
             settle_read(call, [*documents, *references.documents()])
         return documents
+
+
+def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
+    """Documents with others joined into them are stored with ids in these places."""
+    names = {name: plan.encode_names.index(name) for name in reference_fields(plan.cls)}
+    for document in documents:
+        form = snapshot_of(document) if isinstance(document, DocumentBase) else None
+        if isinstance(form, bytes):
+            ids = {
+                name: plan.encode_field(place, getattr(document, plan.fields[place].name))
+                for name, place in names.items()
+            }
+            set_snapshot(document, with_fields(form, ids))
 
 
 async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any]) -> None:

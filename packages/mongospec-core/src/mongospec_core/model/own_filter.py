@@ -149,7 +149,7 @@ async def refuse_stale(
     """
     if plan.version is None or version is None:
         return
-    look = call.sibling("find_one", projection={plan.version: 1})
+    look = call.look("find_one", {plan.version: 1})
     found = await look.send("find_one", encode(id_filter(plan.cls, id_)))
     if found is not None and (decode(found).get(plan.version) or 0) != version:
         raise stale(document, version)
