@@ -32,7 +32,7 @@ from mongospec_refs.graph import ambiguous_in, has_references, targets_of
 from mongospec_refs.identity_map import IdDecoder
 from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
 from mongospec_refs.page import PageOperations
-from mongospec_refs.resolve import RefReading, RootReader, fetch
+from mongospec_refs.resolve import JsonReader, RefReading, RootReader, fetch
 from mongospec_refs.save import SaveOperations
 from mongospec_refs.unresolved import hollow, is_resolved, placeholder
 from mongospec_refs.validation import id_of, validate_references
@@ -191,11 +191,12 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @override
     @classmethod
     def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
-        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
-        try:
-            return read(reader)
-        finally:
-            reader.references.close()
+        return _read(RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS), read)
+
+    @override
+    @classmethod
+    def _read_json(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        return _read(JsonReader(plan_of(cls), DECIMAL_CODEC_OPTIONS), read)
 
     @override
     @classmethod
@@ -258,6 +259,13 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
             None,
             _restore,
         )
+
+
+def _read(reader: RootReader[Any], read: Callable[[Any], list[Any]]) -> list[Any]:
+    try:
+        return read(reader)
+    finally:
+        reader.references.close()
 
 
 def _restore(document: Any, state: tuple[tuple[Any, ...], Any, dict[str, Any] | None]) -> None:

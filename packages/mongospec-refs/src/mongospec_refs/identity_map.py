@@ -13,8 +13,17 @@ from typing import Any, get_args
 import msgspec
 from bson import Code, DBRef, ObjectId, Regex
 
-from mongospec_core import DocumentValidationError
-from mongospec_core.extension import CHECKING, DocumentBase, Plan, misfit, plan_of, to_raw, unwrap
+from mongospec_core import DocumentValidationError, InvalidIdError
+from mongospec_core.extension import (
+    CHECKING,
+    DocumentBase,
+    Plan,
+    as_id,
+    misfit,
+    plan_of,
+    to_raw,
+    unwrap,
+)
 from mongospec_refs.unresolved import class_of, fill, hollow_class, placeholder, turn
 
 
@@ -182,6 +191,8 @@ class IdDecoder:
 
     def _refused(self, raw: Any, reader: Any) -> Any:
         """What msgspec refuses; a plain value it may take for another arm of a union."""
+        if getattr(reader, "reads_json", False):
+            return self._of_json(raw, reader)
         name = self.cls.__name__
         if isinstance(raw, DBRef):
             return misfit(f"looks like a DBRef; a reference to {name} is stored as the plain _id")
@@ -200,3 +211,13 @@ class IdDecoder:
                 f"looks like an embedded copy of a {name}; a reference is stored as its _id"
             )
         return raw
+
+    def _of_json(self, raw: Any, reader: Any) -> Any:
+        """JSON has an id as text, a reference as ``{"_id": id}``, or an embedded document."""
+        if isinstance(raw, dict) and raw.keys() != {"_id"}:
+            return self._plan.decode(raw, reader)
+        try:
+            id_ = as_id(self._plan, raw["_id"] if isinstance(raw, dict) else raw)
+        except InvalidIdError as error:
+            return misfit(str(error).partition(": ")[2])
+        return reader.references.document(self.cls, to_raw(id_), id_)

@@ -385,6 +385,13 @@ class RootReader[T](ReferenceReader[T]):
         return documents
 
 
+class JsonReader(RootReader[Any]):
+    """Reads JSON, in which a document may stand in the place of its id."""
+
+    __slots__ = ()
+    reads_json = True
+
+
 def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
     """Documents with others joined into them are stored with ids in these places."""
     names = {name: plan.encode_names.index(name) for name in reference_fields(plan.cls)}
