@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import pickle
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -863,6 +864,61 @@ async def test_a_hundred_tasks_that_read_change_and_save_lose_nothing(bind: Bind
         "version": 100,
     }
     assert sum(attempts) > 0  # they did meet
+
+
+async def test_lost_replies_lose_nothing_that_was_said_to_be_done(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Product)
+    one = await Product().insert()
+    dice = random.Random(7)
+    done = unknown = stale = 0
+
+    async def sell(number: int) -> None:
+        nonlocal done, unknown, stale
+        while True:
+            try:
+                product = await Product.get_by_id(one.id)
+                product.stock += 1
+                if number % 3 == 0:
+                    await Product.save_many([product])
+                elif number % 3 == 1:
+                    await Product.find_one_and_replace({"_id": one.id}, product)
+                else:
+                    await product.save()
+            except StaleDocumentError:
+                stale += 1
+            except OperationError as error:
+                if error.outcome == "unknown":
+                    unknown += 1
+                    return
+            else:
+                done += 1
+                return
+
+    names = ("update", "findAndModify")
+    with (
+        mongo_proxy.cut(names, at="reply", where=lambda _: dice.random() < 0.2),
+        mongo_proxy.cut(names, at="request", where=lambda _: dice.random() < 0.2),
+    ):
+        await asyncio.gather(*map(sell, range(60)))
+    found = await Product.get_by_id(one.id)
+    assert found.stock == found.version
+    assert done <= found.stock <= done + unknown
+    assert done
+    assert unknown
+    assert stale
+
+
+async def test_a_single_save_is_repeated_by_the_driver(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    await bind(Product)
+    one = await Product().insert()
+    one.stock = 1
+    with mongo_proxy.recording() as seen, mongo_proxy.cut("update", at="reply", times=1):
+        await one.save()
+    assert [command.name for command in seen] == ["update", "update"]
+    assert len({command.body["txnNumber"] for command in seen}) == 1
+    assert one.version == (await the_only(Product))["version"] == 1
 
 
 # -- definitions
