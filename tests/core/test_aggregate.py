@@ -188,6 +188,8 @@ async def test_results_may_be_of_a_union_of_structs_that_a_tag_tells_apart(bind:
     expected = [Cat(seen=dt.timedelta(hours=1)), Bird(price=Decimal("1.50"))]
     assert await Animal.aggregate([], into=Cat | Bird).to_list() == expected
     assert await Animal.aggregate([{"$sort": {"_id": 1}}], into=Pet).to_list() == expected
+    bird = {"$match": {"type": "bird"}}
+    assert await Animal.aggregate([bird], into=Pet).to_list() == expected[1:]
     await Animal(type="fish").insert()
     with pytest.raises(DocumentValidationError, match=r"type .*'fish' \(a result of the pipeline"):
         await Animal.aggregate([], into=Cat | Bird).to_list()

@@ -9,7 +9,7 @@ whole batch. Checking a document before it is written is therefore the same thin
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cache, cached_property, partial
 from types import UnionType
@@ -46,6 +46,7 @@ from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
+type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Plan[T]:
@@ -74,7 +75,11 @@ class Plan[T]:
         self.guarded: bool = self.version is not None or bool(self.shard_key)
         self.dec_hook: DecHook | None = None
         config = getattr(cls, "__struct_config__", None)
-        self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
+        self.tag: tuple[str, str | int] | None = (
+            (config.tag_field or "", config.tag) if config and config.tag is not None else None
+        )
+        self.upgrade: Upgrade | None = getattr(cls, "__upgrade__", None)
+        self.members: Mapping[type, Plan[Any]] | None = None  # see model/family.py
         self._array_like = config is not None and config.array_like
         self._frozen: bool = (config or cls.__dataclass_params__).frozen
         self._set = object.__setattr__ if config is None else force_setattr
@@ -91,7 +96,7 @@ class Plan[T]:
             (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
         )
         self._decode = [each.decode for each in shapes]
-        self._trims: tuple[tuple[str, str, Trim], ...] = tuple(
+        self.trims: tuple[tuple[str, str, Trim], ...] = tuple(
             (field.name, f"{cls.__name__}.{field.name}", shape.trim)
             for field, shape in pairs
             if shape.trim is not None
@@ -118,7 +123,7 @@ class Plan[T]:
     def trim(self, instance: Any) -> bool:
         """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
         any_cut = False
-        for name, where, cut in self._trims:
+        for name, where, cut in self.trims:
             value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
                 self._set(instance, name, new)
@@ -138,7 +143,7 @@ class Plan[T]:
             self.fields,
             self.encoders,
             partial(not_of, self.cls),
-            tag=self._tag,
+            tag=self.tag,
             omit_defaults=self._omit_defaults,
             array_like=self._array_like,
         )
@@ -160,12 +165,12 @@ class Plan[T]:
         if self._array_like and type(raw) is list:
             named = dict(zip(self._array_names(), raw, strict=False))
             return list(decoded_fields(named, self.decoders, reader).values())
-        if type(raw) is not dict or (self._tag and raw.get(self._tag[0]) != self._tag[1]):
+        if type(raw) is not dict or (self.tag and raw.get(self.tag[0]) != self.tag[1]):
             return raw
         return decoded_fields(raw, self.decoders, reader)
 
     def _array_names(self) -> tuple[str, ...]:
-        return self.encode_names if self._tag is None else (self._tag[0], *self.encode_names)
+        return self.encode_names if self.tag is None else (self.tag[0], *self.encode_names)
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
         """A batch, made ready for :meth:`convert`; the given dicts stay as they are."""
@@ -219,7 +224,7 @@ class Plan[T]:
         return value if value is None or encode is None else encode(value)
 
 
-def _hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:
+def hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:
     """The ``dec_hook`` of a class and of the classes inside of it, asked only about users' own types.
 
     msgspec asks it about every type that is not msgspec's, also where the value is one already: an
@@ -257,6 +262,7 @@ class UnionPlan(Plan[Any]):
 
     def __init__(self, tp: Any) -> None:
         super().__init__(get_args(tp)[0])
+        self.type = tp
         self.list_type = list[tp]
         decode = shape_of(tp, Scope(_nested, None)).decode
         self.decoders = (("", decode),) if decode is not None else ()
@@ -284,7 +290,7 @@ def plan_of(tp: Any) -> Plan[Any]:
         finally:
             _building.pop()
         inside = list(iter_types(tp))
-        plan.dec_hook = _hook_of(plan.cls, inside)
+        plan.dec_hook = hook_of(plan.cls, inside)
         plan.decimals = plan.dec_hook is not None or any(map(holds_decimals, inside))
         plan.documents = tuple(
             each for each in inside if each is not tp and hasattr(each, "__bson_decoder__")
@@ -336,7 +342,7 @@ def _nested(tp: Any) -> FieldCodec:
     return FieldCodec(
         plan.encode,
         plan.decode if plan.decoders else None,
-        plan.trim_nested if plan._trims else None,
+        plan.trim_nested if plan.trims else None,
     )
 
 

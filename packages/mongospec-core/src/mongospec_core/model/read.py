@@ -14,7 +14,7 @@ from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode_trusted
-from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.plan import Plan, Upgrade
 from mongospec_core.codec.types import plain
 from mongospec_core.codec.validation import explain
 from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument, cut
@@ -76,9 +76,7 @@ class Reader[T]:
         self.codec: CodecOptions[dict[str, Any]] = codec
         self.on_invalid: OnInvalid = on_invalid
         self._keeps_form = issubclass(plan.cls, SnapshotSlot)
-        self.upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(
-            plan.cls, "__upgrade__", None
-        )
+        self.upgrade: Upgrade | None = plan.upgrade
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
         """Instances for BSON documents, as :class:`BatchReader` says."""

@@ -122,8 +122,10 @@ def remember_read(
     for document, part in zip(documents, parts, strict=True):
         _write(document, part)
     if plan.fresh or plan.fresh_inside:
+        members = plan.members
         for document, part, raw in zip(documents, parts, raws, strict=True):
-            _remember_gaps(plan, document, part, raw)
+            own = plan if members is None else members[type(document)]
+            _remember_gaps(own, document, part, raw)
 
 
 def _remember_gaps(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str, Any]) -> None:

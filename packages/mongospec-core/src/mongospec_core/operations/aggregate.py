@@ -51,7 +51,7 @@ class AggregateOperations(DocumentBase, abstract=True):
         into: Any = None,
         **options: Unpack[AggregateOptions],
     ) -> Cursor[Any]:
-        """A cursor over the results of a pipeline. No hook scopes it.
+        """A cursor over the results of a pipeline. No hook scopes it; a family's tag does.
 
         Sends nothing yet; reading sends one ``aggregate``, and a ``getMore`` for each further batch.
 
@@ -85,7 +85,8 @@ class AggregateOperations(DocumentBase, abstract=True):
                 f'[{{"$changeStream": {{}}}}]), whose StopAsyncIteration only means "nothing yet"'
             )
         _refuse_into(cls, into)
-        stages = [named(cls.__name__, "a stage", encode, stage) for stage in pipeline]
+        whole = _scoped(binding, pipeline)
+        stages = [named(cls.__name__, "a stage", encode, stage) for stage in whole]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
         reading = cls._reading_into(unwrap(into)) if into is not None else None
         if reading is not None:
@@ -128,6 +129,19 @@ class AggregateOperations(DocumentBase, abstract=True):
     def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
         """Read single values by a reader; packages built on core have another for their classes."""
         return read(CHECKING)
+
+
+_FIRST = frozenset({"$geoNear", "$search", "$vectorSearch"})
+"""Stages that must be the first."""
+_NOT_OF_DOCUMENTS = frozenset({"$collStats", "$indexStats", "$planCacheStats", "$searchMeta"})
+
+
+def _scoped(binding: Binding, pipeline: Pipeline) -> Pipeline:
+    """The pipeline over documents of the class only, be there others in its collection."""
+    if binding.scope is None or (pipeline and not _NOT_OF_DOCUMENTS.isdisjoint(pipeline[0])):
+        return pipeline
+    place = 1 if pipeline and not _FIRST.isdisjoint(pipeline[0]) else 0
+    return [*pipeline[:place], {"$match": binding.scope.condition}, *pipeline[place:]]
 
 
 def _refuse_into(cls: type, into: Any) -> None:

@@ -185,7 +185,8 @@ async def _statement(
         if replacement.expected is not None or replacement.moves:
             alone = partial(_replace_alone, call, replacement, operation)
     else:
-        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks)
+        upserts = operation._filter if operation._upsert else None
+        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks, upserts=upserts)
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Self, Unpack, cast
+from typing import Any, Self, Unpack
 
 from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.truncation import trim
@@ -21,7 +21,7 @@ from mongospec_core.model.write import (
     should_validate,
     to_raw_documents,
 )
-from mongospec_core.operations.filters import Filter, check_filter
+from mongospec_core.operations.filters import Filter, check_filter, equalities, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
@@ -178,10 +178,10 @@ class InsertOperations(DocumentBase, abstract=True):
                 wanted = own_filter(binding.plan, document, raw["_id"])
                 if binding.plan.version is not None:  # it exists whatever its version is
                     del wanted[binding.plan.version]
-                equal = _equalities(wanted)
+                equal = equalities(wanted)
             else:
                 wanted = trim(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
-                equal = _equalities(wanted)
+                equal = equalities(wanted)
                 _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
@@ -189,7 +189,7 @@ class InsertOperations(DocumentBase, abstract=True):
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
             query, update = (
-                named(cls.__name__, "a filter", encode, wanted),
+                named(cls.__name__, "a filter", encode, scoped(binding, wanted)),
                 encode({"$setOnInsert": fields}),
             )
             before = snapshot_of(document)
@@ -236,21 +236,3 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
             raise OptionError(
                 f"{cls.__name__}: the filter says {field}={shown(value)}, the document {shown(raw[field])}"
             )
-
-
-def _equalities(filter: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that an upsert by *filter* would store, as the server finds them."""
-    found: dict[str, Any] = {}
-    for field, value in filter.items():
-        if field == "$and" or (field == "$or" and len(value) == 1):
-            for clause in value:
-                found |= _equalities(clause)
-        elif not field.startswith("$"):
-            operators = isinstance(value, dict) and any(
-                key.startswith("$") for key in cast("dict[str, Any]", value)
-            )
-            if not operators:
-                found[field] = value
-            elif "$eq" in value:
-                found[field] = value["$eq"]
-    return found

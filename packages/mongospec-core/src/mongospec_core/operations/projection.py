@@ -9,10 +9,10 @@ import msgspec
 from mongospec_core.codec.annotations import fields_of
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.field_codec import unwrap
-from mongospec_core.codec.plan import Plan, plan_of
+from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, binding_of, reading_plan
 from mongospec_core.model.read import BatchReader, OnInvalid, PlainReader, Reader
 from mongospec_core.server.operation import Operation
 
@@ -59,7 +59,7 @@ class Reading:
                 f"projection={shape.__name__} is a document class, and there are no half-filled "
                 f"documents; make a msgspec.Struct of the fields that you want"
             )
-        self.upgrade = getattr(cls, "__upgrade__", None)
+        self.upgrade = None if cls is None else binding_of(cls).plan.upgrade
         return None if self.upgrade is not None else dict(projection_of(self.projection))
 
     def reader(self, binding: Binding) -> BatchReader[Any]:
@@ -71,7 +71,7 @@ class Reading:
             return self.struct_reader(binding, plan, binding.target.codec)
         if isinstance(self.projection, Mapping):
             return PlainReader()
-        plan = plan_of(self.projection)
+        plan = reading_plan(self.projection)
         decimals = plan.decimals or self.upgrade is not None
         codec = DECIMAL_CODEC_OPTIONS if decimals else CODEC_OPTIONS
         reader = self.struct_reader(binding, plan, codec)
