@@ -23,7 +23,7 @@ from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, cut, shown
-from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, is_bound
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import DocumentMeta, is_abstract
@@ -125,6 +125,7 @@ __all__ = (
     "UpdateOptions",
     "apply_outcome",
     "as_id",
+    "attributes_of",
     "begin",
     "binding_of",
     "by_id",

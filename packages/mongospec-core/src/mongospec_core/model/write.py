@@ -331,6 +331,12 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     )
 
 
+def take_back_id(document: Any) -> None:
+    """Take back the ``_id`` that was made for a write, unless another write stored the document."""
+    if is_new(document):
+        force_setattr(document, "_id", None)
+
+
 def apply_outcome(
     call: Operation,
     document: Any,
@@ -343,7 +349,8 @@ def apply_outcome(
     """Make a document agree with what became of a write of it.
 
     Of two writes at once nobody can say which one the server carried out last: if another one was
-    acknowledged meanwhile, and left something else, the stored content is not known.
+    acknowledged meanwhile, and left something else, the stored content is not known. Nor is it after a
+    write in a session that the caller opened: its transaction may end without our knowing.
 
     :param before: what was known when the write was prepared.
     :param after: what is known once it is acknowledged.
@@ -354,7 +361,7 @@ def apply_outcome(
             revoke(document)
         return
     now = snapshot_of(document)
-    certain = outcome == "applied" and call.certain and (now is before or now == after)
+    certain = outcome == "applied" and call.session is None and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
     if call.transaction is not None:
@@ -456,12 +463,7 @@ class Replacement:
             outcome,
             before=self._before,
             after=data,
-            revoke=_without_id if had_none else None,
+            revoke=take_back_id if had_none else None,
         )
         if self.expected is not None:
             note_version(call, document, self.expected + 1, data)
-
-
-def _without_id(document: Any) -> None:
-    if is_new(document):
-        force_setattr(document, "_id", None)

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Self, Unpack
 
+from bson import ObjectId
+from msgspec.structs import force_setattr
+
 from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.truncation import trim
 from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError, Outcome, shown
@@ -19,10 +22,11 @@ from mongospec_core.model.write import (
     encode_documents,
     run_hooks_and_checks,
     should_validate,
+    take_back_id,
     to_raw_documents,
 )
 from mongospec_core.operations.filters import Filter, check_filter, equalities, scoped
-from mongospec_core.operations.insert_many import Ids, InsertMany
+from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import outcome_of
@@ -55,22 +59,28 @@ class InsertOperations(DocumentBase, abstract=True):
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
         cls._before_write([self])
-        with Ids([self]) as ids:
+        made_here = self._id is None
+        if made_here:
+            force_setattr(self, "_id", ObjectId())
+        before = snapshot_of(self)
+        data = b""
+        outcome: Outcome = "not_applied"
+        try:
             (raw,) = to_raw_documents(
                 binding.plan, [self], validate=should_validate(cls, validate_on_write)
             )
             data = encode_document(binding.plan, raw)
-            before = snapshot_of(self)
-            outcome: Outcome = "applied"
-            ids.sent = True
-            try:
-                await call.send("insert_one", data, document=raw)
-            except BaseException as error:
-                if not ids.is_written(call, self, error):
-                    outcome = outcome_of(error)
-                    raise
-            finally:
-                apply_outcome(call, self, outcome, before=before, after=data, revoke=ids.take_back)
+            await call.send("insert_one", data, document=raw)
+            outcome = "applied"
+        except BaseException as error:
+            if data:  # else nothing was sent
+                outcome = outcome_of(error)
+            if not (made_here and is_inserted(call, self, error)):
+                raise
+            outcome = "applied"
+        finally:
+            revoke = take_back_id if made_here else None
+            apply_outcome(call, self, outcome, before=before, after=data, revoke=revoke)
         return self
 
     @classmethod
