@@ -20,7 +20,7 @@ from mongospec_core.errors import (
 from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
 from mongospec_core.model.write import apply_outcome, take_back_id
 from mongospec_core.server.driver_call import CancelledCall
-from mongospec_core.server.driver_errors import duplicate_key
+from mongospec_core.server.driver_errors import UNKNOWN_CODES, duplicate_key
 from mongospec_core.server.driver_text import write_errors
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -137,21 +137,26 @@ class InsertMany:
         cause = error.__cause__
         named = write_errors(str(cause)) if isinstance(cause, mongojet.PyMongoError) else []
         failures: dict[int, WriteFailure] = {}
+        unknown: set[int] = set()
         for index, number, message in named:
             place = start + index
+            if number in UNKNOWN_CODES:
+                unknown.add(place)
+                continue
             document = self.documents[place]
             _, pattern, value = duplicate_key(message, None, decode(self.encoded[place]))
             failure = WriteFailure(place, number, message, document, pattern, value)
             if not (self._is_first(place) and self.ids.is_inserted(self.call, document, failure)):
                 failures[place] = failure
         after = range(start + named[0][0] + 1, end) if named and self.ordered else range(0)
-        if named and not failures and not after:
+        if named and not failures and not unknown and not after:
             return True
         self.first = self.first or error
         if named:
             self.named = True
             self.failures |= failures
-            if failures:
+            self.unknown |= unknown
+            if failures or unknown:
                 self._fail(after, None, "not attempted: an earlier document failed")
             else:  # they may have arrived with the one that was there
                 self.unknown.update(after)
