@@ -44,6 +44,7 @@ from mongospec_core.model.write import (
     document_list,
     encode_document,
     prepare,
+    prepare_changed,
     should_validate,
     to_raw_documents,
 )
@@ -133,6 +134,7 @@ __all__ = (
     "outcome_of",
     "plan_of",
     "prepare",
+    "prepare_changed",
     "raise_for",
     "refuse_without_id",
     "register_builtin",
