@@ -587,20 +587,21 @@ async def test_find_one_and_replace_of_a_read_document_compares_and_raises(
     assert theirs.version == 3
 
 
-async def test_a_replacement_whose_write_concern_failed_has_an_unknown_outcome(
+async def test_a_replacement_whose_write_concern_failed_is_applied(
     bind: Bind, mongo_proxy: FaultProxy
 ) -> None:
     await bind(Product)
-    one = await Product().insert()
-    one.stock = 1
-    operations = [ReplaceOne({"_id": one.id}, one), InsertOne(Product(name="next"))]
+    one, stale = await Product().insert(), await Product().insert()
+    await Product.update_by_id(stale.id, {"$set": {"stock": 5}})
+    one.stock = stale.stock = 1
+    operations = [ReplaceOne({"_id": each.id}, each) for each in (one, stale)]
     with mongo_proxy.write_concern_error("update", 64), pytest.raises(BulkWriteError) as caught:
-        await Product.bulk_write(operations)
-    assert caught.value.unknown == [operations[0]]
-    assert caught.value.outcome == "unknown"
-    assert one.version == 0
-    with pytest.raises(StaleDocumentError):
-        await one.save()
+        await Product.bulk_write(operations, ordered=False)
+    assert caught.value.outcome == "partial"
+    assert [each.index for each in caught.value.failures] == [1]
+    assert [each.version for each in (one, stale)] == [1, 0]
+    one.stock = 2
+    await one.save()
 
 
 async def test_a_replacement_that_is_upserted_is_raised(bind: Bind) -> None:
@@ -700,10 +701,9 @@ async def test_a_save_that_did_not_arrive_can_be_made_again(
 
 
 @pytest.mark.parametrize("stale", [False, True])
-async def test_a_save_whose_write_concern_failed_is_not_said_to_be_applied(
+async def test_a_save_whose_write_concern_failed_says_whether_it_found_its_version(
     bind: Bind, mongo_proxy: FaultProxy, stale: bool
 ) -> None:
-    """By the stored version nobody can tell whose write raised it."""
     await bind(Product)
     mine, theirs = await two()
     theirs.stock = 1
@@ -712,9 +712,31 @@ async def test_a_save_whose_write_concern_failed_is_not_said_to_be_applied(
     one.name = "b"
     with mongo_proxy.write_concern_error("update", 64), pytest.raises(OperationError) as caught:
         await one.save()
-    assert caught.value.outcome == "unknown"
-    with pytest.raises(StaleDocumentError):
+    assert caught.value.outcome == ("not_applied" if stale else "applied")
+    assert one.version == (0 if stale else 2)
+    one.name = "c"
+    if stale:
+        with pytest.raises(StaleDocumentError):
+            await one.save()
+    else:
         await one.save()
+
+
+async def test_a_save_that_was_cancelled_knows_its_version(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Product)
+    one = await Product().insert()
+    one.stock = 1
+    with mongo_proxy.delay("update", 0.1) as delayed:
+        task = asyncio.create_task(one.save())
+        await delayed.reached()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (one.version, changes(one)) == (1, {})
+    one.stock = 2
+    await one.save()
 
 
 async def test_the_primary_is_asked_what_is_there(bind: Bind, mongo_proxy: FaultProxy) -> None:
