@@ -13,6 +13,7 @@
 
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
+    decode,
     encode,
     misfit,
     named,
@@ -24,7 +25,8 @@ from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, cut, shown
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding, binding_of, is_bound
+from mongospec_core.model.binding import Binding, binding_of, is_bound, reading_plan
+from mongospec_core.model.family import are_relatives, is_member
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import DocumentMeta, is_abstract
 from mongospec_core.model.own_filter import check_id, id_filter
@@ -52,7 +54,7 @@ from mongospec_core.model.write import (
 )
 from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.cursor import Cursor
-from mongospec_core.operations.filters import Filter, as_id, by_id, encode_filter
+from mongospec_core.operations.filters import Filter, as_id, by_id, encode_filter, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     BulkOptions,
@@ -124,6 +126,7 @@ __all__ = (
     "Update",
     "UpdateOptions",
     "apply_outcome",
+    "are_relatives",
     "as_id",
     "begin",
     "binding_of",
@@ -133,6 +136,7 @@ __all__ = (
     "check_id",
     "checked",
     "cut",
+    "decode",
     "deep_copy",
     "document_list",
     "encode",
@@ -143,6 +147,7 @@ __all__ = (
     "id_filter",
     "is_abstract",
     "is_bound",
+    "is_member",
     "is_new",
     "misfit",
     "named",
@@ -151,6 +156,7 @@ __all__ = (
     "plan_of",
     "prepare",
     "raise_for",
+    "reading_plan",
     "refuse_without_id",
     "register_builtin",
     "remember_read",
@@ -158,6 +164,7 @@ __all__ = (
     "run_dict_hook",
     "run_pre_save",
     "save_document",
+    "scoped",
     "send",
     "send_many",
     "send_statements",
