@@ -136,19 +136,29 @@ class IdentityMap:
 
     def fill(self, wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
         """Fill blanks with the documents that a query brought, and strike them off *wanted*."""
+        waiting = wanted[cls]
+        if reading_plan(cls).members is not None:
+            self._fill_of_family(wanted, cls, found)
+            return
+        for document in found:
+            blank = waiting.pop(key_of_document(document), None)
+            if blank is not None:
+                fill(blank, document)
+
+    def _fill_of_family(self, wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
         for document in found:
             key, own = key_of_document(document), class_of(document)
-            waiting = wanted[cls].pop(key, None)
-            if waiting is None:
+            blank = wanted[cls].pop(key, None)
+            if blank is None:
                 continue
             if own is cls:
-                fill(waiting, document)
+                fill(blank, document)
                 continue
             known = self._known[own].setdefault(key, document)
             for blanks in (wanted.get(own, {}), self.open.get(own, {})):
                 if blanks.pop(key, None) is not None:
                     fill(known, document)
-            self._stand_in(waiting, known)
+            self._stand_in(blank, known)
 
     def _stand_in(self, waiting: Any, document: Any) -> None:
         self._stand_ins[id(waiting)] = waiting, document  # which keeps the id from being used anew
