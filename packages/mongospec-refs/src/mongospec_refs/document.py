@@ -14,6 +14,7 @@ from mongospec_core.extension import (
     FindOneOptions,
     InsertOptions,
     as_id,
+    attributes_of,
     check_class,
     check_id,
     encode,
@@ -255,18 +256,20 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         return (
             placeholder,
             (type(self), self._id),
-            (fields, snapshot_of(self)),
+            (fields, snapshot_of(self), attributes_of(self)),
             None,
             None,
             _restore,
         )
 
 
-def _restore(document: Any, state: tuple[tuple[Any, ...], Any]) -> None:
-    fields, form = state
+def _restore(document: Any, state: tuple[tuple[Any, ...], Any, dict[str, Any] | None]) -> None:
+    fields, form, attributes = state
     for name, value in zip(document.__struct_fields__, fields, strict=True):
         force_setattr(document, name, value)
     set_snapshot(document, form)
+    if attributes is not None:
+        vars(document).update(attributes)
 
 
 register_builtin(MongoDocument, id_of)

@@ -305,13 +305,19 @@ def reachable_documents(roots: Iterable[Any]) -> list[Any]:
             found.append(document)
         elif id(document) not in seen:
             seen.add(id(document))
-            todo.append((document, True))
-            todo += [(each, False) for each in reversed(references_of(document))]
+            below = references_of(document)
+            if below:
+                todo.append((document, True))
+                todo += [(each, False) for each in reversed(below)]
+            else:
+                found.append(document)
     return found
 
 
 def references_of(document: Any) -> list[Any]:
     """The loaded documents that *document* refers to itself."""
+    if not has_references(type(document)):
+        return []
     return [
         link.document
         for link in references_in(document)

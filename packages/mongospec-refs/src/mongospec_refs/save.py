@@ -23,6 +23,7 @@ from mongospec_core.extension import (
     is_new,
     outcome_of,
     prepare,
+    prepare_changed,
     refuse_without_id,
     run_pre_save,
     send,
@@ -190,8 +191,8 @@ class Cascade:
         changed: dict[int, Change] = {}
         for cls, documents in _by_class(loaded).items():
             cls._before_write(documents)
-            changes = prepare(binding_of(cls).plan, documents, validate=False)
-            changed |= {id(each.document): each for each in changes if each.update is not None}
+            changes = prepare_changed(binding_of(cls).plan, documents)
+            changed |= {id(each.document): each for each in changes}
         found = _by_class(each for each in loaded if id(each) in changed)
         return [
             (cls, [changed[id(each)] for each in documents]) for cls, documents in found.items()

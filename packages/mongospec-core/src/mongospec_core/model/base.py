@@ -205,6 +205,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     def __replace__(self, /, **changes: Any) -> Self:
         twin = msgspec.structs.replace(self, **changes)
+        _take_attributes(twin, attributes_of(self))
         if twin._id == self._id:  # with another _id it is another document, not stored yet
             set_snapshot(twin, snapshot_of(self))
         return twin
@@ -214,11 +215,12 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         memo[id(self)] = twin  # before its fields: they may lead back to it
         for name in self.__struct_fields__:
             force_setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
+        _take_attributes(twin, copy.deepcopy(attributes_of(self), memo))
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        return _rebuilt, (type(self), fields, snapshot_of(self))
+        return _rebuilt, (type(self), fields, snapshot_of(self)), attributes_of(self)
 
 
 _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - not in the stubs
@@ -227,7 +229,18 @@ _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B0
 def _copied[D: DocumentBase](document: D) -> D:
     twin: D = _shallow(document)
     set_snapshot(twin, snapshot_of(document))
+    _take_attributes(twin, attributes_of(document))
     return twin
+
+
+def attributes_of(document: DocumentBase) -> dict[str, Any] | None:
+    """What a document of a class with ``dict=True`` has beside its fields; else None."""
+    return getattr(document, "__dict__", None) or None
+
+
+def _take_attributes(twin: DocumentBase, attributes: dict[str, Any] | None) -> None:
+    if attributes:
+        vars(twin).update(attributes)
 
 
 def _rebuilt(cls: type[DocumentBase], fields: dict[str, Any], form: Any) -> DocumentBase:

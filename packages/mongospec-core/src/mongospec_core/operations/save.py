@@ -172,6 +172,8 @@ async def outcome_if_there(
     """
     if not isinstance(error, OperationError) or error.outcome != "applied" or call.transaction:
         return outcome_of(error)
+    if "n" in (error.details or ()):
+        return "applied"  # the server counted it
     try:
         there = await call.look("find_one", {"_id": 1}).send("find_one", query)
     except OperationError:

@@ -114,14 +114,6 @@ class Operation:
         return call
 
     @property
-    def certain(self) -> bool:
-        """Whether an acknowledged write is there for good, or we learn it when it is not.
-
-        In a session that the caller opened, a transaction may end without our knowing.
-        """
-        return self.session is None
-
-    @property
     def is_alone(self) -> bool:
         """Whether it is in no transaction and in no session, so that an error ends nothing else."""
         return self.transaction is None and self.session is None
