@@ -36,6 +36,27 @@ class Post(MongoDocument):
     by_name: dict[str, User] = {}
 
 
+class Animal(MongoDocument, tag_field="kind", tag="animal"):
+    name: str
+
+
+class Dog(Animal, tag="dog"):
+    breed: str = "mutt"
+
+
+class Home(MongoDocument):
+    pet: Animal
+
+
+async def families(dog: Dog) -> None:
+    home = Home(pet=dog)
+    home.pet = await home.pet.fetch()
+    assert_type(home.pet, Animal)
+    assert_type(Animal.ref(1), Animal)
+    if isinstance(home.pet, Dog):
+        assert_type(home.pet, Dog)
+
+
 class Card(msgspec.Struct):
     title: str
     author: User

@@ -102,7 +102,9 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
         :param resolve_refs: whether its own references are resolved.
         :param ref_depth: how many levels of them; None: all.
-        :returns: the same object, which is resolved now.
+        :returns: the same object, which is resolved now. If the field is annotated with a family's class
+            and the document is of a subclass, that document: put it there, ``post.pet = await
+            post.pet.fetch()``.
         :raises MissingReferenceError: there is no such document.
 
         .. code-block:: python
@@ -113,7 +115,8 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         """
         reading = RefReading(resolve_refs=resolve_refs, ref_depth=ref_depth)
         if not is_resolved(self):
-            await fetch(self, reading, options)
+            document: Self = await fetch(self, reading, options)
+            return document
         return self
 
     async def insert_recursive(

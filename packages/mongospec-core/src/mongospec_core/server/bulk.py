@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from typing import Any, Literal
 
 import msgspec
-from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.errors import (
     MongospecError,
@@ -142,14 +141,17 @@ async def send_statements(
     commands = list(_commands(sent.statements, ordered=ordered))
     for number, (kind, places) in enumerate(commands):
         alone = sent.statements[places[0]].alone
-        command: dict[str, Any] = {
-            kind: call.target.name,
-            _FIELD[kind]: [RawBSONDocument(sent.statements[place].data) for place in places],
-            "ordered": ordered,
-        }
         try:
             reply = await (
-                call.write_command(command, repeatable=repeatable) if alone is None else alone()
+                call.write_command(
+                    kind,
+                    _FIELD[kind],
+                    [sent.statements[place].data for place in places],
+                    ordered=ordered,
+                    repeatable=repeatable,
+                )
+                if alone is None
+                else alone()
             )
         except BaseException as error:
             sent.note_error(places, error)
