@@ -10,7 +10,7 @@ from mongospec_core.codec.json import (
     type_decoders,
     type_encoders,
 )
-from mongospec_core.connection import close, connect, init
+from mongospec_core.connection import close, connect, create_indexes, init, using
 from mongospec_core.document import MongoDocument
 from mongospec_core.errors import (
     BulkInsertError,
@@ -37,6 +37,7 @@ from mongospec_core.errors import (
     TransactionClosedError,
     TransactionError,
     WriteFailure,
+    WrongDatabaseError,
 )
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.page import Page
@@ -84,9 +85,11 @@ __all__ = (
     "TransactionError",
     "UpdateResult",
     "WriteFailure",
+    "WrongDatabaseError",
     "changes",
     "close",
     "connect",
+    "create_indexes",
     "dec_hook",
     "enc_hook",
     "init",
@@ -99,4 +102,5 @@ __all__ = (
     "transaction",
     "type_decoders",
     "type_encoders",
+    "using",
 )

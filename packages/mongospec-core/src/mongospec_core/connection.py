@@ -4,8 +4,8 @@ import asyncio
 import atexit
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -42,8 +42,9 @@ from mongospec_core.server.indexes import (
     merged,
 )
 from mongospec_core.server.operation import Operation
+from mongospec_core.server.place import Block, alike, entered, here, refuse_in_block
 from mongospec_core.server.timeout import end_of
-from mongospec_core.server.transaction import refuse_in_transaction
+from mongospec_core.server.transaction import current, refuse_in_transaction
 
 _LAST_WORDS = 2.0
 """Seconds that operations in flight get to end before their client is closed."""
@@ -100,6 +101,7 @@ async def init(
         await init(client.get_database("example_db"), document_types=[User])
     """
     refuse_in_transaction("init()")
+    refuse_in_block("init()")
     if not isinstance(db, mongojet.Database):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError(
             f"init() takes a mongojet Database, not a {type(db).__name__}; "
@@ -122,10 +124,7 @@ async def init(
         cls._before_bind(_bound.classes.keys() | bindings.keys())
     declared = _declared_by_collection(bindings, others)
     await _hello(db, timeout)
-    for target, wanted in declared:
-        owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
-        call = Operation(target, f"{owners}: indexes", {}, write=True)
-        await ensure_indexes(call, wanted, indexes, index_conflicts)
+    await _ensure(declared, indexes, index_conflicts)
     _wait_at_exit()
     for cls, binding in bindings.items():
         bind(cls, binding)
@@ -139,6 +138,83 @@ async def init(
 def _wait_at_exit() -> None:
     """A script that never calls close(), or ends by an error, needs the driver's moment as well."""
     atexit.register(time.sleep, _EXIT_GRACE)
+
+
+@contextmanager
+def using(database: mongojet.Database) -> Generator[None]:
+    """All operations of bound classes in the block go to *database*.
+
+    They go to the collections of the same names, as do those of tasks that are started in the block;
+    references, cascades, key-value stores, cursors and transactions included. Blocks nest, the inner
+    one counts. The classes have to be bound by ``init()``, which may have been given any database.
+
+    A document belongs to the database that it was read from or written to, and so does a reference to it:
+    to write it, to delete it or to refer to it in another database is refused. A cursor is read in a
+    block of the database in which it was made. A transaction is one database's: begin it in the block.
+
+    :param database: a mongojet database, of any client.
+    :raises OptionError: it is something else.
+    :raises TransactionError: there is a transaction, of another database.
+
+    .. code-block:: python
+
+        with using(client["tenant_7"]):
+            await User(name="Alice", email="alice@example.com").insert()
+    """
+    if not isinstance(database, mongojet.Database):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise OptionError(
+            f"using() takes a mongojet Database, not {shown(database)}; "
+            f'get one by client.get_database("NAME")'
+        )
+    own = Block(database)
+    if current() is not None and not alike(own.place, here()):
+        raise TransactionError(
+            f"using({database.name!r}): this transaction was begun for another database; begin it in "
+            f"the block, or step out by outside_transaction()"
+        )
+    with entered(own):
+        yield
+
+
+async def create_indexes(
+    database: mongojet.Database,
+    document_types: Iterable[type[DocumentBase]] | None = None,
+    *,
+    index_conflicts: Conflicts = "error",
+) -> None:
+    """Create the indexes of bound classes in another database, for :func:`using` it.
+
+    Sends what :func:`init` sends: one ``listIndexes`` a collection, and one ``createIndexes`` if some are
+    missing.
+
+    :param database: a mongojet database, of any client.
+    :param document_types: bound classes; None: all that are bound.
+    :param index_conflicts: ``"error"``, or ``"warn"`` and go on without the index.
+    :raises NotBoundError: a class is not bound.
+    :raises IndexConflictError: the declared indexes cannot be.
+    :raises TransactionError: in a transaction.
+
+    .. code-block:: python
+
+        await create_indexes(client["tenant_7"])
+    """
+    refuse_in_transaction("create_indexes()")
+    with using(database):
+        found = [cls for cls in _bound.classes if is_bound(cls)]
+        bindings = {
+            cls: binding_of(cls)
+            for cls in (found if document_types is None else _listed(document_types))
+        }
+        await _ensure(_declared_by_collection(bindings, {}), "create", index_conflicts)
+
+
+async def _ensure(
+    declared: Iterable[tuple[Target, Sequence[Declared]]], mode: Mode, conflicts: Conflicts
+) -> None:
+    for target, wanted in declared:
+        owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
+        call = Operation(target, f"{owners}: indexes", {}, write=True)
+        await ensure_indexes(call, wanted, mode, conflicts)
 
 
 async def close() -> None:

@@ -14,6 +14,7 @@
     ├── InvalidIdError(ValueError)            an id that is not of the class's id type
     ├── DocumentNotFoundError(RuntimeError, LookupError)   a document that must be there is not
     ├── StaleDocumentError(RuntimeError)      a write of a document that was changed meanwhile
+    ├── WrongDatabaseError(RuntimeError)      a document or a cursor of another database
     ├── CursorClosedError
     ├── TransactionError
     │   └── TransactionClosedError
@@ -61,6 +62,7 @@ __all__ = (
     "TransactionClosedError",
     "TransactionError",
     "WriteFailure",
+    "WrongDatabaseError",
 )
 
 type Outcome = Literal["not_applied", "applied", "partial", "unknown"]
@@ -115,6 +117,12 @@ class PageTokenError(OptionError, ValueError):
 
 class NotBoundError(MongospecError, RuntimeError):
     """The class is not bound to a collection: before ``init()``, after ``close()``, or not listed."""
+
+
+class WrongDatabaseError(MongospecError, RuntimeError):
+    """A document, a reference or a cursor of one database was used in another: see ``using()``."""
+
+    outcome: Outcome = "not_applied"
 
 
 class InvalidDocument(msgspec.Struct, frozen=True):

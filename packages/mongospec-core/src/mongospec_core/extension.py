@@ -25,7 +25,7 @@ from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
-from mongospec_core.model.binding import Binding, binding_of, reading_plan
+from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
 from mongospec_core.model.family import is_member
 from mongospec_core.model.hooks import run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import is_abstract
@@ -34,7 +34,10 @@ from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_rea
 from mongospec_core.model.snapshot import (
     DELETED,
     UNKNOWN_CONTENT,
+    carry,
     is_new,
+    place_of,
+    set_place,
     set_snapshot,
     snapshot_of,
     with_fields,
@@ -75,12 +78,15 @@ from mongospec_core.operations.save import (
     send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
+from mongospec_core.server import place as places
 from mongospec_core.server.bulk import Sent, Statement, send_statements
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation, outcome_of
+from mongospec_core.server.place import ANYWHERE, Place
 from mongospec_core.server.timeout import no_timeout
 
 __all__ = (
+    "ANYWHERE",
     "CHECKING",
     "DECIMAL_CODEC_OPTIONS",
     "DELETED",
@@ -106,6 +112,7 @@ __all__ = (
     "Options",
     "Outcome",
     "PageOptions",
+    "Place",
     "Plan",
     "Projection",
     "Reader",
@@ -120,6 +127,7 @@ __all__ = (
     "begin",
     "binding_of",
     "by_id",
+    "carry",
     "check_class",
     "check_id",
     "checked",
@@ -136,11 +144,14 @@ __all__ = (
     "named",
     "no_timeout",
     "outcome_of",
+    "place_of",
+    "places",
     "plan_of",
     "prepare",
     "prepare_changed",
     "raise_for",
     "reading_plan",
+    "refuse_elsewhere",
     "refuse_without_id",
     "register_builtin",
     "run_dict_hook",
@@ -149,6 +160,7 @@ __all__ = (
     "send",
     "send_many",
     "send_statements",
+    "set_place",
     "set_snapshot",
     "settle_read",
     "should_validate",

@@ -9,18 +9,23 @@ from msgspec.structs import force_setattr
 import mongospec_core as core
 from mongospec_core import DefinitionError
 from mongospec_core.extension import (
+    ANYWHERE,
     DECIMAL_CODEC_OPTIONS,
     Decoder,
     FindOneOptions,
     InsertOptions,
     as_id,
     attributes_of,
+    binding_of,
     check_class,
     check_id,
     encode,
     named,
+    place_of,
     plan_of,
+    reading_plan,
     register_builtin,
+    set_place,
     set_snapshot,
     snapshot_of,
     to_raw,
@@ -85,7 +90,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         """
         given = as_id(plan_of(cls), id)
         check_id(cls, to_raw(given))
-        reference: Self = hollow(cls, given)
+        reference: Self = hollow(cls, given, place=ANYWHERE)  # of whatever database it is used in
         return reference
 
     async def fetch(
@@ -182,19 +187,18 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @override
     @classmethod
     def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
-        plan = plan_of(cls)
-        reader = RootReader(plan, DECIMAL_CODEC_OPTIONS)
+        reader = RootReader(reading_plan(cls), DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
-        (document,) = reader.decode([named(cls.__name__, "data", encode, data)])
-        reader.references.close()
+        stored = named(cls.__name__, "data", encode, data)
+        (document,) = _read(reader, lambda reader: reader.decode([stored]))
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 
     @override
     @classmethod
     def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
-        return _read(RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS), read)
+        return _read(RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS), read, cls)
 
     @override
     @classmethod
@@ -257,25 +261,35 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         return (
             placeholder,
             (type(self), self._id),
-            (fields, snapshot_of(self), attributes_of(self)),
+            (fields, snapshot_of(self), attributes_of(self), place_of(self)),
             None,
             None,
             _restore,
         )
 
 
-def _read(reader: RootReader[Any], read: Callable[[Any], list[Any]]) -> list[Any]:
+def _read(
+    reader: RootReader[Any], read: Callable[[Any], list[Any]], cls: type[Any] | None = None
+) -> list[Any]:
+    """Read what has references, which stay unresolved.
+
+    :param cls: the class from whose database they are; None: they come from elsewhere.
+    """
+    place = ANYWHERE if cls is None else binding_of(cls).target.place
     try:
         return read(reader)
     finally:
         reader.references.close()
+        for each in reader.references.documents():
+            set_place(each, place)
 
 
-def _restore(document: Any, state: tuple[tuple[Any, ...], Any, dict[str, Any] | None]) -> None:
-    fields, form, attributes = state
+def _restore(document: Any, state: tuple[Any, ...]) -> None:
+    fields, form, attributes, place = state
     for name, value in zip(document.__struct_fields__, fields, strict=True):
         force_setattr(document, name, value)
     set_snapshot(document, form)
+    set_place(document, place)
     if attributes is not None:
         vars(document).update(attributes)
 

@@ -30,6 +30,7 @@ from mongospec_core.extension import (
     encode,
     id_filter,
     reading_plan,
+    refuse_elsewhere,
     scoped,
     set_snapshot,
     settle_read,
@@ -419,6 +420,7 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
     """
     cls = real_class(reference)
     binding, call = begin(cls, "fetch", "find_one", options, "read")
+    refuse_elsewhere(cls, [reference])
     wanted = scoped(binding, id_filter(cls, to_raw(reference._id)))
     found = await call.send("find_one", encode(wanted))
     if found is None:

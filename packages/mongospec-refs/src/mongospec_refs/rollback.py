@@ -13,6 +13,7 @@ from mongospec_core.extension import (
     encode,
     id_filter,
     outcome_of,
+    refuse_elsewhere,
     set_snapshot,
     snapshot_of,
 )
@@ -68,6 +69,7 @@ async def delete(
         try:
             if unreachable is not None:
                 raise unreachable
+            refuse_elsewhere(cls, [each.document for each in group])
             call = call_of(cls)
             reply = await call.send("delete_many", _query(group))
         except MongospecError as error:

@@ -18,10 +18,13 @@ from msgspec.structs import force_setattr
 from mongospec_core.extension import (
     UNKNOWN_CONTENT,
     DocumentBase,
+    Place,
+    carry,
     is_member,
+    place_of,
+    set_place,
     set_snapshot,
     shown,
-    snapshot_of,
 )
 from mongospec_refs.errors import MissingReferenceError, UnresolvedReferenceError
 
@@ -77,7 +80,12 @@ class UnresolvedMixin:
         _refuse(self, next(iter(changes), "_id"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return hollow, (type(self).__real__, _id(self), type(self).__missing_target__)
+        return hollow, (
+            type(self).__real__,
+            _id(self),
+            type(self).__missing_target__,
+            place_of(self),
+        )
 
 
 def _id(document: Any) -> Any:
@@ -178,12 +186,14 @@ _TRACKED: list[Any] = []
 place may become part of a cycle, so it is made with a container in it."""
 
 
-def hollow(cls: type[Any], id: Any, missing: bool = False) -> Any:
+def hollow(cls: type[Any], id: Any, missing: bool = False, place: Place | None = None) -> Any:
     """A hollow document of *cls*."""
     made = hollow_class(cls, missing=missing)
     document = made(_id=_TRACKED, **made.__empty__)
     force_setattr(document, "_id", id)
     set_snapshot(document, UNKNOWN_CONTENT)
+    if place is not None:
+        set_place(document, place)
     return document
 
 
@@ -204,6 +214,6 @@ def fill(document: Any, source: Any) -> None:
     cls = class_of(source)
     for name in cls.__struct_fields__:
         force_setattr(document, name, getattr(source, name))
-    set_snapshot(document, snapshot_of(source))
+    carry(document, source)
     if class_of(document) is not cls:
         turn(document, cls)

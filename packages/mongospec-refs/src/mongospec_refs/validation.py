@@ -5,12 +5,14 @@ from typing import Any
 
 from bson import ObjectId
 
-from mongospec_core import DocumentValidationError, InvalidDocument
+from mongospec_core import DocumentValidationError, InvalidDocument, WrongDatabaseError
 from mongospec_core.extension import (
     DELETED,
     DocumentBase,
     check_id,
     is_member,
+    places,
+    refuse_elsewhere,
     shown,
     snapshot_of,
     to_raw,
@@ -30,6 +32,10 @@ def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
     """
     if not has_references(cls):
         return
+    if places.used:
+        documents = list(documents)
+        for document in documents:
+            _refuse_of_other_databases(cls, document)
     failures: list[InvalidDocument] = []
     for document in documents:
         for link in references_in(document):
@@ -101,3 +107,12 @@ def id_of(document: Any) -> Any:
         )
     raw = document._id
     return raw if type(raw) is ObjectId else check_id(class_of(document), to_raw(raw))
+
+
+def _refuse_of_other_databases(cls: type[Any], document: Any) -> None:
+    for link in references_in(document):
+        if isinstance(link.document, DocumentBase):
+            try:
+                refuse_elsewhere(real_class(link.document), [link.document])
+            except WrongDatabaseError as error:
+                raise WrongDatabaseError(f"{cls.__name__}.{link.path}: {error}") from None

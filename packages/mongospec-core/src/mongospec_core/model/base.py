@@ -21,13 +21,22 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import DefinitionError, MissingIdError
-from mongospec_core.model.binding import binding_of, reading_plan
+from mongospec_core.model.binding import binding_of, reading_plan, refuse_elsewhere
 from mongospec_core.model.family import collection_name_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
 from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import SnapshotSlot, set_snapshot, snapshot_of
+from mongospec_core.model.snapshot import (
+    SnapshotSlot,
+    carry,
+    place_of,
+    set_place,
+    set_snapshot,
+    snapshot_of,
+)
+from mongospec_core.server import place as places
+from mongospec_core.server.place import Place
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -186,6 +195,8 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
         Called by every write of whole documents: after the hooks, before ids are handed out.
         """
+        if places.used:
+            refuse_elsewhere(cls, documents)
 
     # -- a field typed as a document class
 
@@ -216,7 +227,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         twin = msgspec.structs.replace(self, **changes)
         _take_attributes(twin, attributes_of(self))
         if twin._id == self._id:  # with another _id it is another document, not stored yet
-            set_snapshot(twin, snapshot_of(self))
+            carry(twin, self)
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -229,7 +240,11 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        return _rebuilt, (type(self), fields, snapshot_of(self)), attributes_of(self)
+        return (
+            _rebuilt,
+            (type(self), fields, snapshot_of(self), place_of(self)),
+            attributes_of(self),
+        )
 
 
 _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - not in the stubs
@@ -237,7 +252,7 @@ _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B0
 
 def _copied[D: DocumentBase](document: D) -> D:
     twin: D = _shallow(document)
-    set_snapshot(twin, snapshot_of(document))
+    carry(twin, document)
     _take_attributes(twin, attributes_of(document))
     return twin
 
@@ -252,9 +267,12 @@ def _take_attributes(twin: DocumentBase, attributes: dict[str, Any] | None) -> N
         vars(twin).update(attributes)
 
 
-def _rebuilt(cls: type[DocumentBase], fields: dict[str, Any], form: Any) -> DocumentBase:
+def _rebuilt(
+    cls: type[DocumentBase], fields: dict[str, Any], form: Any, where: Place | None = None
+) -> DocumentBase:
     document = cls(**fields)
     set_snapshot(document, form)
+    set_place(document, where)
     return document
 
 

@@ -1,13 +1,17 @@
 """Which collection a class is bound to."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mongospec_core.codec.plan import Plan, plan_of
-from mongospec_core.errors import NotBoundError
+from mongospec_core.errors import NotBoundError, WrongDatabaseError, shown
 from mongospec_core.model.family import Scope
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.model.read import Reader
+from mongospec_core.model.snapshot import SnapshotSlot, is_new, place_of
+from mongospec_core.server import place as places
 from mongospec_core.server.client import Target
+from mongospec_core.server.place import Block, Place
 
 
 class Binding:
@@ -25,6 +29,16 @@ class Binding:
         self.reader: Reader[Any] = Reader(
             plan, target.codec
         )  # of reads that ask for nothing special
+
+    def moved(self, block: Block) -> "Binding":
+        """The same class on the database of a block."""
+        own = self.target
+        if _is(block, own):
+            return self
+        target = Target(
+            own.owner, block.database, own.name, own.codec, own.timeout, place=block.place
+        )
+        return Binding(self.plan, target, self.hooks, self.scope)
 
 
 def bind(cls: type, binding: Binding | None) -> None:
@@ -45,7 +59,80 @@ def binding_of(cls: type) -> Binding:
             f"{cls.__name__} is not bound to a collection: "
             f"call init(db, document_types=[..., {cls.__name__}]) first"
         )
-    return binding
+    return _elsewhere(binding) if places.used else binding
+
+
+def _elsewhere(binding: Binding) -> Binding:
+    """The binding of a class to the database of the block that this is in, if it is in one."""
+    block = places.block()
+    if block is None:
+        return binding
+    found: Binding | None = block.bindings.get(binding)
+    if found is None:
+        found = block.bindings[binding] = binding.moved(block)
+    return found
+
+
+def refuse_elsewhere(cls: type, documents: Iterable[Any]) -> None:
+    """Refuse documents that belong to another database than operations of *cls* go to here.
+
+    :raises WrongDatabaseError: there is one.
+    """
+    if not places.used or not is_bound(cls):
+        return
+    here = binding_of(cls).target
+    for document in documents:
+        there = place_of(document)
+        if not is_new(document) and not _is_at(there, here):
+            raise WrongDatabaseError(
+                f"{cls.__name__} of _id={shown(document._id)} belongs to "
+                f"{there or 'the database of init()'}, and operations go to the database "
+                f"{here.database.name!r} here (nothing was sent); use it in a block using() that one, "
+                f"or insert a copy without _id"
+            )
+
+
+def refuse_foreign(value: Any) -> None:
+    """Refuse documents of another database in a filter, an update or a pipeline.
+
+    :raises WrongDatabaseError: there is one.
+    """
+    if not places.used:
+        return
+    if isinstance(value, SnapshotSlot):
+        refuse_elsewhere(type(value), [value])
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            refuse_foreign(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            refuse_foreign(each)
+
+
+def refuse_crossing(target: Target, what: str) -> None:
+    """Refuse to go on with a cursor in another database than that in which it was made.
+
+    :raises WrongDatabaseError: it is another.
+    """
+    block = places.block()
+    if not (target.place is None if block is None else _is(block, target)):
+        name = "of init()" if block is None else repr(block.database.name)
+        raise WrongDatabaseError(
+            f"{what}: it was begun in the database {target.database.name!r} and is read in the "
+            f"database {name}; read it in the block in which it was made"
+        )
+
+
+def _is_at(there: Place | None, here: Target) -> bool:
+    if there is None:
+        return here.place is None
+    if there.name is None:
+        return True
+    return there.name == here.database.name and there.state in (None, here.state)
+
+
+def _is(block: Block, target: Target) -> bool:
+    return target.database.name == block.database.name and target.state is block.place.state
 
 
 def is_bound(cls: type) -> bool:

@@ -24,6 +24,7 @@ from mongospec_core.model.snapshot import (
     SnapshotSlot,
     is_new,
     remember_read,
+    set_place,
     set_snapshot,
     upgraded,
 )
@@ -81,7 +82,11 @@ class Reader[T]:
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
         """Instances for BSON documents, as :class:`BatchReader` says."""
         documents = self.decode(parts)
-        if call is not None and (call.transaction is not None or call.session is not None):
+        if call is not None and (
+            call.transaction is not None
+            or call.session is not None
+            or call.target.place is not None
+        ):
             settle_read(call, documents)
         return documents
 
@@ -195,6 +200,10 @@ def settle_read(call: Operation, documents: Iterable[Any]) -> None:
     What an aborted transaction read may never have been stored, nor what a write in somebody
     else's session gave: of such documents the content is not known.
     """
+    if (place := call.target.place) is not None:
+        for each in documents:
+            if isinstance(each, SnapshotSlot):
+                set_place(each, place)
     if call.transaction is not None:
         kept = [each for each in documents if isinstance(each, SnapshotSlot)]
 

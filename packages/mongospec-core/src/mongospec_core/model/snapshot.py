@@ -27,12 +27,14 @@ import msgspec
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import CHECKING
+from mongospec_core.server import place as places
+from mongospec_core.server.place import Place
 
 
 class SnapshotSlot:
     """The slot's home: a plain class under the Struct, because a Struct has room for fields only."""
 
-    __slots__ = ("_stored_form",)
+    __slots__ = ("_place", "_stored_form")
 
 
 class _Mark:
@@ -56,6 +58,27 @@ type StoredForm = bytes | _Mark | None
 # By the descriptor: a field of the same name cannot hide it.
 _slot = SnapshotSlot.__dict__["_stored_form"]
 _write = _slot.__set__
+_place = SnapshotSlot.__dict__["_place"]
+
+
+def place_of(document: Any) -> Place | None:
+    """Which database *document* belongs to; None: the one that its class was bound to."""
+    try:
+        return _place.__get__(document)  # type: ignore[no-any-return]
+    except AttributeError:
+        return None
+
+
+def set_place(document: Any, place: Place | None) -> None:
+    """Note which database *document* belongs to."""
+    _place.__set__(document, place)
+
+
+def carry(twin: Any, document: Any) -> None:
+    """Let a copy know what *document* knows of its stored copy."""
+    _write(twin, snapshot_of(document))
+    if places.used:
+        set_place(twin, place_of(document))
 
 
 class Snapshot(bytes):

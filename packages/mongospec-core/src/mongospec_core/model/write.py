@@ -32,10 +32,12 @@ from mongospec_core.model.snapshot import (
     element_value,
     is_new,
     join_elements,
+    set_place,
     set_snapshot,
     snapshot_of,
     split_elements,
 )
+from mongospec_core.server import place as places
 from mongospec_core.server.operation import Operation
 
 _CHUNK = 100
@@ -398,6 +400,8 @@ def apply_outcome(
     certain = outcome == "applied" and call.session is None and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
+    if places.used:
+        set_place(document, call.target.place)
     if call.transaction is not None:
         _undo_on_abort(call, document, noted, now, revoke)
 

@@ -12,7 +12,7 @@ from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, plain
 from mongospec_core.errors import DefinitionError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.operations.cursor import AggregateSource, Cursor
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.options import AggregateOptions, DistinctOptions, begin
@@ -85,6 +85,7 @@ class AggregateOperations(DocumentBase, abstract=True):
                 f'[{{"$changeStream": {{}}}}]), whose StopAsyncIteration only means "nothing yet"'
             )
         _refuse_into(cls, into)
+        refuse_foreign(pipeline)
         whole = _scoped(binding, pipeline)
         stages = [named(cls.__name__, "a stage", encode, stage) for stage in whole]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)

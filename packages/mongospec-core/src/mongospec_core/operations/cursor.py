@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import CursorClosedError, DocumentValidationError, OperationError
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, refuse_crossing
 from mongospec_core.model.read import STORED, BatchReader, PlainReader
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.projection import Reading
+from mongospec_core.server import place as places
 from mongospec_core.server.driver import WIRE_NAMES
 from mongospec_core.server.driver_cursor import EMPTY, split_documents
 from mongospec_core.server.operation import BatchCursor, Operation
@@ -142,6 +143,8 @@ class Cursor[T]:
 
         :param verbosity: ``"queryPlanner"``, ``"executionStats"`` or ``"allPlansExecution"``.
         """
+        if places.used:
+            refuse_crossing(self._source.call.target, self._source.call.operation)
         return await self._source.explain(verbosity)
 
     if not TYPE_CHECKING:
@@ -184,6 +187,8 @@ class Cursor[T]:
 
     async def _open(self, batch_size: int | None) -> BatchCursor:
         self._refuse_closed()
+        if places.used:
+            refuse_crossing(self._source.call.target, self._source.call.operation)
         if self._cursor is None:
             self._cursor = await self._source.open(self._batch_size or batch_size)
         return self._cursor

@@ -7,6 +7,7 @@ from typing import Any, Unpack
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.binding import refuse_elsewhere
 from mongospec_core.model.own_filter import (
     id_filter,
     own_filter,
@@ -37,6 +38,7 @@ class DeleteOperations(DocumentBase, abstract=True):
         """
         binding, call = begin(type(self), "delete", "delete_one", options, "write")
         refuse_without_id(self)
+        refuse_elsewhere(type(self), [self])
         plan, id_ = binding.plan, to_raw(self._id)
         settle = partial(apply_outcome, call, self, before=snapshot_of(self), after=DELETED)
         expected = None if plan.version is None else version_of(plan, self)

@@ -11,9 +11,10 @@ from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import DecHook, Plan
 from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, shown
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
 from mongospec_core.model.own_filter import id_filter
+from mongospec_core.server import place as places
 
 type Filter = Mapping[str, Any]
 """A query as MongoDB takes it; values as everywhere: dates, enums, decimals, documents."""
@@ -44,6 +45,8 @@ async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -
     check_filter(binding.plan.cls, filter)
     if not skip_hooks and "__pre_find__" in binding.hooks:
         filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))  # noqa: A001
+    if places.used:
+        refuse_foreign(filter)
     if binding.scope is not None:
         filter = binding.scope.applied(filter)  # noqa: A001
     try:  # not by named(): every read and most writes come here

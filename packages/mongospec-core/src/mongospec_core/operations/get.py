@@ -9,6 +9,7 @@ from msgspec.structs import force_setattr
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import DocumentNotFoundError, shown
+from mongospec_core.model.binding import refuse_elsewhere
 from mongospec_core.model.own_filter import id_filter
 from mongospec_core.model.read import OnInvalid, settle_read
 from mongospec_core.model.snapshot import set_snapshot, snapshot_of
@@ -178,6 +179,7 @@ class GetOperations(FindOperations, abstract=True):
         refuse_without_id(self)
         cls = type(self)
         binding, call = begin(cls, "reload", "find_one", options, "read")
+        refuse_elsewhere(cls, [self])
         wanted = id_filter(cls, to_raw(self._id))
         while True:
             before = snapshot_of(self)

@@ -7,15 +7,16 @@ from mongospec_core.codec.codec_options import encode, named
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
 from mongospec_core.operations.filters import Filter, equalities
+from mongospec_core.server import place as places
 
 type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """Update operators (``{"$set": {...}}``), or a pipeline: a list of stages."""
 
 
-async def encode_update(
+async def encode_update(  # noqa: PLR0912 - one check after the other
     binding: Binding, update: Update, *, skip_hooks: bool, upserts: Filter | None = None
 ) -> bytes | list[bytes]:
     """The caller's update after the class's ``__pre_update__``, ready to be sent.
@@ -25,6 +26,8 @@ async def encode_update(
     """
     plan = binding.plan
     cls = plan.cls
+    if places.used:
+        refuse_foreign(update)
     hooked = not skip_hooks and "__pre_update__" in binding.hooks
     if isinstance(update, Mapping):
         change = dict(update)

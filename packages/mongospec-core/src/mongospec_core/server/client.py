@@ -94,6 +94,7 @@ class Target:
         "database_core",
         "name",
         "owner",
+        "place",
         "state",
         "timeout",
         "write_concern",
@@ -106,7 +107,9 @@ class Target:
         name: str,
         codec: CodecOptions[dict[str, Any]],
         timeout: float | None,
+        place: Any = None,
     ) -> None:
+        self.place: Any = place  # a Place, if it is not the database of init()
         self.owner: str = owner  # the class's name, for messages
         self.database: mongojet.Database = database
         self.client: mongojet.Client = client_of(database)

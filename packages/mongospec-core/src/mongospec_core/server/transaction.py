@@ -34,6 +34,7 @@ from mongospec_core.server.driver_call import (
     seconds_left,
 )
 from mongospec_core.server.instrument import is_observed, observed
+from mongospec_core.server.place import alike, here
 from mongospec_core.server.retry import backoff
 from mongospec_core.server.timeout import block_end, end_of, now
 
@@ -111,6 +112,7 @@ class Transaction:
                 f"{', '.join(sorted(TransactionOptions.__annotations__))}"
             )
         self._client = client
+        self._place = here()
         self._options = options
         self._session: ClientSession | None = None
         self._turn = asyncio.Lock()  # operations queue here, in the order in which they came
@@ -204,6 +206,11 @@ class Transaction:
                 f"sent: {self._first_error}"
             ) from self._first_error
         refuse_restricted(call, verb, self._client)
+        if not alike(self._place, here()):
+            raise TransactionError(
+                f"{name}: the transaction was begun for another database than that of this using() "
+                f"block; end it in the block in which it was begun"
+            )
 
     def _closed(self, operation: str) -> TransactionClosedError:
         return TransactionClosedError(
