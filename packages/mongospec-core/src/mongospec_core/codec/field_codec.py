@@ -79,7 +79,7 @@ def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec
     :param nested: gives the shape of a Struct or dataclass found in it.
     :raises DefinitionError: values of the annotation could not be told apart in the database.
     """
-    tp, naive = _unwrapped(annotation)
+    tp, metas = unwrapped(annotation)
     origin = get_origin(tp)
     if origin in (Union, types.UnionType):
         return _union(get_args(tp), nested)
@@ -93,7 +93,7 @@ def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec
     if cls is dt.datetime:
         return (
             FieldCodec(wall_clock, without_zone, trim_naive)
-            if naive
+            if any(each.tz is False for each in metas)
             else FieldCodec(None, None, trim)
         )
     if cls in DECODERS:
@@ -126,7 +126,7 @@ def accepts_anything(annotation: Any) -> bool:
 
 def type_args(annotation: Any) -> tuple[Any, ...]:
     """The annotations that stand directly inside of an annotation."""
-    tp, _ = _unwrapped(annotation)
+    tp = unwrap(annotation)
     if get_origin(tp) is Literal:
         return ()
     if is_typeddict(tp):
@@ -136,12 +136,12 @@ def type_args(annotation: Any) -> tuple[Any, ...]:
 
 def unwrap(annotation: Any) -> Any:
     """The annotation without aliases and qualifiers (``Annotated``, ``Required``, ``NewType``)."""
-    return _unwrapped(annotation)[0]
+    return unwrapped(annotation)[0]
 
 
-def _unwrapped(tp: Any) -> tuple[Any, bool]:
-    """The bare type, and whether a ``Meta(tz=False)`` stood around it."""
-    naive = False
+def unwrapped(tp: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
+    """The annotation without aliases and qualifiers, and msgspec's constraints around it."""
+    metas: tuple[msgspec.Meta, ...] = ()
     while True:
         if isinstance(tp, TypeAliasType):
             tp = tp.__value__
@@ -150,12 +150,12 @@ def _unwrapped(tp: Any) -> tuple[Any, bool]:
         elif isinstance(get_origin(tp), TypeAliasType):
             tp = get_origin(tp).__value__[get_args(tp)]
         elif get_origin(tp) is Annotated:
-            tp, *metas = get_args(tp)
-            naive = naive or any(isinstance(m, msgspec.Meta) and m.tz is False for m in metas)
+            tp, *around = get_args(tp)
+            metas += tuple(each for each in around if isinstance(each, msgspec.Meta))
         elif get_origin(tp) in _WRAPPERS:
             (tp,) = get_args(tp)
         else:
-            return tp, naive
+            return tp, metas
 
 
 # -- unions and containers

@@ -320,3 +320,8 @@ def _is_default(value: Any, field: FieldInfo) -> bool:
         return value is field.default
     factory = field.default_factory
     return factory in (list, dict, set) and type(value) is factory and not value
+
+
+def codec_of(annotation: Any) -> FieldCodec:
+    """How the values of one annotation are written, read and cut."""
+    return shape_of(annotation, _nested)
