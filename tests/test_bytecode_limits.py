@@ -15,11 +15,11 @@ from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
     "find_one": 820,
-    "insert_one": 1_390,
+    "insert_one": 1_160,
     "update_one": 805,
-    "save, two fields changed": 4_180,
-    "insert_many, a document": 770,
-    "insert_many, unchecked": 770,
+    "save, two fields changed": 3_900,
+    "insert_many, a document": 530,
+    "insert_many, unchecked": 530,
     "find_all, a document": 68,
     "cursor, a document": 97,
     "posts with author and tags, a post": 1_350,

@@ -19,6 +19,7 @@ from mongospec_core.errors import (
     DocumentValidationError,
     DuplicateKeyError,
     EncodingError,
+    FilterValueError,
     HookError,
     IndexConflictError,
     InvalidDocument,
@@ -32,9 +33,11 @@ from mongospec_core.errors import (
     ServerUnavailableError,
     TransactionClosedError,
     TransactionError,
+    UnknownFieldError,
     WriteFailure,
 )
 from mongospec_core.operations.cursor import Cursor
+from mongospec_core.operations.filters import eq
 from mongospec_core.operations.save import changes
 from mongospec_core.results import BulkResult, UpdateResult
 from mongospec_core.server.instrument import instrument
@@ -57,6 +60,7 @@ __all__ = (
     "DocumentValidationError",
     "DuplicateKeyError",
     "EncodingError",
+    "FilterValueError",
     "HookError",
     "IndexConflictError",
     "InvalidDocument",
@@ -72,6 +76,7 @@ __all__ = (
     "Transaction",
     "TransactionClosedError",
     "TransactionError",
+    "UnknownFieldError",
     "UpdateResult",
     "WriteFailure",
     "changes",
@@ -79,6 +84,7 @@ __all__ = (
     "connect",
     "dec_hook",
     "enc_hook",
+    "eq",
     "init",
     "instrument",
     "outside_transaction",

@@ -19,11 +19,11 @@ from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.model.definition import (
     refuse_other_types,
-    refuse_python_names,
     refuse_shared_collections,
     refuse_what_cannot_be_bound,
 )
 from mongospec_core.model.hooks import overridden
+from mongospec_core.operations.checks import check_indexes
 from mongospec_core.server.client import Target, drain, refuse_after_fork
 from mongospec_core.server.indexes import (
     Conflicts,
@@ -261,7 +261,8 @@ def _declared_by_collection(
     declared: dict[str, list[Declared]] = defaultdict(list)
     for cls, binding in bindings.items():
         found = declared_indexes(cls)
-        refuse_python_names(binding.plan, found)
+        if binding.paths is not None:
+            check_indexes(binding.paths, found)
         declared[binding.target.name] += found
     return [(targets[name], merged(found)) for name, found in declared.items()]
 

@@ -180,7 +180,8 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         self.reason: str = self.failures[0].reason
         name = document_class.__name__
         shown = "; ".join(
-            f"{name}{'.' + each.path if each.path else ''} of _id={each.id!r}: {each.reason}"
+            f"{name}{'.' + each.path if each.path else ''}"
+            f"{'' if each.id is None else f' of _id={each.id!r}'}: {each.reason}"
             for each in self.failures[:_SHOWN]
         )
         more = len(self.failures) - _SHOWN

@@ -5,6 +5,8 @@
   class take a ``Reading``.
 - ``__bson_decoder__`` (a classmethod): how a raw value in a field annotated with the class becomes
   something that msgspec accepts; asked once, when a plan is compiled (:func:`plan_of`).
+- ``__bson_stored_as__`` (a classmethod, beside it): what is stored there, for the check of queries;
+  without it everything may.
 - :func:`register_builtin`: how values of a family of classes are written, below what users register.
 - :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
   goes; :func:`encode_filter` and :func:`by_id` make filters.
@@ -18,6 +20,7 @@ from mongospec_core.codec.codec_options import (
     to_raw,
 )
 from mongospec_core.codec.field_codec import type_args, unwrap
+from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.codec.validation import misfit
@@ -52,7 +55,6 @@ from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, encode_filter
 from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
 from mongospec_core.operations.options import (
-    BulkOptions,
     DeleteOptions,
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
@@ -61,6 +63,7 @@ from mongospec_core.operations.options import (
     FindOptions,
     InsertOptions,
     Options,
+    SaveManyOptions,
     SaveOptions,
     UpdateOptions,
     begin,
@@ -86,7 +89,6 @@ __all__ = (
     "UNKNOWN_CONTENT",
     "BatchReader",
     "Binding",
-    "BulkOptions",
     "Change",
     "Cursor",
     "Decoder",
@@ -110,9 +112,11 @@ __all__ = (
     "Projection",
     "Reader",
     "Reading",
+    "SaveManyOptions",
     "SaveOptions",
     "Sent",
     "Statement",
+    "StoredAs",
     "Target",
     "Update",
     "UpdateOptions",

@@ -4,7 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from mongospec_core import DocumentValidationError, InvalidDocument
-from mongospec_core.extension import DELETED, DocumentBase, snapshot_of, to_raw
+from mongospec_core.extension import (
+    DELETED,
+    DocumentBase,
+    StoredAs,
+    plan_of,
+    snapshot_of,
+    to_raw,
+)
 from mongospec_refs.errors import UnsavedReferenceError
 from mongospec_refs.graph import Reference, has_references, references_in
 from mongospec_refs.unresolved import real_class
@@ -75,6 +82,25 @@ def _unsaved(cls: type[Any], link: Reference) -> UnsavedReferenceError:
         link.document,
         link.path,
     )
+
+
+def stored_as(target: type[Any]) -> StoredAs:
+    """What is stored for a reference, for the check of queries: an id of the class."""
+    name = target.__name__
+
+    def refusal(value: Any) -> str | None:
+        if not isinstance(value, DocumentBase) or real_class(value) is target:
+            return None
+        return f"Expected `{name}`, got `{real_class(value).__name__}`"
+
+    def below(field: str, rest: str) -> str:
+        return (
+            f"the database has the _id of the {name} only: find the ids by {name}'s {rest!r} first, "
+            f'{{"{field}": {{"$in": [...]}}}}, or join by $lookup in aggregate()'
+        )
+
+    annotation = next(each.type for each in plan_of(target).fields if each.name == "_id")
+    return StoredAs(annotation, refusal, below)
 
 
 def id_of(document: Any) -> Any:

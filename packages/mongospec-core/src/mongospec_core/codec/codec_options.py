@@ -66,7 +66,7 @@ def register_encoder(tp: type, encode: Encoder) -> None:
     >>> register_encoder(Point, lambda point: [point.x, point.y])
     """
     _registered[tp] = encode
-    _encoders.clear()
+    _forget_encoders()
     if issubclass(tp, _KNOWN_TO_BSON):
         _hidden.add(tp)
 
@@ -80,6 +80,8 @@ def to_raw(value: Any) -> Any:
     encode = _encoders.get(tp)
     if encode is None:
         encode = _encoders[tp] = _encoder_for(tp)
+        if encode is _same or tp is int:
+            _kept.add(tp)
     return encode(value)
 
 
@@ -102,7 +104,7 @@ def _same(value: Any) -> Any:
 
 
 def _list(value: Any) -> list[Any]:
-    return [to_raw(each) for each in value]
+    return [each if type(each) in _kept else to_raw(each) for each in value]
 
 
 def _set(value: Any) -> list[Any]:
@@ -115,7 +117,12 @@ def _set(value: Any) -> list[Any]:
 
 
 def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
-    raw = {key_to_raw(key): to_raw(each) for key, each in value.items()}
+    raw = {
+        key if type(key) is str else key_to_raw(key): (
+            each if type(each) in _kept else to_raw(each)
+        )
+        for key, each in value.items()
+    }
     if len(raw) != len(value):
         raise EncodingError(
             f"two keys of {list(value)} would be one, because keys are stored as strings"
@@ -159,6 +166,7 @@ _hidden: set[type] = set()
 """Registered types that bson would write as their base, without asking us."""
 _registered: dict[type, Encoder] = {}
 _encoders: dict[type, Encoder] = {}  # by exact type, found once
+_kept: set[type] = set()  # of these, the types whose values go out as they are
 _builtin: dict[type, Encoder] = {
     **dict.fromkeys((str, float, bool, type(None), bytes, dt.datetime, uuid.UUID, Decimal), _same),
     **dict.fromkeys(
@@ -222,7 +230,12 @@ def is_registered(tp: type) -> bool:
 def register_builtin(tp: type, encode: Encoder) -> None:
     """Teach the codec a family of classes of its own, below what users register."""
     _builtin[tp] = encode
+    _forget_encoders()
+
+
+def _forget_encoders() -> None:
     _encoders.clear()
+    _kept.clear()
 
 
 def fallback_encoder(value: Any) -> Any:

@@ -201,22 +201,32 @@ def _copied(value: Any) -> Any:
     return value[:] if type(value) is list else to_raw(value)
 
 
+def _copied_dict(value: Any) -> Any:
+    """The same for a dict of scalars, if its keys are strings as they are."""
+    if type(value) is not dict:
+        return to_raw(value)
+    for key in value:
+        if type(key) is not str:
+            return to_raw(value)
+    return value.copy()
+
+
 def _each(cls: type, encode: Encoder | None) -> Encoder:
     """Write the items of a list or tuple, or the values of a dict, each by its own annotation."""
     # Naive datetimes in containers were given UTC by the cut: wall_clock would refuse them.
-    if encode in (None, to_raw, wall_clock) or cls not in (list, tuple, dict):
+    if encode is None or encode in (to_raw, wall_clock) or cls not in (list, tuple, dict):
         return to_raw
-
-    def item(value: Any) -> Any:
-        return value if value is None or encode is None else encode(value)
 
     def encoded(value: Any) -> Any:
         if type(value) is not cls:
             return to_raw(value)
         if isinstance(value, dict):
-            raw = {key_to_raw(key): item(each) for key, each in value.items()}
+            raw = {
+                key_to_raw(key): None if each is None else encode(each)
+                for key, each in value.items()
+            }
             return raw if len(raw) == len(value) else to_raw(value)  # which refuses equal keys
-        return [item(each) for each in value]
+        return [None if each is None else encode(each) for each in value]
 
     return encoded
 
@@ -279,7 +289,7 @@ def _mapping(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> Fiel
         }
 
     return FieldCodec(
-        _each(dict, item.encode),
+        _copied_dict if item.encode is None else _each(dict, item.encode),
         decoded if decode or decode_key else None,
         trim if item.trim is not None else None,
     )

@@ -60,8 +60,8 @@ class StoredAs(NamedTuple):
     """The type of what is stored: an id's."""
     refusal: Callable[[Any], str | None]
     """Why a value cannot stand for an instance; None: what is stored for it says it."""
-    below: Callable[[str], str]
-    """What to say of a path that leads into an instance."""
+    below: Callable[[str, str], str]
+    """What to say of a path to such a value, and of another one that goes on inside of it."""
 
 
 class _Scalar(NamedTuple):
@@ -178,8 +178,11 @@ class Node:
     :ivar summands: types of the numbers that may be added to it.
     """
 
-    def __init__(self, tree: "PathTree", annotations: tuple[Any, ...]) -> None:
+    def __init__(
+        self, tree: "PathTree", annotations: tuple[Any, ...], *, whole: bool = False
+    ) -> None:
         self.tree = tree
+        self._whole = whole  # the documents themselves, not what stands for them in a field
         self.annotations = annotations
         self.free = False
         self.stand_ins: list[StoredAs] = []
@@ -226,6 +229,9 @@ class Node:
 
     def _add_class(self, cls: type, arm: Any) -> _Scalar:
         own = _types(cls) if cls is arm else frozenset[type]()
+        if self._whole:
+            self._documents.append(arm)
+            return _NOTHING
         if hasattr(cls, "__bson_stored_as__"):
             self.stand_ins.append(cls.__bson_stored_as__())
             return _Scalar(own, own)
@@ -474,7 +480,7 @@ class PathTree:
     @cached_property
     def root(self) -> Node:
         """The document itself."""
-        return self.node(self._annotations)
+        return Node(self, self._annotations, whole=True)
 
     def node(self, annotations: tuple[Any, ...]) -> Node:
         """The node of what is declared by *annotations*."""
@@ -542,7 +548,7 @@ class PathTree:
         meant = stored or (python.get(close[0], close[0]) if close else None)
         suggestion = None if meant is None else ".".join([above + meant, *names[1:]])
         if inside.stand_ins:
-            hint = inside.stand_ins[0].below(path)
+            hint = inside.stand_ins[0].below(above.removesuffix("."), ".".join(names))
         elif stored is not None:
             hint = f'it is stored as "{suggestion}"'
         elif suggestion is not None:

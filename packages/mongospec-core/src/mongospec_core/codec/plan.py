@@ -12,11 +12,12 @@ whole batch. Checking a document before it is written is therefore the same thin
 import dataclasses
 from collections.abc import Callable
 from copy import copy
+from functools import cached_property
 from typing import Any, get_origin
 
 import msgspec
 from bson import ObjectId
-from msgspec.structs import FieldInfo, asdict, force_setattr
+from msgspec.structs import FieldInfo, force_setattr
 
 from mongospec_core.codec import truncation
 from mongospec_core.codec.annotations import (
@@ -27,6 +28,7 @@ from mongospec_core.codec.annotations import (
     iter_types,
 )
 from mongospec_core.codec.codec_options import Encoder, is_registered, register_builtin, to_raw
+from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import FieldCodec, decoded_fields, shape_of, type_args, unwrap
 from mongospec_core.codec.truncation import Trim
 from mongospec_core.codec.types import Decoder
@@ -66,20 +68,11 @@ class Plan[T]:
         self.decoders: tuple[tuple[str, Decoder], ...] = tuple(
             (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
         )
+        self._decode = [each.decode for each in shapes]
         self._trims: tuple[tuple[str, str, Trim], ...] = tuple(
             (field.name, f"{cls.__name__}.{field.name}", shape.trim)
             for field, shape in pairs
             if shape.trim is not None
-        )
-        self._named_encoders = tuple(
-            (field.name, shape.encode) for field, shape in pairs if shape.encode is not None
-        )
-        self._simple = not (
-            self._tag
-            or self._array_like
-            or self._omit_defaults
-            or any(each.name != each.encode_name for each in self.fields)
-            or any(_may_be_unset(each.type) for each in self.fields)
         )
 
     def _shape(self, field: FieldInfo) -> FieldCodec:
@@ -100,40 +93,31 @@ class Plan[T]:
                 any_cut = True
         return any_cut
 
-    def encode(self, instance: Any) -> dict[str, Any]:
-        """The instance as raw data; it shares no list and no dict with the instance."""
-        if not self._simple:
-            return self._encode_by_options(instance)
-        raw = asdict(instance)
-        for name, encode in self._named_encoders:
-            value = raw[name]
-            if value is not None:
-                raw[name] = encode(value)
-        return raw
+    @cached_property
+    def encode(self) -> Encoder:
+        """What makes raw data of an instance, or of a value in a field that is typed as the class.
 
-    def _encode_by_options(self, instance: Any) -> dict[str, Any]:
-        """Renamed fields, tags, UNSET and omitted defaults, as msgspec's own encoders treat them."""
-        raw = {} if self._tag is None else {self._tag[0]: self._tag[1]}
-        for field, encode in zip(self.fields, self.encoders, strict=True):
-            value = getattr(instance, field.name)
-            if value is msgspec.UNSET or (self._omit_defaults and _is_default(value, field)):
-                continue
-            raw[field.encode_name] = value if value is None or encode is None else encode(value)
-        return raw
+        They share no list and no dict with it.
+        """
+        if not issubclass(self.cls, msgspec.Struct):
+            return self._encode_other
+        return write_encoder(
+            self.cls,
+            self.fields,
+            self.encoders,
+            self._encode_other,
+            tag=self._tag,
+            omit_defaults=self._omit_defaults,
+            array_like=self._array_like,
+        )
 
-    def encode_nested(self, value: Any) -> Any:
-        """A value as it stands inside of a document, in a field that is typed as this class."""
+    def _encode_other(self, value: Any) -> Any:
         cls = type(value)
-        if cls is not self.cls:
-            embedded = issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
-            if embedded and not is_registered(cls):
-                # A read would make a self.cls of it, and drop the fields that only this has.
-                return misfit(f"a {cls.__name__} in place of a {self.cls.__name__}")
-            return to_raw(value)
-        if not issubclass(cls, msgspec.Struct):
-            return to_raw(value)
-        raw = self.encode(value)
-        return list(raw.values()) if self._array_like else raw
+        embedded = issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
+        if cls is not self.cls and embedded and not is_registered(cls):
+            # A read would make a self.cls of it, and drop the fields that only this has.
+            return misfit(f"a {cls.__name__} in place of a {self.cls.__name__}")
+        return to_raw(value)
 
     # -- reading
 
@@ -172,7 +156,7 @@ class Plan[T]:
     def convert_field(self, place: int, raw: Any, reader: Any) -> Any:
         """One field's raw value as a read would give it."""
         field = self.fields[place]
-        decode = dict(self.decoders).get(field.encode_name)
+        decode = self._decode[place]
         value = raw if raw is None or decode is None else decode(raw, reader)
         return msgspec.convert(
             value,
@@ -277,13 +261,13 @@ def _nested(tp: Any) -> FieldCodec:
     """The shape of a Struct or dataclass inside of another class."""
     if tp in _building:  # recursive: its plan stands by the time a value comes
         return FieldCodec(
-            lambda value: plan_of(tp).encode_nested(value),
+            lambda value: plan_of(tp).encode(value),
             lambda raw, reader: plan_of(tp).decode(raw, reader),
             _trim,
         )
     plan = plan_of(tp)
     return FieldCodec(
-        plan.encode_nested,
+        plan.encode,
         plan.decode if plan.decoders else None,
         _trim if plan._trims else None,
     )
@@ -303,23 +287,11 @@ def _trim_struct(value: Any, where: str) -> Any:
 
 
 def _encode_struct(value: Any) -> Any:
-    return plan_of(type(value)).encode_nested(value)
+    return plan_of(type(value)).encode(value)
 
 
 register_builtin(msgspec.Struct, _encode_struct)
 truncation.register_trim(msgspec.Struct, _trim_struct)
-
-
-def _may_be_unset(annotation: Any) -> bool:
-    return msgspec.UnsetType in (annotation, *type_args(annotation))
-
-
-def _is_default(value: Any, field: FieldInfo) -> bool:
-    """What msgspec's encoders leave out under ``omit_defaults``."""
-    if field.default is not msgspec.NODEFAULT:
-        return value is field.default
-    factory = field.default_factory
-    return factory in (list, dict, set) and type(value) is factory and not value
 
 
 def codec_of(annotation: Any) -> FieldCodec:

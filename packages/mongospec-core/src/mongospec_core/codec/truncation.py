@@ -12,12 +12,14 @@ frozen is replaced by a cut copy, so that its hash stays.
 
 import dataclasses
 import datetime as dt
+import time
 import warnings
 from collections.abc import Callable
 from copy import copy
 from typing import Any
 
 import msgspec
+from bson.tz_util import utc
 
 type Trim = Callable[[Any, str], Any]
 """Takes a value and the name of its field (for warnings), gives the value that can be stored."""
@@ -52,7 +54,7 @@ def _datetime(value: dt.datetime, where: str) -> dt.datetime:
     if value.tzinfo is None:
         _warn_of_naive(value, where)
         value = value.replace(tzinfo=dt.UTC)
-    elif value.tzinfo is not dt.UTC:
+    elif value.tzinfo is not dt.UTC and value.tzinfo is not utc:  # utc is what BSON is read as
         # In its own zone, an hour that comes twice or never equals nothing that is read.
         try:
             value = value.astimezone(dt.UTC)
@@ -64,6 +66,8 @@ def _datetime(value: dt.datetime, where: str) -> dt.datetime:
 
 
 def _warn_of_naive(value: dt.datetime, where: str) -> None:
+    if time.tzname == ("UTC", "UTC"):  # as on most servers; the offset of any other zone depends
+        return
     try:
         offset = value.astimezone().utcoffset()
     except (OverflowError, OSError, ValueError):

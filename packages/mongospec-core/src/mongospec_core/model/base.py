@@ -35,6 +35,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     __indexes__: ClassVar[Sequence[Any]] = ()
     """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
     __validate_on_write__: ClassVar[bool] = True
+    __check_queries__: ClassVar[bool] = True
     __abstract__: ClassVar[bool] = True
 
     if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
             mixin: bool = False,
             abstract: bool = False,
             validate_on_write: bool | None = None,
+            check_queries: bool | None = None,
             frozen: bool = False,
             kw_only: bool = True,
             eq: bool = True,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import NotBoundError
 from mongospec_core.model.metaclass import is_abstract
@@ -9,14 +10,22 @@ from mongospec_core.server.client import Target
 
 
 class Binding:
-    """A document class on its collection: its plan, where it goes, which hooks it has."""
+    """A document class on its collection: its plan, where it goes, which hooks it has.
 
-    __slots__ = ("hooks", "plan", "target")
+    ``paths`` is what its queries are checked against; None for ``check_queries=False``.
+    """
+
+    __slots__ = ("hooks", "paths", "plan", "target")
 
     def __init__(self, plan: Plan[Any], target: Target, hooks: frozenset[str]) -> None:
         self.plan: Plan[Any] = plan
         self.target: Target = target
         self.hooks: frozenset[str] = hooks
+        self.paths: PathTree | None = (
+            PathTree(plan.cls, (plan.type,), plan.dec_hook)
+            if getattr(plan.cls, "__check_queries__", True)
+            else None
+        )
 
 
 def bind(cls: type, binding: Binding | None) -> None:

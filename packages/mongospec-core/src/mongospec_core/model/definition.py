@@ -1,20 +1,17 @@
 """What a class must be to be bound; each refusal names the class and the way out."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, get_origin
 
-import msgspec
 from bson import Regex
 
-from mongospec_core.codec.annotations import declared_fields
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import DefinitionError
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.metaclass import is_abstract
-from mongospec_core.server.indexes import Declared
 
 
 def refuse_other_types(cls: Any) -> None:
@@ -66,39 +63,6 @@ def _refuse_foreign_documents(cls: type[DocumentBase], plan: Plan[Any]) -> None:
                 f"references, but is built on a MongoDocument without: derive both "
                 f"from the MongoDocument of mongospec-refs (or of mongospec)"
             )
-
-
-def refuse_python_names(plan: Plan[Any], declared: Iterable[Declared]) -> None:
-    """Refuse an index on a field's Python name if the field is stored under another.
-
-    No document has such a field: a unique index would refuse the second of all documents.
-    """
-    for each in declared:
-        for path in each.document["key"]:
-            stored = _stored_path(plan.type, path)
-            if stored != path:
-                raise DefinitionError(
-                    f"{each.owner}.__indexes__: no document has the field {path!r}, it is stored "
-                    f"as {stored!r}; declare the index by that name"
-                )
-
-
-def _stored_path(annotation: Any, path: str) -> str:
-    """Return *path* with stored names in place of the Python names in it."""
-    name, dot, rest = path.partition(".")
-    tp = unwrap(annotation)
-    cls: Any = get_origin(tp) or tp
-    if not (isinstance(cls, type) and issubclass(cls, msgspec.Struct)):
-        if isinstance(cls, type) and issubclass(cls, Mapping):
-            return path  # its keys are data
-        inside = (_stored_path(each, path) for each in type_args(tp))
-        return next((stored for stored in inside if stored != path), path)
-    fields = {each.name: each for each in declared_fields(tp)}
-    fields |= {each.encode_name: each for each in fields.values()}  # a stored name comes first
-    field = fields.get(name)
-    if field is None:
-        return path
-    return field.encode_name + dot + (_stored_path(field.type, rest) if rest else rest)
 
 
 def refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) -> None:

@@ -28,7 +28,8 @@ class DocumentMeta(msgspec.StructMeta):
     - ``mixin=True``: it stays without fields of its own and gives the ones in its body to every
       concrete subclass, so that it combines with any other document class;
     - ``abstract=True`` (not inherited): it is a base only, and cannot be bound;
-    - ``validate_on_write=False`` (inherited): documents are not checked before a write.
+    - ``validate_on_write=False`` (inherited): documents are not checked before a write;
+    - ``check_queries=False`` (inherited): queries are not checked against the class.
     """
 
     def __new__(
@@ -40,6 +41,7 @@ class DocumentMeta(msgspec.StructMeta):
         mixin: bool = False,
         abstract: bool = False,
         validate_on_write: bool | None = None,
+        check_queries: bool | None = None,
         **config: Any,
     ) -> Any:
         config.setdefault("kw_only", True)
@@ -62,6 +64,8 @@ class DocumentMeta(msgspec.StructMeta):
         namespace["__abstract__"] = abstract or mixin
         if validate_on_write is not None:
             namespace["__validate_on_write__"] = validate_on_write
+        if check_queries is not None:
+            namespace["__check_queries__"] = check_queries
         try:
             cls = super().__new__(mcls, name, bases, namespace, **config)
         except TypeError as error:

@@ -93,7 +93,13 @@ class BulkOperations(DocumentBase, abstract=True):
             statements = [
                 Statement("insert", encoded[place], operation)
                 if place in inserts
-                else await _statement(binding, operation, encoded.get(place), skip_hooks)
+                else await _statement(
+                    binding,
+                    operation,
+                    encoded.get(place),
+                    skip_hooks,
+                    options.get("check", True),
+                )
                 for place, operation in enumerate(asked)
             ]
             ids.sent = True
@@ -138,11 +144,13 @@ def _replaced(asked: Sequence[Any], sent: Sent, place: int) -> tuple[Outcome, An
 
 
 async def _statement(
-    binding: Binding, operation: Any, replacement: bytes | None, skip_hooks: bool
+    binding: Binding, operation: Any, replacement: bytes | None, skip_hooks: bool, check: bool
 ) -> Statement:
     """An update or a delete, as the command takes it."""
     kind = type(operation).__name__
-    query = decode(await encode_filter(binding, operation._filter, skip_hooks=skip_hooks))
+    query = decode(
+        await encode_filter(binding, operation._filter, skip_hooks=skip_hooks, check=check)
+    )
     more = {
         "collation": getattr(operation, "_collation", None),
         "hint": getattr(operation, "_hint", None),
@@ -155,7 +163,13 @@ async def _statement(
     if replacement is not None:
         change = RawBSONDocument(replacement)
     else:
-        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks)
+        final = await encode_update(
+            binding,
+            operation._doc,
+            skip_hooks=skip_hooks,
+            check=check,
+            array_filters=operation._array_filters,
+        )
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}

@@ -11,7 +11,6 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any
 
-import msgspec
 from bson import ObjectId, Timestamp
 
 from mongospec_core.codec.codec_options import key_to_raw, to_raw
@@ -23,7 +22,6 @@ from mongospec_core.errors import (
     InvalidDocument,
     UnknownFieldError,
 )
-from mongospec_core.operations.projection import projection_of
 from mongospec_core.server.indexes import Declared
 
 type Check = Callable[[PathTree, Node, str, Any], None]
@@ -178,7 +176,11 @@ def _check_value(tree: PathTree, node: Node, path: str, value: Any) -> None:
 
 def _check_sum(tree: PathTree, node: Node, path: str, value: Any) -> None:
     _refuse_change_of_identity(tree, path)
-    if not node.free and type(value) not in node.summands and type(to_raw(value)) not in node.summands:
+    if (
+        not node.free
+        and type(value) not in node.summands
+        and type(to_raw(value)) not in node.summands
+    ):
         numbers = ", ".join(sorted(each.__name__ for each in node.summands))
         reason = f"one of {numbers} can be added" if numbers else "no number"
         raise _invalid(tree, path, f"a {node}: {reason}, not {value!r}")
@@ -290,7 +292,7 @@ _UPDATES: Mapping[str, Check] = {
 
 
 def _invalid(tree: PathTree, path: str, reason: str) -> DocumentValidationError:
-    failure = InvalidDocument(msgspec.UNSET, path, reason)
+    failure = InvalidDocument(None, path, reason)
     return DocumentValidationError(tree.cls, [failure], "the update was not sent")
 
 
@@ -342,16 +344,12 @@ def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
             tree.at(path)
 
 
-def check_projection(tree: PathTree, projection: Any) -> None:
-    """Check the fields of a projection, a Struct or a dict.
+def check_projection(tree: PathTree, projection: Mapping[str, Any]) -> None:
+    """Check the fields of a projection.
 
     :raises UnknownFieldError: it names one that the class does not have.
     """
-    if isinstance(projection, Mapping):
-        _check_projection(tree, tree.root, projection, "")
-    elif projection not in tree.known_projections:
-        _check_projection(tree, tree.root, projection_of(projection), "")
-        tree.known_projections.add(projection)
+    _check_projection(tree, tree.root, projection, "")
 
 
 def _check_projection(

@@ -255,7 +255,10 @@ class FindOperations(DocumentBase, abstract=True):
         cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
     ) -> Cursor[Any]:
         binding, call = begin(cls, "find", "find", options, "read", projection=reading.fields(cls))
-        find = FindSource(binding, call, deep_copy(filter), reading, skip_hooks)
+        reading.check(binding, options)
+        find = FindSource(
+            binding, call, deep_copy(filter), reading, skip_hooks, check=options.get("check", True)
+        )
         return Cursor(find, options.get("batch_size"))
 
     @classmethod
@@ -270,7 +273,10 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, operation, "find_one", options, "read", projection=reading.fields(cls)
         )
-        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
+        reading.check(binding, options)
+        query = await encode_filter(
+            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         found = await call.send("find_one", query)
         return await first(reading.reader(binding, call), found)
 
@@ -281,7 +287,10 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, "find_all", "find_many", options, "read", projection=reading.fields(cls)
         )
-        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
+        reading.check(binding, options)
+        query = await encode_filter(
+            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         batch = await call.send("find_many", query)
         return await reading.reader(binding, call).read(batch)
 

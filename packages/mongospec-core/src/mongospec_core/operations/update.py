@@ -216,8 +216,16 @@ class UpdateOperations(DocumentBase, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-        change = await encode_update(binding, update, skip_hooks=skip_hooks)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
+        change = await encode_update(
+            binding,
+            update,
+            skip_hooks=skip_hooks,
+            check=options.get("check", True),
+            array_filters=options.get("array_filters"),
+        )
         found = await call.send("find_one_and_update", query, change)
         return await _given(reading, binding, call, found)
 
@@ -245,7 +253,9 @@ class UpdateOperations(DocumentBase, abstract=True):
         validate = should_validate(cls, validate_on_write)
         (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
         data = encode_document(binding.plan, raw)
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         settle = partial(
             apply_replace,
             call,
@@ -275,7 +285,9 @@ class UpdateOperations(DocumentBase, abstract=True):
         options: Mapping[str, Any],
     ) -> Any:
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         found = await call.send("find_one_and_delete", query)
         document = await _given(reading, binding, call, found)
         if document is not None:
@@ -306,7 +318,15 @@ async def _update(
     options: Mapping[str, Any],
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
-    query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-    change = await encode_update(binding, update, skip_hooks=skip_hooks)
+    query = await encode_filter(
+        binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+    )
+    change = await encode_update(
+        binding,
+        update,
+        skip_hooks=skip_hooks,
+        check=options.get("check", True),
+        array_filters=options.get("array_filters"),
+    )
     reply = await call.reply(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])

@@ -8,17 +8,26 @@ from mongospec_core.errors import OptionError
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
+from mongospec_core.operations.checks import check_update
 
 type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """Update operators (``{"$set": {...}}``), or a pipeline: a list of stages."""
 
 
 async def encode_update(
-    binding: Binding, update: Update, *, skip_hooks: bool
+    binding: Binding,
+    update: Update,
+    *,
+    skip_hooks: bool,
+    check: bool = False,
+    array_filters: Sequence[Any] | None = None,
 ) -> bytes | list[bytes]:
     """The caller's update after the class's ``__pre_update__``, ready to be sent.
 
+    :param check: whether operators that are sent are checked against the class.
+    :param array_filters: the option of that name, which is checked with them.
     :raises OptionError: a document without operators, which would replace the stored one.
+    :raises DocumentValidationError: it would leave a document that no read takes.
     """
     cls = binding.plan.cls
     hooked = not skip_hooks and "__pre_update__" in binding.hooks
@@ -38,7 +47,10 @@ async def encode_update(
                     f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
                     f"fields, or save() the document, which sends what changed"
                 )
-        return encode(change)
+        data = encode(change)
+        if check and binding.paths is not None:
+            check_update(binding.paths, change, array_filters)
+        return data
     try:
         stages = [dict(stage) for stage in update]
     except (TypeError, ValueError) as error:
