@@ -9,10 +9,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mongospec_core import changes
-from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import same
+from mongospec_core.model.snapshot import differing_elements, same, split_elements
 from mongospec_core.model.write import encode_document, to_raw_documents
 from tests.conftest import Bind
 from tests.core.raw import alike
@@ -154,3 +154,22 @@ async def test_documents_survive_the_database(bind: Bind, given_: list[Everythin
         assert changes(document) == {}
         await document.save()  # nothing changed: nothing to fail
         assert await document.delete() == 1
+
+
+fields = st.lists(st.tuples(st.sampled_from("abcd"), anything), max_size=4).map(dict)
+
+
+@given(fields, fields)
+@settings(deadline=None)
+def test_two_documents_differ_in_the_elements_that_only_one_of_them_has(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    both = encode(one), encode(other)
+    ours, theirs = map(split_elements, both)
+    assert [*ours] == [*one]
+    assert b"".join(ours.values()) == both[0][4:-1]
+    expected = (
+        {name: each for name, each in ours.items() if theirs.get(name) != each},
+        {name: each for name, each in theirs.items() if ours.get(name) != each},
+    )
+    assert differing_elements(*both) == expected

@@ -206,3 +206,12 @@ async def test_a_count_that_is_none_names_the_option(bind: Bind, option: str, va
     given: Any = {option: value}
     with pytest.raises(OptionError, match=rf"{option}={value!r}"):
         Person.find({}, **given)
+
+
+@pytest.mark.parametrize("timeout", [None, 5])
+async def test_an_option_that_bson_cannot_hold_names_the_operation(
+    bind: Bind, timeout: float | None
+) -> None:
+    await bind(Person)
+    with pytest.raises(OptionError, match=r"Person\.find_one: cannot write a object"):
+        await Person.find_one(collation={"locale": object()}, timeout=timeout)

@@ -86,7 +86,7 @@ class KVStore(MongoDocument, mixin=True):
         change = await final_change(binding, {"$set": {"value": raw.get("value")}})
         update = await encode_update(binding, upsert(change, raw), skip_hooks=True)
         query = key_filter(cls, key)
-        await repeated(call, lambda: call.reply("update_one", query, update))
+        await repeated(call, lambda: call.send("update_one", query, update))
 
     @classmethod
     async def get(cls, key: str, **options: Unpack[Options]) -> Any:
@@ -194,7 +194,7 @@ class KVStore(MongoDocument, mixin=True):
             await AppStorage.delete_key("theme")
         """
         _, call = begin(cls, "delete_key", "delete_one", options, "write")
-        reply = await call.reply("delete_one", key_filter(cls, key))
+        reply = await call.send("delete_one", key_filter(cls, key))
         return bool(reply["deleted_count"])
 
     # -- many keys
@@ -296,7 +296,7 @@ class KVStore(MongoDocument, mixin=True):
         _, call = begin(cls, "delete_keys", "delete_many", options, "write")
         gone = 0
         for query in key_filters(key_list(cls, keys)):
-            gone += int((await call.reply("delete_many", encode(query)))["deleted_count"])
+            gone += int((await call.send("delete_many", encode(query)))["deleted_count"])
         return gone
 
     @classmethod
@@ -310,4 +310,4 @@ class KVStore(MongoDocument, mixin=True):
             await AppStorage.clear()
         """
         _, call = begin(cls, "clear", "delete_many", options, "write")
-        return int((await call.reply("delete_many", encode({})))["deleted_count"])
+        return int((await call.send("delete_many", encode({})))["deleted_count"])

@@ -13,7 +13,6 @@ from bson.codec_options import CodecOptions
 
 from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
 from mongospec_core.extension import (
-    BatchReader,
     Binding,
     OnInvalid,
     Operation,
@@ -267,13 +266,13 @@ class RefReading(Reading):
         self.depth = ref_depth if resolve_refs else 0
 
     @override
-    def reader(self, binding: Binding, call: Operation) -> BatchReader[Any]:
+    def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
         if isinstance(self.projection, type) and not self._results:
             cls: Any = (
                 binding.plan.cls
             )  # a class is hashable, which mypy does not see of its metaclass
             refuse_projection_into_references(cls, self.projection)
-        return super().reader(binding, call)
+        super().check(binding, options)
 
     @override
     def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> Reader[Any]:

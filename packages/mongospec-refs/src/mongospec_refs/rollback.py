@@ -61,7 +61,7 @@ async def delete(
             if unreachable is not None:
                 raise unreachable
             call = call_of(cls)
-            reply = await call.reply("delete_many", _query(group))
+            reply = await call.send("delete_many", _query(group))
         except MongospecError as error:
             if call is not None and outcome_of(error) != "not_applied":
                 for each in group:

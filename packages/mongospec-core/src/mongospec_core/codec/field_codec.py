@@ -40,6 +40,7 @@ from typing import (
 )
 
 import msgspec
+from bson import ObjectId
 
 from mongospec_core.codec.codec_options import (
     MILLISECOND,
@@ -122,6 +123,14 @@ def _class_shape(cls: type, tp: Any, nested: Callable[[Any], FieldCodec]) -> Fie
 def accepts_anything(annotation: Any) -> bool:
     """Whether an annotation lets any value in."""
     return annotation in (Any, object) or isinstance(annotation, TypeVar)
+
+
+def is_scalar(annotation: Any) -> bool:
+    """Whether an annotation has nothing but scalars, which are read as they are stored."""
+    tp, metas = unwrapped(annotation)
+    if get_origin(tp) in (Union, types.UnionType):
+        return all(map(is_scalar, get_args(tp)))
+    return tp in (*_SCALARS, dt.datetime, ObjectId) and not any(each.tz is False for each in metas)
 
 
 def type_args(annotation: Any) -> tuple[Any, ...]:

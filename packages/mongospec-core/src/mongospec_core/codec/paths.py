@@ -75,6 +75,9 @@ class _Scalar(NamedTuple):
     """Types of numbers that keep its type when they are added, or multiplied with."""
 
 
+_NOTHING = _Scalar(frozenset())
+
+
 def _types(*types: type) -> frozenset[type]:
     return frozenset(types)
 
@@ -186,7 +189,7 @@ class Node:
         self.annotations = annotations
         self.free = False
         self.stand_ins: list[StoredAs] = []
-        self.arms: set[Any] = set()
+        self.scalars: set[Any] = set()
         self._documents: list[Any] = []
         self._values: list[Any] = []
         self._elements: list[Any] = []
@@ -205,6 +208,10 @@ class Node:
         for stored in self.stand_ins:
             for arm, _ in _arms(stored.annotation):
                 asked |= self._add(arm).asked
+        for element in self._elements:  # a condition on a list is one on its elements as well
+            asked.update(
+                *(_SCALARS.get(get_origin(arm) or arm, _NOTHING).asked for arm, _ in _arms(element))
+            )
         self.asked: frozenset[type] = frozenset(asked)
         self.written: frozenset[type] = frozenset(written)
         self.summands: frozenset[type] = frozenset(summands)
@@ -213,9 +220,9 @@ class Node:
 
     def _add(self, arm: Any) -> _Scalar:
         """Note what may stand below a type; what its values may be is returned."""
-        self.arms.add(arm)
         cls = get_origin(arm) or arm
         if (known := _SCALARS.get(cls)) is not None:
+            self.scalars.add(cls)
             if arm is dt.time:
                 self._choices.append(arm)
             return known
@@ -290,6 +297,11 @@ class Node:
     def tags(self) -> frozenset[str]:
         """The names that tell the classes of documents here apart."""
         return frozenset(each.stored for one in self.members for each in one if each.is_tag)
+
+    @cached_property
+    def is_document(self) -> bool:
+        """Whether nothing but documents of known fields, or scalars, may stand here."""
+        return not (self.free or self._values or self._elements or self._rows)
 
     @cached_property
     def values(self) -> "Node | None":
@@ -398,7 +410,7 @@ class Node:
 
     @cached_property
     def _codecs(self) -> list[tuple[Any, FieldCodec]]:
-        return [(list[each], codec_of(each)) for each in self.annotations]
+        return [(_list_of(each), codec_of(each)) for each in self.annotations]
 
     def unfit(self, value: Any) -> tuple[str, str] | None:
         """Where and why a read would refuse *value* if it were stored here; None: it would not."""
@@ -429,7 +441,6 @@ class Node:
         return " or ".join(dict.fromkeys(map(_described, self.annotations)))
 
 
-_NOTHING = _Scalar(frozenset())
 _NONE: frozenset[str] = frozenset()
 
 
@@ -438,6 +449,10 @@ def _types_of_choice(choice: Any) -> set[type]:
         return {str}
     values = get_args(choice) or [each.value for each in choice]
     return {type(to_raw(each)) for each in values}
+
+
+def _list_of(tp: Any) -> Any:
+    return list[tp]
 
 
 def _as_read(raw: Any, value: Any) -> Any:
@@ -482,6 +497,11 @@ class PathTree:
         """The document itself."""
         return Node(self, self._annotations, whole=True)
 
+    @cached_property
+    def fields(self) -> dict[str, Node]:
+        """What stands at the names of a document's own fields."""
+        return self.root.fields
+
     def node(self, annotations: tuple[Any, ...]) -> Node:
         """The node of what is declared by *annotations*."""
         try:
@@ -509,7 +529,7 @@ class PathTree:
         node = start or self.root
         names = path.split(".")
         for place, name in enumerate(names):
-            below = node.child(name)
+            below = node.fields.get(name) if node.is_document else node.child(name)
             if below is None:
                 before = above + "".join(f"{each}." for each in names[:place])
                 raise self._unknown(node, before, names[place:])
@@ -535,6 +555,15 @@ class PathTree:
             for each in [value] if isinstance(value, Mapping) else value:
                 self.check_names(node.element, each, path)
 
+    def _meant(self, node: Node, path: str, rest: list[str]) -> str:
+        """The path that may have been meant, if *path* was and *rest* is what was said besides."""
+        if rest:
+            try:
+                self.at(".".join(rest), node, f"{path}.")
+            except UnknownFieldError as error:
+                return error.suggestion or f"{path}.{'.'.join(rest)}"
+        return ".".join([path, *rest])
+
     def _unknown(self, node: Node, above: str, names: list[str]) -> UnknownFieldError:
         """The error for a path of which *above* is known, and the first of *names* is not."""
         name = names[0]
@@ -546,7 +575,9 @@ class PathTree:
         stored = python.get(name)
         close = get_close_matches(name, [*inside.fields, *python], 1)
         meant = stored or (python.get(close[0], close[0]) if close else None)
-        suggestion = None if meant is None else ".".join([above + meant, *names[1:]])
+        suggestion = None
+        if meant is not None:
+            suggestion = self._meant(inside.fields[meant], f"{above}{meant}", names[1:])
         if inside.stand_ins:
             hint = inside.stand_ins[0].below(above.removesuffix("."), ".".join(names))
         elif stored is not None:

@@ -29,7 +29,14 @@ from mongospec_core.codec.annotations import (
 )
 from mongospec_core.codec.codec_options import Encoder, is_registered, register_builtin, to_raw
 from mongospec_core.codec.encoder import write_encoder
-from mongospec_core.codec.field_codec import FieldCodec, decoded_fields, shape_of, type_args, unwrap
+from mongospec_core.codec.field_codec import (
+    FieldCodec,
+    decoded_fields,
+    is_scalar,
+    shape_of,
+    type_args,
+    unwrap,
+)
 from mongospec_core.codec.truncation import Trim
 from mongospec_core.codec.types import Decoder
 from mongospec_core.codec.validation import BUILTIN_TYPES, misfit
@@ -64,6 +71,10 @@ class Plan[T]:
         shapes = [self._shape(each) for each in self.fields]
         pairs = list(zip(self.fields, shapes, strict=True))
         self.encode_names: tuple[str, ...] = tuple(each.encode_name for each in self.fields)
+        self.places: dict[str, int] = {name: n for n, name in enumerate(self.encode_names)}
+        self.scalars: frozenset[int] = frozenset(
+            n for n, each in enumerate(self.fields) if is_scalar(each.type)
+        )
         self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in shapes)
         self.decoders: tuple[tuple[str, Decoder], ...] = tuple(
             (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None

@@ -16,9 +16,10 @@ need not look at them, and only a ``save()`` decodes them.
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from math import isnan
+from struct import Struct
 from typing import Any, Final
 
 import msgspec
@@ -148,20 +149,36 @@ def changed_fields(
     """
     if form == data:
         return {}
-    now = split_elements(data)
     if not isinstance(form, bytes):
+        now = split_elements(data)
         return {name: now.get(name) for name in plan.encode_names}
-    stored = split_elements(form)
-    gaps = form.gaps if isinstance(form, Snapshot) else {}
-    changed: dict[str, bytes | None] = {
-        name: now.get(name)
-        for place, name in enumerate(plan.encode_names)
-        if name in gaps or (stored.get(name) != now.get(name))
-        if not _unchanged(plan, place, name, stored, now, gaps, reader)
-    }
-    if changed and isinstance(form, Snapshot) and form.original is not None:
+    if not isinstance(form, Snapshot):
+        stored, now = differing_elements(form, data)
+        return _changed(plan, [*now, *stored], stored, now, {}, reader)
+    stored, now = split_elements(form), split_elements(data)
+    differ = [name for name in plan.encode_names if stored.get(name) != now.get(name)]
+    changed = _changed(plan, [*differ, *form.gaps], stored, now, form.gaps, reader)
+    if changed and form.original is not None:
         changed = _of_upgrade(plan, split_elements(form.original), stored, now) | changed
     return changed
+
+
+def _changed(
+    plan: Plan[Any],
+    names: Iterable[str],
+    stored: Mapping[str, bytes],
+    now: Mapping[str, bytes],
+    gaps: Mapping[str, Any],
+    reader: Any,
+) -> dict[str, bytes | None]:
+    """The fields among *names* that have changed; what the class does not declare has not."""
+    places = plan.places
+    return {
+        name: now.get(name)
+        for name in dict.fromkeys(names)
+        if name in places
+        if not _unchanged(plan, places[name], name, stored, now, gaps, reader)
+    }
 
 
 def _unchanged(
@@ -181,6 +198,13 @@ def _unchanged(
     if name in gaps:
         before = as_stored(gaps[name])
     elif name in stored:
+        if (
+            place in plan.scalars
+            and name in now
+            and now[name][0] == stored[name][0]
+            and now[name][0] in _ONE_SPELLING
+        ):
+            return False  # as nearly always
         before = element_value(stored[name])
     else:
         before = as_stored(plan.default_of(place))
@@ -217,24 +241,63 @@ def _of_upgrade(
 
 _SIZES: Final = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 127: 0, 255: 0}
 _COUNTED: Final = {2: 4, 3: 0, 4: 0, 5: 5, 12: 16, 13: 4, 14: 4, 15: 0}  # beside the count itself
+_ONE_SPELLING: Final = frozenset({2, 7, 8, 9, 16, 18})
+"""Types of BSON with one spelling for each value: text, ObjectId, bool, date, integers."""
+_count = Struct("<i").unpack_from
 
 
-def split_elements(data: bytes) -> dict[str, bytes]:
-    """The elements of a BSON document by their names: each with its type and its name."""
-    found: dict[str, bytes] = {}
-    start, end = 4, len(data) - 1
+def _spans(data: bytes, start: int = 4) -> Iterator[tuple[int, int, int]]:
+    """Each element of a BSON document: where it begins, its value begins, and it ends."""
+    end = len(data) - 1
     while start < end:
         value = data.index(0, start + 1) + 1
         kind = data[start]
-        if kind in _SIZES:
+        if kind in _COUNTED:
+            stop = value + _count(data, value)[0] + _COUNTED[kind]
+        elif kind in _SIZES:
             stop = value + _SIZES[kind]
-        elif kind in _COUNTED:
-            stop = value + int.from_bytes(data[value : value + 4], "little") + _COUNTED[kind]
         else:  # a regular expression: two texts
             stop = data.index(0, data.index(0, value) + 1) + 1
-        found[data[start + 1 : value - 1].decode()] = data[start:stop]
+        yield start, value, stop
         start = stop
-    return found
+
+
+def split_elements(data: bytes, start: int = 4) -> dict[str, bytes]:
+    """The elements of a BSON document by their names: each with its type and its name."""
+    return {
+        data[begin + 1 : value - 1].decode(): data[begin:stop]
+        for begin, value, stop in _spans(data, start)
+    }
+
+
+def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The elements of each document that the other does not have.
+
+    They are walked side by side as long as their fields are the same ones, and up to the last that
+    differs; :func:`changed_fields` does not come here with two that are equal.
+    """
+    of_one: dict[str, bytes] = {}
+    of_other: dict[str, bytes] = {}
+    at = start = 4
+    for start, value, stop in _spans(other):
+        element = other[start:stop]
+        if one.startswith(element, at):
+            at += stop - start
+        elif one.startswith(other[start + 1 : value], at + 1):  # the same field
+            _, _, end = next(_spans(one, at))
+            name = other[start + 1 : value - 1].decode()
+            of_one[name], of_other[name] = one[at:end], element
+            at = end
+            if len(one) - at == len(other) - stop and one.endswith(other[stop:]):
+                return of_one, of_other
+        else:
+            break
+    else:
+        start = len(other) - 1  # one has further fields
+    rest, other_rest = split_elements(one, at), split_elements(other, start)
+    of_one |= {name: each for name, each in rest.items() if other_rest.get(name) != each}
+    of_other |= {name: each for name, each in other_rest.items() if rest.get(name) != each}
+    return of_one, of_other
 
 
 def join_elements(elements: Iterable[bytes]) -> bytes:

@@ -26,9 +26,10 @@ from mongospec_core.model.write import (
     should_validate,
     to_raw_documents,
 )
+from mongospec_core.operations.checks import check_sort
 from mongospec_core.operations.filters import encode_filter
 from mongospec_core.operations.insert_many import Ids, settle_insert
-from mongospec_core.operations.options import BulkOptions, begin
+from mongospec_core.operations.options import BulkOptions, begin, sort_document
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
@@ -68,7 +69,7 @@ class BulkOperations(DocumentBase, abstract=True):
             await User.bulk_write(
                 [
                     InsertOne({"name": "A", "email": "a@x"}),
-                    UpdateMany({"active": False}, {"$set": {"archived": True}}),
+                    UpdateMany({"active": False}, {"$set": {"city": "Rome"}}),
                     DeleteOne({"email": "b@x"}),
                 ]
             )
@@ -156,6 +157,8 @@ async def _statement(
         "hint": getattr(operation, "_hint", None),
         "sort": getattr(operation, "_sort", None),
     }
+    if check and binding.paths is not None and more["sort"]:
+        check_sort(binding.paths, sort_document(more["sort"]))
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
         return Statement("delete", _sized(binding, statement | _said(more)), operation)

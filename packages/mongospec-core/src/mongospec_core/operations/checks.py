@@ -36,24 +36,32 @@ def check_filter(tree: PathTree, filter: Mapping[str, Any]) -> None:
     :raises UnknownFieldError: it names a field that the class does not have.
     :raises FilterValueError: it compares one with a value that no document has there.
     """
-    _check_filter(tree, tree.root, filter, "")
+    fields = tree.fields
+    for path, condition in filter.items():
+        node = fields.get(path)
+        if node is None or type(condition) not in node.asked:
+            _check_entry(tree, tree.root, path, condition, "")
 
 
 def _check_filter(tree: PathTree, root: Node, filter: Mapping[str, Any], above: str) -> None:
-    fields = root.fields
     for path, condition in filter.items():
-        node = fields.get(path)
-        if node is None:
-            name = key_to_raw(path)
-            if name.startswith("$"):
-                if name in ("$and", "$or", "$nor"):
-                    for each in _items(condition):
-                        if isinstance(each, Mapping):
-                            _check_filter(tree, root, each, above)
-                continue
-            node = tree.at(name, root, above)
-        if type(condition) not in node.asked:
-            _check_condition(tree, node, above + path, condition)
+        _check_entry(tree, root, path, condition, above)
+
+
+def _check_entry(tree: PathTree, root: Node, path: Any, condition: Any, above: str) -> None:
+    """Check one entry of a filter: a path and what is asked of it, or a logical operator."""
+    node = root.fields.get(path)
+    if node is None:
+        path = key_to_raw(path)
+        if path.startswith("$"):
+            if path in ("$and", "$or", "$nor"):
+                for each in _items(condition):
+                    if _is_dict(each):
+                        _check_filter(tree, root, each, above)
+            return
+        node = tree.at(path, root, above)
+    if type(condition) not in node.asked:
+        _check_condition(tree, node, above + path, condition)
 
 
 def _check_condition(tree: PathTree, node: Node, path: str, condition: Any) -> None:
@@ -63,17 +71,22 @@ def _check_condition(tree: PathTree, node: Node, path: str, condition: Any) -> N
         _check_equality(tree, node, path, condition)
         return
     for operator, operand in condition.items():
-        check = _CONDITIONS.get(operator)
-        if check is not None and type(operand) not in node.asked:
-            check(tree, node, path, operand)
+        if type(operand) not in node.asked:
+            check = _CONDITIONS.get(operator)
+            if check is not None:
+                check(tree, node, path, operand)
 
 
 def has_operators(condition: Any) -> bool:
     """Whether a dict in a filter holds operators, and is not a value itself."""
-    if not isinstance(condition, Mapping):
+    if not _is_dict(condition):
         return False
     first = next(iter(condition), None)
-    return isinstance(first, str) and first.startswith("$") and first not in ("$ref", "$id")
+    return isinstance(first, str) and first[:1] == "$" and first not in ("$ref", "$id")
+
+
+def _is_dict(value: Any) -> bool:
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 def _check_equality(tree: PathTree, node: Node, path: str, value: Any) -> None:
@@ -102,7 +115,7 @@ def _check_element(tree: PathTree, node: Node, path: str, condition: Any) -> Non
     element = node.element
     if element is None:
         raise _refused(tree, node, path, condition, "$elemMatch is about the elements of a list")
-    if not isinstance(condition, Mapping):
+    if not _is_dict(condition):
         return
     first = next(iter(condition), "")
     if has_operators(condition) and first not in ("$and", "$or", "$nor"):
@@ -136,7 +149,7 @@ def _refused(
     tree: PathTree, node: Node, path: str, value: Any, hint: str | None = None
 ) -> FilterValueError:
     hint = hint or node.refusal(value)
-    if hint is None and isinstance(value, str) and ObjectId in node.arms:
+    if hint is None and isinstance(value, str) and ObjectId in node.scalars:
         hint = f"an id is not its text: write ObjectId({value!r})"
         hint += f", or {tree.cls.__name__}.find_by_id(...), which takes it" if path == "_id" else ""
     return FilterValueError(tree.cls, path, str(node), value, hint or "")
@@ -153,15 +166,16 @@ def check_update(
     :raises UnknownFieldError: it names a field that the class does not have.
     :raises DocumentValidationError: it would leave a document that no read takes.
     """
-    fields = tree.root.fields
+    fields = tree.fields
     for operator, changes in update.items():
         check = _UPDATES.get(operator)
-        if check is None or not isinstance(changes, Mapping):
+        if check is None or not _is_dict(changes):
             continue
         for path, operand in changes.items():
-            node = fields.get(path) or tree.at(path)
-            if check is not _check_value or type(operand) not in node.written:
-                check(tree, node, path, operand)
+            node = fields.get(path)
+            if check is not _check_value or node is None or type(operand) not in node.written:
+                name = key_to_raw(path)
+                check(tree, node or tree.at(name), name, operand)
     if array_filters:
         _check_array_filters(tree, update, array_filters)
 
@@ -193,14 +207,14 @@ def _check_bound(tree: PathTree, node: Node, path: str, value: Any) -> None:
 
 
 def _check_bits(tree: PathTree, node: Node, path: str, value: Any) -> None:
-    if not node.free and int not in node.arms:
+    if not node.free and int not in node.scalars:
         raise _invalid(tree, path, f"a {node}: $bit is for integers")
 
 
 def _check_date(tree: PathTree, node: Node, path: str, value: Any) -> None:
-    kind = value.get("$type") if isinstance(value, Mapping) else "date"
+    kind = value.get("$type") if _is_dict(value) else "date"
     wanted = Timestamp if kind == "timestamp" else dt.datetime
-    if not node.free and wanted not in node.arms:
+    if not node.free and wanted not in node.scalars:
         raise _invalid(tree, path, f"a {node}: $currentDate puts a {wanted.__name__} there")
 
 
@@ -208,11 +222,11 @@ def _check_push(tree: PathTree, node: Node, path: str, value: Any) -> None:
     each = _each_of(tree, node, path)
     if each is None:
         return
-    many = isinstance(value, Mapping) and "$each" in value
+    many = _is_dict(value) and "$each" in value
     for item in _items(value["$each"]) if many else [value]:
         _check_value(tree, each, path, item)
     order = value.get("$sort") if many else None
-    if isinstance(order, Mapping):
+    if _is_dict(order):
         for name in order:
             tree.at(name, each, f"{path}.")
 
@@ -222,7 +236,7 @@ def _check_pull(tree: PathTree, node: Node, path: str, condition: Any) -> None:
     if each is None:
         return
     try:
-        if isinstance(condition, Mapping) and not has_operators(condition) and each.fields:
+        if _is_dict(condition) and not has_operators(condition) and each.fields:
             _check_filter(tree, each, condition, f"{path}.")
         else:
             _check_condition(tree, each, path, condition)
@@ -266,8 +280,7 @@ def _check_rename(tree: PathTree, node: Node, path: str, target: Any) -> None:
 
 
 def _refuse_change_of_identity(tree: PathTree, path: str) -> None:
-    above, _, name = path.rpartition(".")
-    if path == "_id" or name in (tree.at(above) if above else tree.root).tags:
+    if path == "_id" or path in tree.root.tags:
         raise _invalid(tree, path, "it says which document this is, and cannot be changed")
 
 
@@ -311,7 +324,7 @@ def _check_array_filters(
 
 
 def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition: Any) -> None:
-    if not isinstance(condition, Mapping):
+    if not _is_dict(condition):
         return
     for path, operand in condition.items():
         name, _, rest = path.partition(".")
@@ -327,7 +340,7 @@ def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition:
 
 def _paths_of(update: Mapping[str, Any]) -> Iterator[str]:
     for changes in update.values():
-        if isinstance(changes, Mapping):
+        if _is_dict(changes):
             yield from changes
 
 
@@ -340,7 +353,7 @@ def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
     :raises UnknownFieldError: it names one that the class does not have.
     """
     for path, direction in sort.items():
-        if not isinstance(direction, Mapping):  # {"$meta": "textScore"} has any name
+        if not _is_dict(direction):  # {"$meta": "textScore"} has any name
             tree.at(path)
 
 
@@ -356,7 +369,7 @@ def _check_projection(
     tree: PathTree, root: Node, projection: Mapping[str, Any], above: str
 ) -> None:
     for path, wanted in projection.items():
-        if isinstance(wanted, Mapping):
+        if _is_dict(wanted):
             operator = next(iter(wanted), "")
             if not operator.startswith("$"):
                 node = tree.at(path, root, above)

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import CursorClosedError, OperationError
@@ -250,7 +250,7 @@ class FindSource:
     async def open(self, batch_size: int | None) -> BatchCursor:
         if batch_size is not None:
             self.call.options = {**self.call.options, "batch_size": batch_size}
-        return cast("BatchCursor", await self.call.send("find", await self._query()))
+        return await self.call.open("find", await self._query())
 
     async def explain(self, verbosity: str) -> dict[str, Any]:
         command = {
@@ -282,7 +282,7 @@ class AggregateSource:
     async def open(self, batch_size: int | None) -> BatchCursor:
         if batch_size is not None:
             self.call.options = {**self.call.options, "batch_size": batch_size}
-        return cast("BatchCursor", await self.call.send("aggregate", self._stages))
+        return await self.call.open("aggregate", self._stages)
 
     async def explain(self, verbosity: str) -> dict[str, Any]:
         options = {

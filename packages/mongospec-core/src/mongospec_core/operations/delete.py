@@ -33,7 +33,7 @@ class DeleteOperations(DocumentBase, abstract=True):
         wanted = id_filter(type(self), to_raw(self._id))
         settle = partial(apply_outcome, call, self, before=snapshot_of(self), after=DELETED)
         try:
-            reply = await call.reply("delete_one", encode(wanted))
+            reply = await call.send("delete_one", encode(wanted))
         except BaseException as error:
             settle(outcome_of(error))
             raise
@@ -100,5 +100,5 @@ async def _delete(
     query = await encode_filter(
         binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
     )
-    reply = await call.reply(verb, query)
+    reply = await call.send(verb, query)
     return int(reply["deleted_count"])

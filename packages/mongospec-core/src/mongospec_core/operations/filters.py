@@ -33,7 +33,8 @@ def eq(value: Any) -> dict[str, Any]:
 
     .. code-block:: python
 
-        user = await User.find_one({"token": eq(body["token"])})
+        body = {"email": "alice@example.com"}  # {"email": {"$ne": None}} would be refused
+        user = await User.find_one({"email": eq(body["email"])})
     """
     return {"$eq": value}
 

@@ -255,7 +255,8 @@ class FindOperations(DocumentBase, abstract=True):
         cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
     ) -> Cursor[Any]:
         binding, call = begin(cls, "find", "find", options, "read", projection=reading.fields(cls))
-        reading.check(binding, options)
+        if reading.projection is not None:
+            reading.check(binding, options)
         find = FindSource(
             binding, call, deep_copy(filter), reading, skip_hooks, check=options.get("check", True)
         )
@@ -273,7 +274,8 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, operation, "find_one", options, "read", projection=reading.fields(cls)
         )
-        reading.check(binding, options)
+        if reading.projection is not None:
+            reading.check(binding, options)
         query = await encode_filter(
             binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
         )
@@ -287,7 +289,8 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, "find_all", "find_many", options, "read", projection=reading.fields(cls)
         )
-        reading.check(binding, options)
+        if reading.projection is not None:
+            reading.check(binding, options)
         query = await encode_filter(
             binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
         )

@@ -130,7 +130,7 @@ class GetOperations(FindOperations, abstract=True):
 
         .. code-block:: python
 
-            alice = await User.get_by_id("65f0c0ffee65f0c0ffee0001")
+            alice = await User.get_by_id(alice.id)
         """
         wanted = by_id(plan_of(cls), id)
         reading = Reading(projection, on_invalid)

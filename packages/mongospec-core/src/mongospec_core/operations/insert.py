@@ -183,7 +183,7 @@ class InsertOperations(DocumentBase, abstract=True):
             query, update = encode(wanted), encode({"$setOnInsert": fields})
             ids.sent = True
             try:
-                reply = await call.reply("update_one", query, update)
+                reply = await call.send("update_one", query, update)
             except DuplicateKeyError:
                 ids.take_back()
                 if call.transaction is None:  # otherwise it has doomed the transaction

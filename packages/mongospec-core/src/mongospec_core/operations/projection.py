@@ -65,7 +65,7 @@ class Reading:
 
         :raises UnknownFieldError: the class does not have one of them.
         """
-        if self.projection is None or binding.paths is None or not options.get("check", True):
+        if binding.paths is None or not options.get("check", True):
             return
         if isinstance(self.projection, Mapping):
             check_projection(binding.paths, self.projection)

@@ -103,7 +103,7 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
         revoke=None if ids is None else ids.take_back,
     )
     try:
-        reply = await call.reply("update_one", encode(change.filter), change.update)
+        reply = await call.send("update_one", encode(change.filter), change.update)
     except BaseException as error:
         settle(await outcome_if_there(call, error, encode(change.filter)))
         raise

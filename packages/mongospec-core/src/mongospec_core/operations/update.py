@@ -83,7 +83,7 @@ class UpdateOperations(DocumentBase, abstract=True):
 
         .. code-block:: python
 
-            changed = await User.update_many({"active": False}, {"$set": {"archived": True}})
+            changed = await User.update_many({"active": False}, {"$set": {"city": "Rome"}})
         """
         return await _update(
             cls, "update_many", "update_many", filter, update, upsert, skip_hooks, options
@@ -328,5 +328,5 @@ async def _update(
         check=options.get("check", True),
         array_filters=options.get("array_filters"),
     )
-    reply = await call.reply(verb, query, change)
+    reply = await call.send(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])

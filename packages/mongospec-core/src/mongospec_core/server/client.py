@@ -11,7 +11,7 @@ import mongojet
 from bson.codec_options import CodecOptions
 
 from mongospec_core.errors import ServerUnavailableError
-from mongospec_core.server.driver import client_of
+from mongospec_core.server.driver import client_of, core_of, write_concern_of
 from mongospec_core.server.timeout import end_of
 
 _STEP = 0.005
@@ -81,7 +81,19 @@ os.register_at_fork(after_in_child=_after_fork)
 class Target:
     """A collection, the client that it belongs to, and how values go in and out."""
 
-    __slots__ = ("client", "codec", "collection", "database", "name", "owner", "state", "timeout")
+    __slots__ = (
+        "client",
+        "codec",
+        "collection",
+        "core",
+        "database",
+        "database_core",
+        "name",
+        "owner",
+        "state",
+        "timeout",
+        "write_concern",
+    )
 
     def __init__(
         self,
@@ -101,3 +113,6 @@ class Target:
         self.timeout: float | None = timeout
         collections: Any = database  # the driver's annotation leaves the codec's type out
         self.collection: mongojet.Collection = collections.get_collection(name, codec_options=codec)
+        self.core: Any = core_of(self.collection)
+        self.database_core: Any = core_of(database)
+        self.write_concern: dict[str, Any] | None = write_concern_of(self.collection)

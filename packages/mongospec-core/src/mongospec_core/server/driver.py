@@ -23,8 +23,7 @@ __all__ = (
     "ClientSession",
     "appended",
     "client_of",
-    "command_method",
-    "encode_options",
+    "core_of",
     "method",
     "release",
     "write_concern_of",
@@ -64,26 +63,17 @@ def client_of(database: mongojet.Database) -> mongojet.Client:
     return database.client
 
 
-def method(collection: mongojet.Collection, verb: str, session: ClientSession | None) -> Verb:
-    """The Rust method behind *verb*; with a session it is bound to that session."""
-    return _bound(collection._core_collection, verb, session)
+def core_of(of: mongojet.Collection | mongojet.Database) -> Any:
+    """The Rust object behind a collection or a database."""
+    return of._core_collection if isinstance(of, mongojet.Collection) else of._core_database
 
 
-def command_method(database: mongojet.Database, session: ClientSession | None) -> Verb:
-    """The Rust method that runs a command on *database*."""
-    return _bound(database._core_database, "run_command", session)
-
-
-def _bound(core: Any, verb: str, session: ClientSession | None) -> Verb:
+def method(core: Any, verb: str, session: ClientSession | None) -> Verb:
+    """The method *verb* of a Rust object; with a session it is bound to that session."""
     if session is None:
         return getattr(core, verb)  # type: ignore[no-any-return]
     with_session = getattr(core, f"{verb}_with_session")
     return lambda *arguments: with_session(session.core_session, *arguments)
-
-
-def encode_options(options: Mapping[str, Any]) -> bytes | None:
-    """Options as the Rust side takes them: BSON, or None for none."""
-    return encode(options) if options else None
 
 
 def release(session: ClientSession) -> None:

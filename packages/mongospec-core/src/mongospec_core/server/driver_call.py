@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import mongojet
 
+from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import OperationTimeoutError, Outcome
 from mongospec_core.server.client import ClientState
 from mongospec_core.server.driver_errors import to_operation_error
@@ -28,6 +29,10 @@ from mongospec_core.server.timeout import now
 
 CANCEL_GRACE_SECONDS = 1.0
 """Seconds that a cancelled call is waited for: a server that hangs must not hold up a shutdown."""
+
+_MANY = frozenset({"update_many", "delete_many"})
+_COUNTING = _MANY | {"update_one", "delete_one"}
+"""Verbs that reply with a small document of counts."""
 
 
 class CancelledCall(asyncio.CancelledError):
@@ -74,7 +79,10 @@ class UninterruptedCall[T]:
     )
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, T], patience: float = CANCEL_GRACE_SECONDS
+        self,
+        coroutine: Coroutine[Any, Any, T],
+        patience: float = CANCEL_GRACE_SECONDS,
+        seconds: float | None = None,
     ) -> None:
         self._coroutine = coroutine
         self._patience = patience
@@ -82,22 +90,12 @@ class UninterruptedCall[T]:
         self._timer: asyncio.TimerHandle | None = None
         self.finished: bool = False
         self.failure: Exception | None = None
-        self.seconds: float | None = None
+        self.seconds: float | None = seconds
 
-    def __await__(self) -> Generator[Any, None, T]:
+    def __await__(self) -> Generator[Any, None, T]:  # noqa: PLR0912 - every write passes it: one frame
         self._cancelled = self._given_up = False
-        try:
-            if not self.finished:
-                yield from self._wait()
-        except Exception as error:
-            if not self._cancelled:
-                raise
-            raise self._cancellation() from (None if isinstance(error, DeadlineExceeded) else error)
-        if self._cancelled:
-            raise self._cancellation()
-        return cast("T", self.reply)
-
-    def _wait(self) -> Generator[Any]:
+        if self.finished:
+            return cast("T", self.reply)
         coroutine = self._coroutine
         try:
             if self.seconds is not None:
@@ -120,11 +118,16 @@ class UninterruptedCall[T]:
         except Exception as error:
             if not isinstance(error, DeadlineExceeded):
                 self.failure = error
-            raise
+            if not self._cancelled:
+                raise
+            raise self._cancellation() from self.failure
         finally:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
+        if self._cancelled:
+            raise self._cancellation()
+        return cast("T", self.reply)
 
     def _step(self) -> Generator[None]:
         try:
@@ -174,10 +177,6 @@ class UninterruptedCall[T]:
         raise DeadlineExceeded
 
 
-type Start = Callable[[float | None], Coroutine[Any, Any, Any] | UninterruptedCall[Any]]
-"""Makes the driver's call; it is told the seconds that are left."""
-
-
 def seconds_left(until: float, operation: str) -> float | None:
     """The time to *until*; None where there is no end.
 
@@ -194,34 +193,37 @@ def seconds_left(until: float, operation: str) -> float | None:
 
 
 async def carry(
-    start: Start,
+    start: Callable[..., Awaitable[Any]],
+    arguments: tuple[Any, ...],
     state: ClientState,
     operation: str,
-    *,
-    until: float,
+    command: str,
     write: bool,
-    torn: bool = False,
+    patience: float = CANCEL_GRACE_SECONDS,
+    left: float | None = None,
     document: Mapping[str, Any] | None = None,
-    many: bool = False,
 ) -> Any:
-    """Start a call of the driver and wait for its end.
+    """Start a call of the driver by ``start(*arguments)`` and wait for its end.
 
-    :param torn: whether a cancellation may end the wait at once: for a read outside of a session.
+    :param command: the driver's verb, or the name of the command.
+    :param patience: seconds to wait on after a cancellation. 0, for a read outside of a session:
+        the cancellation ends the wait at once.
+    :param left: the seconds that it may take.
+    :param document: the raw document that is written, for a duplicate key's values.
+    :returns: its reply; of the verbs that count documents, decoded.
     :raises OperationTimeoutError: it did not end in its time; it goes on in the driver.
-    :raises Cancelled: the caller was cancelled; it has ended, or was waited for long enough.
+    :raises CancelledCall: the caller was cancelled; it has ended, or was waited for long enough.
     """
-    left = seconds_left(until, operation)
-    running: Awaitable[Any] | None = None
+    running: Any = None
     try:
-        running = waiting = start(left)
+        running = start(*arguments)
+        if (patience or left is not None) and not isinstance(running, UninterruptedCall):
+            running = UninterruptedCall(running, patience, left)
         state.in_flight.add(running)
-        if not isinstance(waiting, UninterruptedCall):
-            if torn and left is None:
-                return await waiting
-            waiting = UninterruptedCall(waiting, 0 if torn else CANCEL_GRACE_SECONDS)
-        waiting.seconds = left
-        return await waiting
+        reply = await running
+        return decode(reply) if command in _COUNTING else reply
     except (mongojet.PyMongoError, ValueError) as error:
+        many = command in _MANY
         raise to_operation_error(error, operation, document, write=write, many=many) from error
     except DeadlineExceeded:
         outcome: Outcome = "unknown" if write else "not_applied"
@@ -231,12 +233,22 @@ async def carry(
     except CancelledCall as error:
         told = error.__cause__
         if isinstance(told, mongojet.PyMongoError | ValueError):
+            many = command in _MANY
             error.__cause__ = to_operation_error(told, operation, document, write=write, many=many)
             error.__cause__.__cause__ = told
             error.outcome = error.__cause__.outcome
         elif not write:
             error.outcome = "not_applied"
+        elif error.ended and command in _COUNTING:
+            error.reply = decode(error.reply)
+            if not _did_something(error.reply):
+                error.outcome = "not_applied"
         raise
     finally:
-        if running is not None:
-            state.in_flight.discard(running)
+        state.in_flight.discard(running)
+
+
+def _did_something(reply: Mapping[str, Any]) -> bool:
+    if "matched_count" in reply:
+        return bool(reply["matched_count"]) or reply["upserted_id"] is not None
+    return bool(reply["deleted_count"])

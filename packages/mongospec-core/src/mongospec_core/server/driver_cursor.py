@@ -41,8 +41,8 @@ class DriverCursor:
         self._last = b""
         self.patience: float = CANCEL_GRACE_SECONDS if in_session else 0.0
 
-    def fetch(self) -> UninterruptedCall[bytes]:
-        """The next batch; where an earlier fetch of it was given up, that one goes on.
+    def fetch(self, seconds: float | None) -> UninterruptedCall[bytes]:
+        """The next batch, in so many seconds; where an earlier fetch was given up, it goes on.
 
         An empty batch is either the end, or the server gave up in between and may do so again: what
         is fetched after it is all that is left. Empty then, it is the end.
@@ -55,6 +55,7 @@ class DriverCursor:
         if self._pending is None:
             fetch = self._core.collect if self._last == EMPTY else self._core.next_batch
             self._pending = UninterruptedCall(fetch(), self.patience)
+        self._pending.seconds = seconds
         return self._pending
 
     def arrived(self, batch: bytes) -> None:

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, NamedTuple, Self
+from contextlib import nullcontext
+from typing import Any, Self
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.errors import (
+    EncodingError,
+    OptionError,
     Outcome,
     ServerUnavailableError,
     TransactionError,
@@ -13,7 +16,12 @@ from mongospec_core.errors import (
 from mongospec_core.server import driver
 from mongospec_core.server.client import Target
 from mongospec_core.server.driver import milliseconds, write_fields
-from mongospec_core.server.driver_call import CancelledCall, Start, carry
+from mongospec_core.server.driver_call import (
+    CANCEL_GRACE_SECONDS,
+    CancelledCall,
+    carry,
+    seconds_left,
+)
 from mongospec_core.server.driver_cursor import DriverCursor, all_in_one
 from mongospec_core.server.driver_errors import reply_error
 from mongospec_core.server.instrument import is_observed, observed
@@ -22,10 +30,9 @@ from mongospec_core.server.timeout import block_end, end_of, now
 from mongospec_core.server.transaction import Transaction, current
 
 type BatchCursor = DriverCursor
-"""What :meth:`Operation.send` returns for ``find`` and ``aggregate``, for :meth:`Operation.fetch`."""
+"""What :meth:`Operation.open` returns, for :meth:`Operation.fetch`."""
 
 _CURSORS = frozenset({"find", "aggregate"})
-_MANY = frozenset({"update_many", "delete_many"})
 _TIMED = frozenset(verb for verb, known in driver.OPTIONS.items() if "max_time_ms" in known)
 
 
@@ -35,14 +42,8 @@ def outcome_of(error: BaseException) -> Outcome:
     return outcome
 
 
-class _Sending(NamedTuple):
-    """One command on its way: its name, and how it is started in a session."""
-
-    command: str
-    start: Callable[[driver.ClientSession | None], Start]
-    document: Mapping[str, Any] | None = None
-    size: int | None = None
-    torn: bool = False
+type _Start = Callable[[driver.ClientSession | None, float | None], Awaitable[Any]]
+"""Starts a call of the driver, in a session or none, with the seconds that are left for it."""
 
 
 class Operation:
@@ -105,12 +106,6 @@ class Operation:
         return call
 
     @property
-    def seconds(self) -> float:
-        """The time that it was given: its own, else its class's; infinity without one."""
-        given = self.target.timeout if self.timeout is None else self.timeout
-        return math.inf if given is None else given
-
-    @property
     def certain(self) -> bool:
         """Whether an acknowledged write is there for good, or we learn it when it is not.
 
@@ -128,47 +123,59 @@ class Operation:
         if self.transaction is not None:
             self.transaction._on_abort(undo, unsure or _nothing)
 
-    def _until(self) -> float:
-        if self._end is None:
-            self._end = end_of(self.seconds)
-        return min(self._end, block_end())
-
     # -- commands
 
-    async def send(
+    def send(
         self, verb: str, *arguments: Any, document: Mapping[str, Any] | None = None
-    ) -> Any:
+    ) -> Awaitable[Any]:
         """Run one of the driver's verbs on the collection; BSON in, BSON out.
 
         :param document: the raw document that is written, for a duplicate key's values.
-        :returns: the driver's reply; of ``find`` and ``aggregate``, what :meth:`fetch` takes.
+        :returns: the driver's reply; of updates and deletes, decoded.
         """
+        target = self.target
+        if (
+            self.transaction is None
+            and self.session is None
+            and self.timeout is None
+            and target.timeout is None
+            and target.state.unusable is None
+            and current() is None
+            and block_end() == math.inf
+            and not is_observed()
+        ):  # what nearly everybody does: there is nothing to do but to send it
+            return carry(
+                getattr(target.core, verb),
+                (*arguments, self._encoded_options(verb) if self.options else None),
+                target.state,
+                self.operation,
+                verb,
+                self.write,
+                CANCEL_GRACE_SECONDS if self.write else 0,
+                None,
+                document,
+            )
         if verb == "find_many" and is_observed():
-            # Batch by batch, so that observers see every command.
-            cursor = await self.send("find", *arguments)
-            return await all_in_one(lambda: self._fetch(cursor))
+            return self._find_seen(*arguments)
 
-        def start(session: driver.ClientSession | None) -> Start:
-            method = driver.method(self.target.collection, verb, session)
-            return lambda left: method(*arguments, self._encoded_options(verb, left))
+        def start(session: driver.ClientSession | None, left: float | None) -> Awaitable[Any]:
+            method = driver.method(target.core, verb, session)
+            return method(*arguments, self._encoded_options(verb, left))
 
         size = len(arguments[0]) if verb == "insert_many" else None
-        reply = await self._carry(_Sending(verb, start, document, size, torn=True))
-        return self._batches(reply) if verb in _CURSORS else reply
+        return self._run(verb, start, document=document, size=size, cancellable=True)
 
-    async def reply(self, verb: str, *arguments: Any) -> dict[str, Any]:
-        """Like :meth:`send`, for verbs that answer with a small document."""
-        try:
-            return decode(await self.send(verb, *arguments))
-        except CancelledCall as error:
-            if error.outcome == "applied" and error.reply is not None:
-                error.reply = decode(error.reply)
-                if not _did_something(error.reply):
-                    error.outcome = "not_applied"
-            raise
+    async def open(self, verb: str, query: bytes | list[bytes]) -> BatchCursor:
+        """Run ``find`` or ``aggregate``; its batches come by :meth:`fetch`."""
+        return DriverCursor(
+            await self.send(verb, query),
+            self.options.get("batch_size"),
+            self.options.get("limit", 0),
+            in_session=self.session is not None or self.transaction is not None,
+        )
 
     async def fetch(self, cursor: BatchCursor) -> bytes:
-        """The next batch of a cursor that :meth:`send` opened; at the end it is empty.
+        """The next batch of a cursor that :meth:`open` opened; at the end it is empty.
 
         ``timeout=`` is for each fetch anew. A fetch that was cancelled or timed out goes on when
         the cursor is read on: no batch is lost.
@@ -177,20 +184,26 @@ class Operation:
         return await self._fetch(cursor)
 
     async def _fetch(self, cursor: BatchCursor) -> bytes:
-        def start(_: driver.ClientSession | None) -> Start:
-            return lambda _: cursor.fetch()
-
-        sending = _Sending("getMore", start, torn=True)
-        batch: bytes = await self._carry(sending, seen=is_observed() and cursor.asks_server())
+        batch: bytes = await self._run(
+            "getMore",
+            lambda _, left: cursor.fetch(left),
+            cancellable=True,
+            seen=is_observed() and cursor.asks_server(),
+        )
         cursor.arrived(batch)
         return batch
+
+    async def _find_seen(self, query: bytes) -> bytes:
+        """A ``find_many`` batch by batch, so that observers see every command."""
+        cursor = await self.open("find", query)
+        return await all_in_one(lambda: self._fetch(cursor))
 
     async def command(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Run a command on the collection's database and give its reply.
 
         :raises OperationError: it failed, in a part or as a whole.
         """
-        reply = await self._run(command)
+        reply = await self._command(command)
         error = reply_error(reply, self.operation) if self.write else None
         if error is None:
             return reply
@@ -213,12 +226,12 @@ class Operation:
             "partial", the reply in ``details``) only the write concern did.
         """
         alone = self.transaction is None and self.session is None
-        concern = driver.write_concern_of(self.target.collection) if alone else None
+        concern = self.target.write_concern if alone else None
         command = {**command, **write_fields(self.options, concern, self.operation)}
         size = max(len(command.get(name, ())) for name in ("documents", "updates", "deletes"))
 
         def send() -> Coroutine[Any, Any, dict[str, Any]]:
-            return self._run(command, size)
+            return self._command(command, size)
 
         try:
             reply = await (retry_once(send) if repeatable and alone else send())
@@ -235,32 +248,18 @@ class Operation:
 
     # -- how they are sent
 
-    async def _run(self, command: Mapping[str, Any], size: int | None = None) -> dict[str, Any]:
+    async def _command(self, command: Mapping[str, Any], size: int | None = None) -> dict[str, Any]:
         data = encode(command)
-        name = next(iter(command))
 
-        def start(session: driver.ClientSession | None) -> Start:
-            method = driver.command_method(self.target.database, session)
-            timed = "maxTimeMS" not in command
+        def start(session: driver.ClientSession | None, left: float | None) -> Awaitable[Any]:
+            method = driver.method(self.target.database_core, "run_command", session)
+            if left is None or "maxTimeMS" in command:
+                return method(data, None)
+            return method(driver.appended(data, {"maxTimeMS": milliseconds(left)}), None)
 
-            def started(left: float | None) -> Any:
-                if left is None or not timed:
-                    return method(data, None)
-                return method(driver.appended(data, {"maxTimeMS": milliseconds(left)}), None)
+        return decode(await self._run(next(iter(command)), start, size=size))
 
-            return started
-
-        return decode(await self._carry(_Sending(name, start, size=size)))
-
-    def _batches(self, core: Any) -> DriverCursor:
-        return DriverCursor(
-            core,
-            self.options.get("batch_size"),
-            self.options.get("limit", 0),
-            in_session=self.session is not None or self.transaction is not None,
-        )
-
-    def _encoded_options(self, verb: str, left: float | None) -> bytes | None:
+    def _encoded_options(self, verb: str, left: float | None = None) -> bytes | None:
         options = self.options
         if left is not None and verb in _TIMED and "max_time_ms" not in options:
             if verb in _CURSORS:
@@ -269,60 +268,63 @@ class Operation:
                 left = block_end() - now()
             if left != math.inf:
                 options = {**options, "max_time_ms": milliseconds(left)}
-        return driver.encode_options(options)
+        try:
+            return encode(options) if options else None
+        except EncodingError as error:
+            raise OptionError(f"{self.operation}: {error}") from error
 
-    async def _carry(self, sending: _Sending, *, seen: bool | None = None) -> Any:
-        transaction = current()
-        if transaction is not self.transaction:
+    async def _run(
+        self,
+        command: str,
+        start: _Start,
+        *,
+        document: Mapping[str, Any] | None = None,
+        size: int | None = None,
+        cancellable: bool = False,
+        seen: bool | None = None,
+    ) -> Any:
+        """Send one command: in its transaction, in its session, in its time, seen by observers.
+
+        :param size: how many documents or statements it has, for observers.
+        :param cancellable: whether a read may be given up at once.
+        :param seen: whether observers are told; None: if there are any.
+        """
+        target = self.target
+        if current() is not self.transaction:
             raise TransactionError(
                 f"{self.operation}: it was begun "
                 f"{'outside of the' if self.transaction is None else 'in another'} transaction and "
                 f"cannot be continued here; open and read a cursor on one side of the border"
             )
-        if self.target.state.unusable is not None:
+        if target.state.unusable is not None:
             raise ServerUnavailableError(
-                f"{self.operation}: {self.target.state.unusable}", outcome="not_applied"
+                f"{self.operation}: {target.state.unusable}", outcome="not_applied"
             )
-        if is_observed() if seen is None else seen:
-            with observed(
-                self.target.database.name,
-                self.target.name,
-                sending.command,
+        if self._end is None:
+            self._end = end_of(target.timeout if self.timeout is None else self.timeout)
+        until = min(self._end, block_end())
+
+        def send(session: driver.ClientSession | None) -> Awaitable[Any]:
+            left = seconds_left(until, self.operation)
+            torn = cancellable and session is None and not self.write
+            return carry(
+                start,
+                (session, left),
+                target.state,
                 self.operation,
-                sending.size,
-            ):
-                return await self._carry_in_session(sending)
-        return await self._carry_in_session(sending)
+                command,
+                self.write,
+                0 if torn else CANCEL_GRACE_SECONDS,
+                left,
+                document,
+            )
 
-    # Plain functions that hand the awaitable on: every coroutine on the way costs each operation.
-
-    def _carry_in_session(self, sending: _Sending) -> Awaitable[Any]:
-        until = self._until()
-        if self.transaction is None:
-            return self._carry_out(sending, self.session, until)
-        return self.transaction._run(
-            self, sending.command, until, lambda session: self._carry_out(sending, session, until)
-        )
-
-    def _carry_out(
-        self, sending: _Sending, session: driver.ClientSession | None, until: float
-    ) -> Awaitable[Any]:
-        return carry(
-            sending.start(session),
-            self.target.state,
-            self.operation,
-            until=until,
-            write=self.write,
-            torn=sending.torn and session is None and not self.write,
-            document=sending.document,
-            many=sending.command in _MANY,
-        )
-
-
-def _did_something(reply: Mapping[str, Any]) -> bool:
-    if "matched_count" in reply:
-        return bool(reply["matched_count"]) or reply["upserted_id"] is not None
-    return bool(reply.get("deleted_count", 1))
+        attributes = (target.database.name, target.name, command, self.operation, size)
+        told = is_observed() if seen is None else seen
+        with observed(*attributes) if told else nullcontext():
+            if self.transaction is None:
+                return await send(self.session)
+            return await self.transaction._run(self, command, until, send)
 
 
 def _nothing() -> None:

@@ -55,9 +55,8 @@ def no_timeout() -> Generator[None]:
         _block.set(before)
 
 
-def block_end() -> float:
-    """When the time of the surrounding blocks is up, by :data:`now`; infinity without one."""
-    return _block.get()
+block_end: Callable[[], float] = _block.get
+"""When the time of the surrounding blocks is up, by :data:`now`; infinity without one."""
 
 
 def end_of(seconds: float | None) -> float:

@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol, TypedDict, Unpack
 
@@ -54,8 +54,6 @@ class Participant(Protocol):
     def options(self) -> Mapping[str, Any]: ...
     @property
     def session(self) -> ClientSession | None: ...
-    @property
-    def seconds(self) -> float: ...
 
 
 def refuse_restricted(call: Participant, verb: str, client: mongojet.Client | None) -> None:
@@ -332,12 +330,10 @@ class Transaction:
         self, command: str, call: Callable[[], Coroutine[Any, Any, None]], until: float
     ) -> None:
         assert self._client is not None
-        sent = carry(lambda _: call(), state_of(self._client), command, until=until, write=True)
-        if is_observed():
-            with observed("admin", None, command, "transaction"):
-                await sent
-        else:
-            await sent
+        seen = observed("admin", None, command, "transaction") if is_observed() else nullcontext()
+        with seen:
+            left = seconds_left(until, command)
+            await carry(call, (), state_of(self._client), command, command, write=True, left=left)
 
 
 def _settle(fate: Outcome | None, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
@@ -401,7 +397,7 @@ async def transaction(
 
         async with transaction():
             await order.insert()
-            await Stock.update_one({"sku": order.sku}, {"$inc": {"count": -1}})
+            await Stock.update_one({"sku": order.sku}, {"$inc": {"left": -1}})
     """
     joined = _current.get()
     if joined is not None:
