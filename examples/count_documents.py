@@ -12,7 +12,7 @@ URI = os.environ.get("MONGODB_URI", "mongodb://localhost:27017")
 class Visit(MongoDocument):
     __collection_name__ = "visits"
 
-    page: str
+    path: str
     seconds: int
 
 
@@ -21,18 +21,18 @@ async def main() -> None:
         await Visit.delete_many({})
         await Visit.insert_many(
             [
-                Visit(page="/" if number % 3 else "/about", seconds=number % 60)
+                Visit(path="/" if number % 3 else "/about", seconds=number % 60)
                 for number in range(3_000)
             ]
         )
 
         print("All of them:", await Visit.count())
-        about = await Visit.count({"page": "/about"})
+        about = await Visit.count({"path": "/about"})
         print("Those that match:", about)
-        print("The driver's name for it:", await Visit.count_documents({"page": "/about"}))
+        print("The driver's name for it:", await Visit.count_documents({"path": "/about"}))
 
         # Exact counting reads what it counts. If "more than 100" is enough, say where to stop.
-        print("More than 100:", await Visit.count({"page": "/"}, limit=101) > 100)
+        print("More than 100:", await Visit.count({"path": "/"}, limit=101) > 100)
 
         # From the collection's metadata: fast whatever its size, not exact on a sharded cluster
         # or after a crash, and without a filter.

@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar, override
 import msgspec
 from bson import ObjectId
 from litestar import Litestar, Request, Response, get, patch, post
-from litestar.exceptions import NotFoundException
 from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.plugins import OpenAPISchemaPlugin
@@ -23,7 +22,7 @@ from mongojet import IndexModel
 from msgspec import UNSET, UnsetType
 
 import mongospec
-from mongospec import MongoDocument
+from mongospec import MongoDocument, Page
 
 URI = os.environ.get("MONGODB_URI", "mongodb://localhost:27017")
 
@@ -67,11 +66,6 @@ class ArticleChanges(msgspec.Struct):
     views: Annotated[int, msgspec.Meta(ge=0)] | UnsetType = UNSET
 
 
-class Page(msgspec.Struct):
-    articles: list[Article]
-    after: ObjectId | None  # what to ask for next; None at the end
-
-
 # -- handlers
 
 
@@ -82,38 +76,27 @@ async def create_user(data: JSONBody[NewUser]) -> User:
 
 @post("/articles")
 async def create_article(data: JSONBody[NewArticle]) -> Article:
-    author = await User.find_by_id(data.author)
-    if author is None:
-        raise NotFoundException(f"there is no user {data.author}")
+    author = await User.get_by_id(data.author)  # or a DocumentNotFoundError, see STATUSES
     return await Article(title=data.title, author=author).insert()
-
-
-async def article_by_id(id: str) -> Article:
-    article = await Article.find_by_id(id)
-    if article is None:
-        raise NotFoundException(f"there is no article {id}")
-    return article
 
 
 @get("/articles/{id:str}")
 async def read_article(id: FromPath[str]) -> Article:
-    return await article_by_id(id)
+    return await Article.get_by_id(id)
 
 
 @get("/articles")
 async def list_articles(
-    after: FromQuery[ObjectId | None] = None,
-    limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
-) -> Page:
-    """A page by its first key: as fast at the end of the list as at its start."""
-    beyond: dict[str, Any] = {} if after is None else {"_id": {"$gt": after}}
-    found = await Article.find_all(beyond, sort="_id", limit=limit)
-    return Page(articles=found, after=found[-1].id if len(found) == limit else None)
+    after: FromQuery[str | None] = None,
+    size: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+) -> Page[Article]:
+    """The most read first; ``next`` and ``previous`` of a page are the ``after`` of others."""
+    return await Article.page(sort=[("views", -1)], size=size, after=after)
 
 
 @patch("/articles/{id:str}")
 async def change_article(id: FromPath[str], data: JSONBody[ArticleChanges]) -> Article:
-    article = await article_by_id(id)
+    article = await Article.get_by_id(id)
     for name, value in msgspec.structs.asdict(data).items():
         if value is not UNSET:
             setattr(article, name, value)
@@ -126,6 +109,7 @@ async def change_article(id: FromPath[str], data: JSONBody[ArticleChanges]) -> A
 STATUSES: dict[type[Exception], int] = {
     mongospec.InvalidIdError: 404,  # no document has such an id
     mongospec.DocumentNotFoundError: 404,
+    mongospec.PageTokenError: 400,
     mongospec.DocumentValidationError: 400,
     mongospec.DuplicateKeyError: 409,
     mongospec.OperationTimeoutError: 504,
@@ -203,17 +187,13 @@ async def main() -> None:
         print(reply.status_code, f"PATCH {path}:", reply.json())
         changed = reply.json()
 
-        after: str | None = ""
+        params: dict[str, Any] = {"size": 2}
         titles: list[str] = []
-        while after is not None:
-            page = (
-                await client.get(
-                    "/articles", params={"limit": 2} | ({"after": after} if after else {})
-                )
-            ).json()
-            titles += [article["title"] for article in page["articles"]]
-            print("A page:", [article["title"] for article in page["articles"]], page["after"])
-            after = page["after"]
+        while "after" not in params or params["after"]:
+            page = (await client.get("/articles", params=params)).json()
+            titles += [article["title"] for article in page["items"]]
+            print("A page:", [article["title"] for article in page["items"]], page["next"])
+            params["after"] = page["next"]
 
         refused = [
             await client.post("/users", json={"name": "Eve", "email": "alice@example.com"}),
@@ -222,6 +202,7 @@ async def main() -> None:
             await client.get("/articles/nothing"),
             await client.get("/articles/65f0c0ffee65f0c0ffee0001"),
             await client.patch(path, json={"views": -1}),
+            await client.get("/articles", params={"after": "the second page"}),
         ]
         for reply in refused:
             request = reply.request
@@ -230,8 +211,8 @@ async def main() -> None:
         schemas = (await client.get("/schema/openapi.json")).json()["components"]["schemas"]
         print("OpenAPI:", schemas["Article"]["properties"])
 
-    assert [reply.status_code for reply in refused] == [409, 400, 400, 404, 404, 400]
-    assert (titles, changed["views"]) == (["Tea", "Coffee", "Cocoa"], 7)
+    assert [reply.status_code for reply in refused] == [409, 400, 400, 404, 404, 400, 400]
+    assert (titles, changed["views"]) == (["Cocoa", "Coffee", "Tea"], 7)
     assert "pattern" in str(schemas["Article"]["properties"]["_id"])
     print("Created, listed, patched, paged and refused over HTTP, with one OpenAPI page.")
 

@@ -28,6 +28,7 @@ OPERATIONS: Mapping[str, Try] = {
     "find_all": lambda cls, _: cls.find_all(EVERY),
     "get_one": lambda cls, _: cls.get_one(EVERY),
     "get_by_id": lambda cls, document: cls.get_by_id(document.id),
+    "page": lambda cls, _: cls.page(EVERY, total=True),
     "reload": lambda _, document: document.reload(),
     "count": lambda cls, _: cls.count(EVERY),
     "count_documents": lambda cls, _: cls.count_documents(EVERY),

@@ -14,17 +14,17 @@ from benchmarks.rows import ROWS
 from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
-    "find_one": 655,
-    "insert_one": 950,
-    "update_one": 715,
-    "save, two fields changed": 1_909,
+    "find_one": 540,
+    "insert_one": 941,
+    "update_one": 700,
+    "save, two fields changed": 1_900,
     "insert_many, a document": 527,
     "insert_many, unchecked": 527,
-    "find_all, a document": 66,
-    "cursor, a document": 95,
-    "posts with author and tags, a post": 1_339,
-    "cascade save, post and 4 references": 11_062,
-    "save, 200 unchanged references": 123_985,
+    "find_all, a document": 62,
+    "cursor, a document": 91,
+    "posts with author and tags, a post": 1_324,
+    "cascade save, post and 4 references": 11_040,
+    "save, 200 unchanged references": 123_167,
 }
 """By row: for one operation, or for one of 100 documents; as CPython 3.13 counts.
 

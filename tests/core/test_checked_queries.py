@@ -6,6 +6,7 @@ import pickle
 import re
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -18,6 +19,7 @@ from pymongo import DeleteMany, DeleteOne, ReplaceOne, UpdateMany, UpdateOne
 
 from mongospec_core import (
     DefinitionError,
+    DocumentNotFoundError,
     DocumentValidationError,
     FilterValueError,
     MongoDocument,
@@ -140,6 +142,11 @@ class Tree(msgspec.Struct):
     children: list["Tree"] = []
 
 
+async def found(act: Awaitable[Any]) -> Any:
+    with suppress(DocumentNotFoundError):
+        return await act
+
+
 type Act = Callable[..., Awaitable[Any]]
 SET: dict[str, Any] = {"$set": {"age": 1}}
 
@@ -148,6 +155,8 @@ BY_FILTER: dict[str, Act] = {
     "find.explain": lambda f, **o: Member.find(f, **o).explain(),
     "find_one": lambda f, **o: Member.find_one(f, **o),
     "find_all": lambda f, **o: Member.find_all(f, **o),
+    "get_one": lambda f, **o: found(Member.get_one(f, **o)),
+    "page": lambda f, **o: Member.page(f, **o),
     "count": lambda f, **o: Member.count(f, **o),
     "count_documents": lambda f, **o: Member.count_documents(f, **o),
     "exists": lambda f, **o: Member.exists(f, **o),
@@ -254,6 +263,7 @@ BY_SORT: dict[str, Act] = {
     "find_one": lambda s, **o: Member.find_one(sort=s, **o),
     "find_by_id": lambda s, **o: Member.find_by_id(ObjectId(), sort=s, **o),
     "find_all": lambda s, **o: Member.find_all(sort=s, **o),
+    "page": lambda s, **o: Member.page(sort=s, **o),
     "exists": lambda s, **o: Member.exists({}, sort=s, **o),
     "find_one_and_update": lambda s, **o: Member.find_one_and_update({}, SET, sort=s, **o),
     "find_one_and_replace": lambda s, **o: Member.find_one_and_replace(
@@ -309,6 +319,7 @@ BY_PROJECTION: dict[str, Act] = {
     "find": lambda p, **o: Member.find(projection=p, **o).to_list(),
     "find_one": lambda p, **o: Member.find_one(projection=p, **o),
     "find_by_id": lambda p, **o: Member.find_by_id(ObjectId(), projection=p, **o),
+    "page": lambda p, **o: Member.page(projection=p, **o),
     "find_all": lambda p, **o: Member.find_all(projection=p, **o),
 }
 

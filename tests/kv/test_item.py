@@ -187,3 +187,30 @@ def test_items_are_of_a_store() -> None:
     for given in (KVStore, MongoDocument, 5):
         with pytest.raises(OptionError, match="is not a store"):
             KVStoreItem.of(given)  # type: ignore[arg-type]
+
+
+class Limits(msgspec.Struct):
+    retries: int
+
+
+class MoreLimits(Limits):
+    seconds: float = 1.0
+
+
+class LimitStore(KVStore):
+    value: list[Limits]
+
+
+async def test_a_value_of_another_class_than_the_items_is_refused(plain: Plain, bind: Bind) -> None:
+    with pytest.raises(DocumentValidationError, match=r"value\[0\].*a MoreLimits in place of a Li"):
+        await Item[list[Limits]]("k").set([MoreLimits(1)])
+    assert await plain.get_all() == {}
+    await bind(LimitStore)
+    for write in (
+        LimitStore.set("k", [MoreLimits(1)]),
+        LimitStore.set_many({"a": [Limits(1)], "k": [MoreLimits(1)]}),
+        LimitStore.set_default("k", [MoreLimits(1)]),
+    ):
+        with pytest.raises(DocumentValidationError, match=r"a MoreLimits in place of a Limits"):
+            await write
+    assert await LimitStore.get_all() == {}

@@ -5,6 +5,7 @@ import copy
 import pickle
 from typing import Any
 
+import msgspec
 import pytest
 from bson import ObjectId
 from pymongo import InsertOne, ReplaceOne
@@ -659,3 +660,39 @@ async def test_a_bulk_write_takes_dicts_with_documents_and_ids_as_references(bin
         ("replaced", user.id),
         ("by document", user.id),
     ]
+
+
+class Plate(msgspec.Struct):
+    text: str
+
+
+class LongPlate(Plate):
+    extra: str = ""
+
+
+class Door(MongoDocument):
+    plate: Plate
+
+
+class Floor(MongoDocument):
+    doors: list[Door] = []
+    name: str = ""
+
+
+async def test_an_embedded_value_of_another_class_in_a_reference_stops_the_cascade(
+    bind: Bind,
+) -> None:
+    await bind(Door, Floor)
+    floor = Floor(doors=[Door(plate=Plate("a")), Door(plate=Plate("b"))])
+    await floor.insert_recursive()
+    before = await stored(Door), await stored(Floor)
+    floor.name = "first"
+    floor.doors[0].plate.text = "c"
+    floor.doors[1].plate = LongPlate("d")
+    with pytest.raises(EncodingError, match=r"Door\.plate .*a LongPlate in place of a Plate"):
+        await floor.save()
+    assert (await stored(Door), await stored(Floor)) == before
+    new = Floor(doors=[Door(plate=LongPlate("e"))])
+    with pytest.raises(DocumentValidationError, match=r"Door\.plate .*a LongPlate in place of a P"):
+        await new.insert_recursive()
+    assert (await stored(Door), await stored(Floor)) == before

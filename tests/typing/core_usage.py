@@ -23,6 +23,7 @@ from mongospec_core import (
     InvalidDocument,
     MongoDocument,
     OperationError,
+    Page,
     UpdateResult,
     WriteFailure,
     changes,
@@ -151,12 +152,21 @@ async def finding(user: User) -> None:
     assert_type(await User.get_by_id(user.id, projection=Card), Card)
     assert_type(await User.get_by_id(1, projection={"name": 1}), dict[str, Any])
     assert_type(await user.reload(timeout=5), User)
+    page = await User.page({"name": "a"}, sort=[("name", -1)], size=5, total=True)
+    assert_type(page, Page[User])
+    assert_type(page.items, list[User])
+    assert_type(page.total, int | None)
+    assert_type(await User.page(after=page.next, collation={"locale": "en"}), Page[User])
+    assert_type(await User.page(after=page.previous, projection=Card), Page[Card])
+    assert_type(await User.page(projection={"name": 1}), Page[dict[str, Any]])
     assert_type(await User.find_all({"author": user}, sort=[("name", 1)]), list[User])
     assert_type(await User.find_all(sort={"name": 1}, projection=Card), list[Card])
     assert_type(await User.find_all(projection={"name": 1}), list[dict[str, Any]])
     await User.find_all(on_invalid="skip", skip_hooks=True, limit=5, batch_size=10, hint="name_1")
     await User.find_all(on_invalid=lambda failure, raw: None)
     User.find({}, nope=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await User.page(skip=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await User.page(after=5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
     await User.get_one({}, limit=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     await user.reload(resolve_refs=False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await User.find_one("abc")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
@@ -317,6 +327,7 @@ def errors(
     d: ConnectionError = core.ServerUnavailableError("gone")
     e: RuntimeError = core.NotBoundError("no")
     f: TypeError = core.OptionError("no")
+    r: ValueError = core.PageTokenError("no")
     g: TypeError = core.DefinitionError("no")
     h: ValueError = core.EncodingError("no")
     i: ValueError = core.MissingIdError("no")
@@ -328,7 +339,7 @@ def errors(
     m: core.MongospecError = core.CursorClosedError("no")
     n: core.MongospecError = core.HookError("no")
     o: core.TransactionError = core.TransactionClosedError("no")
-    use(a, b, c, d, e, f, g, h, i, j, k, p, m, n, o, q)
+    use(a, b, c, d, e, f, g, h, i, j, k, p, m, n, o, q, r)
 
 
 class Point:

@@ -4,7 +4,7 @@ from typing import Any, assert_type
 
 import msgspec
 
-from mongospec_core import BulkResult, Cursor
+from mongospec_core import BulkResult, Cursor, Page
 from mongospec_refs import (
     CascadeSaveError,
     MongoDocument,
@@ -54,6 +54,8 @@ async def reads() -> None:
     assert_type((await Post.get_by_id("65f0c0ffee65f0c0ffee0001", ref_depth=2)).author.name, str)
     assert_type(await Post.get_one({}, projection=Card, ref_depth=1), Card)
     assert_type(await Post.get_one({}, projection={"title": 1}), dict[str, Any])
+    assert_type(await Post.page({"title": "Hello"}, ref_depth=1), Page[Post])
+    assert_type(await Post.page(projection=Card, resolve_refs=False), Page[Card])
     assert_type(await post.reload(resolve_refs=False), Post)
     assert_type(await post.author.reload(ref_depth=1, timeout=1.0), User)
     assert_type(await Post.find_all(resolve_refs=False, sort="title"), list[Post])

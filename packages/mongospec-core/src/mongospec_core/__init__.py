@@ -30,6 +30,7 @@ from mongospec_core.errors import (
     OperationError,
     OperationTimeoutError,
     OptionError,
+    PageTokenError,
     ServerUnavailableError,
     TransactionClosedError,
     TransactionError,
@@ -39,7 +40,7 @@ from mongospec_core.errors import (
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import eq
 from mongospec_core.operations.save import changes
-from mongospec_core.results import BulkResult, UpdateResult
+from mongospec_core.results import BulkResult, Page, UpdateResult
 from mongospec_core.server.instrument import instrument
 from mongospec_core.server.timeout import timeout
 from mongospec_core.server.transaction import (
@@ -72,6 +73,8 @@ __all__ = (
     "OperationError",
     "OperationTimeoutError",
     "OptionError",
+    "Page",
+    "PageTokenError",
     "ServerUnavailableError",
     "Transaction",
     "TransactionClosedError",

@@ -10,6 +10,7 @@ from mongospec_core.operations.count import CountOperations
 from mongospec_core.operations.delete import DeleteOperations
 from mongospec_core.operations.get import GetOperations
 from mongospec_core.operations.insert import InsertOperations
+from mongospec_core.operations.page import PageOperations
 from mongospec_core.operations.save import SaveManyOperations, SaveOperations
 from mongospec_core.operations.update import UpdateOperations
 
@@ -18,6 +19,7 @@ from mongospec_core.operations.update import UpdateOperations
 class MongoDocument(
     InsertOperations,
     GetOperations,
+    PageOperations,
     SaveOperations,
     SaveManyOperations,
     UpdateOperations,

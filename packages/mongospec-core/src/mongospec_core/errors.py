@@ -7,7 +7,8 @@
     ├── HookError                             a hook returned nothing where it must
     ├── OptionError(TypeError)                an option that the call does not take
     │   ├── UnknownFieldError                 a query names a field that the class does not have
-    │   └── FilterValueError(ValueError)      a filter's value that no document can have there
+    │   ├── FilterValueError(ValueError)      a filter's value that no document can have there
+    │   └── PageTokenError(ValueError)        after= of a page is damaged, or of another query
     ├── NotBoundError(RuntimeError)           the class was not given to init()
     ├── DocumentValidationError(msgspec.ValidationError)
     ├── EncodingError(ValueError)             a value that BSON cannot hold
@@ -57,6 +58,7 @@ __all__ = (
     "OperationTimeoutError",
     "OptionError",
     "Outcome",
+    "PageTokenError",
     "ServerUnavailableError",
     "TransactionClosedError",
     "TransactionError",
@@ -144,6 +146,10 @@ class FilterValueError(OptionError, ValueError):
             self.value,
             self.hint,
         )
+
+
+class PageTokenError(OptionError, ValueError):
+    """``after=`` of ``page()`` is damaged, or belongs to a page of another query; nothing was sent."""
 
 
 class NotBoundError(MongospecError, RuntimeError):

@@ -16,6 +16,7 @@
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     encode,
+    misfit,
     register_builtin,
     to_raw,
 )
@@ -23,7 +24,6 @@ from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
-from mongospec_core.codec.validation import misfit
 from mongospec_core.errors import Outcome
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, is_bound
@@ -63,8 +63,10 @@ from mongospec_core.operations.options import (
     FindOptions,
     InsertOptions,
     Options,
+    PageOptions,
     SaveManyOptions,
     SaveOptions,
+    Sort,
     UpdateOptions,
     begin,
 )
@@ -108,6 +110,7 @@ __all__ = (
     "Operation",
     "Options",
     "Outcome",
+    "PageOptions",
     "Plan",
     "Projection",
     "Reader",
@@ -115,6 +118,7 @@ __all__ = (
     "SaveManyOptions",
     "SaveOptions",
     "Sent",
+    "Sort",
     "Statement",
     "StoredAs",
     "Target",

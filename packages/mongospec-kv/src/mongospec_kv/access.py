@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from mongospec_core import DuplicateKeyError, MongoDocument
-from mongospec_core.extension import Operation, begin, encode, encode_update
+from mongospec_core.extension import Operation, begin, encode, encode_update, split_documents
 from mongospec_kv.entries import VALUE_ONLY, entry_reader, key_filter
 
 MISSING: Final[Any] = object()
@@ -22,7 +22,7 @@ async def value_of(
     found = await call.send("find_one", key_filter(cls, key))
     if found is None:
         return MISSING
-    (entry,) = await entry_reader(cls, binding, call).read_one(found)
+    (entry,) = await entry_reader(cls, binding).load([found], call)
     return entry.value
 
 
@@ -32,7 +32,7 @@ async def entries_of(
     """The entries that a query finds, each with its key and its value."""
     binding, call = begin(cls, operation, "find_many", options, "read", projection=VALUE_ONLY)
     batch = await call.send("find_many", encode(query))
-    return await entry_reader(cls, binding, call).read(batch)
+    return await entry_reader(cls, binding).load(split_documents(batch), call)
 
 
 async def find_and_upsert(
@@ -55,7 +55,7 @@ async def find_and_upsert(
     if found is None:
         # The embedded server's answer to the loser of a race for a new key, which it did carry out.
         return await value_of(cls, operation, key, options)
-    (entry,) = await entry_reader(cls, binding, call).read_one(found)
+    (entry,) = await entry_reader(cls, binding).load([found], call)
     return entry.value
 
 

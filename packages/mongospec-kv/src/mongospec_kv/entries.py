@@ -19,7 +19,6 @@ from mongospec_core import (
 from mongospec_core.extension import (
     BatchReader,
     Binding,
-    Operation,
     Plan,
     encode,
     encode_document,
@@ -35,7 +34,7 @@ _SHOWN = 80
 
 
 def entry_reader(
-    store: type[MongoDocument], binding: Binding, call: Operation, value_type: Any = None
+    store: type[MongoDocument], binding: Binding, value_type: Any = None
 ) -> BatchReader[Any]:
     """Reads keys and values, and raises :class:`StoredValueError` where a value does not fit.
 
@@ -50,7 +49,7 @@ def entry_reader(
         value_type = next(each.type for each in binding.plan.fields if each.name == "value")
     reading = store._reading_into(entry_type(store, value_type))
     reading.on_invalid = refuse
-    return reading.reader(binding, call)
+    return reading.reader(binding)
 
 
 @cache

@@ -124,8 +124,7 @@ class KVStoreItem[T, D = None]:
         """The value as the item's type, by the way that every read takes."""
         entry = encode({"key": self._key, "value": value})
         binding, call = begin(self._store, "get", "find_one", options, "read")
-        reader = entry_reader(self._store, binding, call, self._type)
-        (found,) = await reader.read_one(entry)
+        (found,) = await entry_reader(self._store, binding, self._type).load([entry], call)
         return cast("T", found.value)
 
     def _check(self, value: Any) -> None:

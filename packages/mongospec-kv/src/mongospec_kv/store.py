@@ -19,6 +19,7 @@ from mongospec_core.extension import (
     encode_update,
     raise_for,
     send_statements,
+    split_documents,
 )
 from mongospec_kv.access import MISSING, entries_of, find_and_upsert, repeated, tries, value_of
 from mongospec_kv.entries import (
@@ -246,7 +247,8 @@ class KVStore(MongoDocument, mixin=True):
             cls, "keys", "find_many", sorted_options, "read", projection=only_keys.fields()
         )
         batch = await call.send("find_many", encode({}))
-        return [entry["key"] for entry in await only_keys.reader(binding, call).read(batch)]
+        entries = await only_keys.reader(binding).load(split_documents(batch), call)
+        return [entry["key"] for entry in entries]
 
     @classmethod
     async def set_many(cls, items: Mapping[str, Any], **options: Unpack[Options]) -> None:

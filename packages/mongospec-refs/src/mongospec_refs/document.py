@@ -28,6 +28,7 @@ from mongospec_refs.get import GetOperations
 from mongospec_refs.graph import ambiguous_in, has_references, targets_of
 from mongospec_refs.identity_map import IdDecoder
 from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
+from mongospec_refs.page import PageOperations
 from mongospec_refs.resolve import RefReading, RootReader, fetch
 from mongospec_refs.save import SaveOperations
 from mongospec_refs.unresolved import hollow, is_resolved, placeholder
@@ -36,7 +37,12 @@ from mongospec_refs.validation import id_of, stored_as, validate_references
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see mongospec_refs.find
-    FindOperations, GetOperations, FindAndModifyOperations, SaveOperations, abstract=True
+    FindOperations,
+    GetOperations,
+    PageOperations,
+    FindAndModifyOperations,
+    SaveOperations,
+    abstract=True,
 ):
     """A document whose fields may be typed as document classes: these are references.
 
@@ -169,7 +175,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @classmethod
     def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
         plan = plan_of(cls)
-        reader = RootReader(plan, DECIMAL_CODEC_OPTIONS, None, depth=0)
+        reader = RootReader(plan, DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
         (document,) = reader.decode([encode(data)])
@@ -180,7 +186,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @override
     @classmethod
     def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
-        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS, None, depth=0)
+        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
         try:
             return read(reader)
         finally:

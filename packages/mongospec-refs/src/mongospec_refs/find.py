@@ -24,7 +24,7 @@ from mongospec_core.extension import (
     by_id,
     plan_of,
 )
-from mongospec_refs.resolve import RefReading
+from mongospec_refs.resolve import RefReading, reading_of
 
 
 class FindOperations(core.MongoDocument, abstract=True):
@@ -106,7 +106,7 @@ class FindOperations(core.MongoDocument, abstract=True):
             async for user in User.find({"age": {"$gte": 18}}, sort=[("age", -1)]):
                 print(user.name)
         """
-        reading = RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
+        reading = reading_of(projection, on_invalid, resolve_refs, ref_depth)
         return cls._find(filter, reading, skip_hooks, options)
 
     @overload
@@ -171,7 +171,7 @@ class FindOperations(core.MongoDocument, abstract=True):
 
             alice = await User.find_one({"email": "alice@example.com"})
         """
-        reading = RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
+        reading = reading_of(projection, on_invalid, resolve_refs, ref_depth)
         return await cls._find_one("find_one", filter, reading, skip_hooks, options)
 
     @overload
@@ -238,7 +238,7 @@ class FindOperations(core.MongoDocument, abstract=True):
             alice = await User.find_by_id("65f0c0ffee65f0c0ffee0001")
         """
         wanted = by_id(plan_of(cls), id)
-        reading = RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
+        reading = reading_of(projection, on_invalid, resolve_refs, ref_depth)
         return await cls._find_one("find_by_id", wanted, reading, skip_hooks, options)
 
     @overload
@@ -303,7 +303,7 @@ class FindOperations(core.MongoDocument, abstract=True):
 
             adults = await User.find_all({"age": {"$gte": 18}}, limit=100)
         """
-        reading = RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
+        reading = reading_of(projection, on_invalid, resolve_refs, ref_depth)
         return await cls._find_all(filter, reading, skip_hooks, options)
 
 

@@ -17,7 +17,7 @@ from mongospec_core.extension import (
     by_id,
     plan_of,
 )
-from mongospec_refs.resolve import RefReading, fetch
+from mongospec_refs.resolve import RefReading, fetch, reading_of
 from mongospec_refs.unresolved import is_resolved
 
 
@@ -88,7 +88,7 @@ class GetOperations(core.MongoDocument, abstract=True):
 
             alice = await User.get_one({"email": "alice@example.com"})
         """
-        reading = RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
+        reading = reading_of(projection, on_invalid, resolve_refs, ref_depth)
         return await cls._get_one("get_one", filter, reading, skip_hooks, options)
 
     @overload
@@ -156,7 +156,7 @@ class GetOperations(core.MongoDocument, abstract=True):
             alice = await User.get_by_id("65f0c0ffee65f0c0ffee0001")
         """
         wanted = by_id(plan_of(cls), id)
-        reading = RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
+        reading = reading_of(projection, on_invalid, resolve_refs, ref_depth)
         return await cls._get_one("get_by_id", wanted, reading, skip_hooks, options)
 
     @override

@@ -143,7 +143,7 @@ async def _fill(
             on_invalid=unfit.noting(wanted[cls]),
             guest=root.guest,
         )
-        root.references.fill(wanted, cls, reader.decode(list(split_documents(batch))))
+        root.references.fill(wanted, cls, reader.decode(split_documents(batch)))
 
 
 def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:
@@ -268,21 +268,19 @@ class RefReading(Reading):
     @override
     def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
         if isinstance(self.projection, type) and not self._results:
-            cls: Any = (
-                binding.plan.cls
-            )  # a class is hashable, which mypy does not see of its metaclass
+            # A class is hashable, which mypy does not see of its metaclass.
+            cls: Any = binding.plan.cls
             refuse_projection_into_references(cls, self.projection)
         super().check(binding, options)
 
     @override
-    def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> Reader[Any]:
+    def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
         """The reader of a document class, or of a smaller Struct with references in it."""
         if not plan.decoders:
-            return Reader(plan, codec, on_invalid=self.on_invalid, call=call)
+            return Reader(plan, codec, on_invalid=self.on_invalid)
         return RootReader(
             plan,
             codec,
-            call,
             depth=self.depth,
             on_invalid=self.on_invalid,
             whole=self.projection is None,
@@ -290,45 +288,54 @@ class RefReading(Reading):
         )
 
 
+_WHOLE = RefReading()
+
+
+def reading_of(
+    projection: Projection, on_invalid: OnInvalid, resolve_refs: bool, ref_depth: int | None
+) -> RefReading:
+    """What a read asks for; one object for all that ask for nothing special."""
+    if projection is None and on_invalid == "raise" and resolve_refs is True and ref_depth is None:
+        return _WHOLE
+    return RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
+
+
 class RootReader[T](ReferenceReader[T]):
     """Reads what a caller asked for, and then what that refers to.
 
-    :param call: the read; None: nothing can be asked for, so references stay unresolved.
     :param whole: the roots are whole documents: references to one of them are this very object.
     :param guest: a document outside of the read that references to its ``_id`` are to be.
     """
 
-    __slots__ = ("_call", "_depth", "_whole")
+    __slots__ = ("_depth", "_whole")
 
     def __init__(
         self,
         plan: Plan[T],
         codec: CodecOptions[dict[str, Any]],
-        call: Operation | None,
         *,
-        depth: int | None,
+        depth: int | None = 0,
         on_invalid: OnInvalid = "raise",
         whole: bool = True,
         guest: Any = None,
     ) -> None:
         super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, guest=guest)
-        self._call = call
         self._depth = depth
         self._whole = whole and guest is None
         if guest is not None:
             self.references.know(guest, plan.cls)
 
-    async def load(self, parts: list[bytes]) -> list[T]:
+    async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
         """The documents of one batch, with the documents that they refer to."""
         documents = self.decode(parts)
         references = self.references
-        if references.open and self._depth != 0 and self._call is not None:
+        if references.open and self._depth != 0 and call is not None:
             if self._whole:
                 references.enter(documents)
-            await resolve(self, documents, self._call, self._depth)
+            await resolve(self, documents, call, self._depth)
         references.close()
-        if self._call is not None:
-            settle_read(self._call, [*documents, *references.documents()])
+        if call is not None:
+            settle_read(call, [*documents, *references.documents()])
         return documents
 
 
@@ -345,9 +352,8 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
             f"{binding.target.name!r}",
             reference,
         )
-    reader = RootReader(
-        binding.plan, binding.target.codec, call, depth=reading.depth, guest=reference
-    )
-    (document,) = await reader.read_one(found)
+    codec = binding.target.codec
+    reader = RootReader(binding.plan, codec, depth=reading.depth, guest=reference)
+    (document,) = await reader.load([found], call)
     if not is_resolved(reference):  # another task may have been faster; its object is in use
         fill(reference, document)

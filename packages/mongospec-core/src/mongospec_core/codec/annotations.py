@@ -23,6 +23,7 @@ from bson import Decimal128
 from msgspec.structs import FieldInfo
 
 from mongospec_core.codec.field_codec import accepts_anything, type_args, unwrap
+from mongospec_core.codec.hints import hints_of
 from mongospec_core.errors import DefinitionError
 
 if sys.version_info >= (3, 14):
@@ -179,7 +180,7 @@ def declared_fields(tp: Any) -> tuple[FieldInfo, ...]:
     cls = get_origin(tp) or tp
     if issubclass(cls, msgspec.Struct):
         return fields_of(tp)
-    hints = get_type_hints(cls, include_extras=True)
+    hints = hints_of(tp)
     names = [each.name for each in dataclasses.fields(cls)]
     return tuple(FieldInfo(name, name, hints[name]) for name in names)
 
@@ -237,5 +238,5 @@ def _inside(tp: Any, cls: type) -> Iterable[Any]:
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         return [each.type for each in declared_fields(tp)]
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return get_type_hints(cls, include_extras=True).values()
+        return hints_of(tp).values()
     return ()

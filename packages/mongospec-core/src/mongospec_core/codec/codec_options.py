@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import bson
@@ -85,18 +86,54 @@ def to_raw(value: Any) -> Any:
     return encode(value)
 
 
+class Misfit:
+    """The base of what stands in raw data for a value that cannot be stored there."""
+
+
+def misfit(reason: str) -> Misfit:
+    """What an encoder or a decoder returns if it knows better than msgspec what is wrong.
+
+    msgspec refuses it, and says where it stands.
+
+    :param reason: two words or more, of classes and fields: its type is named like that.
+    """
+    return _misfit_type(reason)()
+
+
+@cache
+def _misfit_type(reason: str) -> type[Misfit]:
+    return type(reason, (Misfit,), {})
+
+
+def is_embedded(tp: type) -> bool:
+    """Whether a read needs a class to make such a value of a stored document."""
+    embedded = issubclass(tp, msgspec.Struct) or dataclasses.is_dataclass(tp)
+    return embedded and not is_registered(tp) and not hasattr(tp, "__bson_decoder__")
+
+
 def key_to_raw(key: Any) -> str:
     """A dict's key as the string that BSON needs."""
-    if isinstance(key, str) and not isinstance(key, Enum):
-        return key
     raw = to_raw(key)
+    if type(raw) is str:
+        return raw
     if isinstance(raw, dt.datetime):
-        return key.isoformat() if isinstance(key, dt.date) else raw.isoformat()
+        is_day = isinstance(key, dt.date) and not isinstance(key, dt.datetime)
+        return key.isoformat() if is_day else in_utc(raw).isoformat()
     if isinstance(raw, bool):
         return "true" if raw else "false"
     if isinstance(raw, str | int | float | uuid.UUID | Decimal | ObjectId):
         return str(raw)
     raise EncodingError(f"{key!r} of type {type(key).__name__} cannot be a key of a document")
+
+
+def in_utc(value: dt.datetime) -> dt.datetime:
+    """An aware datetime as UTC: in its own zone, an hour that comes twice equals nothing read."""
+    if value.tzinfo in (None, dt.UTC):
+        return value
+    try:
+        return value.astimezone(dt.UTC)
+    except OverflowError:
+        return value  # beyond the calendar in UTC
 
 
 def _same(value: Any) -> Any:
@@ -108,8 +145,11 @@ def _list(value: Any) -> list[Any]:
 
 
 def _set(value: Any) -> list[Any]:
-    # One order for equal sets, so that an unchanged set is seen as unchanged.
-    raw = _list(value)
+    return in_order(_list(value))
+
+
+def in_order(raw: list[Any]) -> list[Any]:
+    """The items of a set in one order for equal sets: an unchanged one is seen as unchanged."""
     try:
         return sorted(raw)
     except TypeError:
@@ -244,6 +284,8 @@ def fallback_encoder(value: Any) -> Any:
         return _decimal128(value)
     if isinstance(value, int):
         raise EncodingError(f"{value} does not fit in the 64 bits of a BSON integer")
+    if isinstance(value, Misfit):
+        raise EncodingError(type(value).__name__)
     raw = to_raw(value)
     if raw is value:
         name = type(value).__qualname__

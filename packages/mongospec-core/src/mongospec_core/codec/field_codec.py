@@ -20,6 +20,7 @@ import datetime as dt
 import types
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
+from functools import cache
 from typing import (
     Annotated,
     Any,
@@ -35,7 +36,6 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    get_type_hints,
     is_typeddict,
 )
 
@@ -43,13 +43,26 @@ import msgspec
 from bson import ObjectId
 
 from mongospec_core.codec.codec_options import (
-    MILLISECOND,
     Encoder,
+    Misfit,
+    in_order,
+    is_embedded,
     is_registered,
     key_to_raw,
+    misfit,
     to_raw,
 )
-from mongospec_core.codec.truncation import Trim, trim, trim_naive
+from mongospec_core.codec.hints import hints_of
+from mongospec_core.codec.keys import key_codec, key_type
+from mongospec_core.codec.truncation import (
+    Trim,
+    trim,
+    trim_dict,
+    trim_items,
+    trim_keys,
+    trim_naive,
+    trim_places,
+)
 from mongospec_core.codec.types import (
     DECODERS,
     Decoder,
@@ -69,26 +82,39 @@ class FieldCodec(NamedTuple):
     trim: Trim | None = None
 
 
+class Scope(NamedTuple):
+    """What a class knows of what stands in its fields.
+
+    :ivar nested: gives the shape of a Struct or dataclass found in them.
+    :ivar dec_hook: the class's own, if it has one.
+    """
+
+    nested: Callable[[Any], FieldCodec]
+    dec_hook: Callable[[type, Any], Any] | None
+
+
 NOTHING = FieldCodec()
+ANYTHING = FieldCodec(to_raw, decode_any, trim)
+_ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = (Required, NotRequired, ReadOnly, Final)
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
 
-def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
     """Compile one annotation.
 
-    :param nested: gives the shape of a Struct or dataclass found in it.
+    :param scope: the class that it stands in.
     :raises DefinitionError: values of the annotation could not be told apart in the database.
     """
     tp, metas = unwrapped(annotation)
     origin = get_origin(tp)
     if origin in (Union, types.UnionType):
-        return _union(get_args(tp), nested)
+        return _union(get_args(tp), scope)
     if origin is Literal:
         return NOTHING
     cls = origin or tp
     if tp in (Any, object) or isinstance(tp, TypeVar) or not isinstance(cls, type):
-        return FieldCodec(to_raw, decode_any, trim)
+        return ANYTHING
     if cls in _SCALARS:
         return NOTHING
     if cls is dt.datetime:
@@ -99,10 +125,10 @@ def shape_of(annotation: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec
         )
     if cls in DECODERS:
         return FieldCodec(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
-    return _class_shape(cls, tp, nested)
+    return _class_shape(cls, tp, scope)
 
 
-def _class_shape(cls: type, tp: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _class_shape(cls: type, tp: Any, scope: Scope) -> FieldCodec:
     if (own := getattr(cls, "__bson_decoder__", None)) is not None:
         return FieldCodec(to_raw, own())
     if is_registered(cls):
@@ -110,13 +136,18 @@ def _class_shape(cls: type, tp: Any, nested: Callable[[Any], FieldCodec]) -> Fie
     if issubclass(cls, Enum):
         return FieldCodec(member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
-        return nested(tp)
+        return scope.nested(tp)
     if is_typeddict(cls):
-        return _typed_dict(tp, nested)
+        fields = {name: shape_of(each, scope) for name, each in hints_of(tp).items()}
+        return _typed_dict(cls, fields)
     if issubclass(cls, Mapping):
-        return _mapping(get_args(tp), nested)
+        return _mapping(cls, get_args(tp), scope)
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        hints = hints_of(tp)
+        names: tuple[str, ...] = getattr(cls, "_fields")  # noqa: B009 - known of no type
+        return _fixed(cls, [shape_of(hints.get(name, Any), scope) for name in names])
     if issubclass(cls, Collection):
-        return _collection(cls, get_args(tp), nested)
+        return _collection(cls, get_args(tp), scope)
     return NOTHING
 
 
@@ -138,8 +169,8 @@ def type_args(annotation: Any) -> tuple[Any, ...]:
     tp = unwrap(annotation)
     if get_origin(tp) is Literal:
         return ()
-    if is_typeddict(tp):
-        return tuple(get_type_hints(tp).values())
+    if is_typeddict(get_origin(tp) or tp):
+        return tuple(hints_of(tp).values())
     return get_args(tp)
 
 
@@ -170,7 +201,7 @@ def unwrapped(tp: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
 # -- unions and containers
 
 
-def _union(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _union(args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     arms = [unwrap(each) for each in args if each not in (type(None), msgspec.UnsetType)]
     if dt.timedelta in arms and (int in arms or float in arms):
         raise DefinitionError(
@@ -183,17 +214,64 @@ def _union(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldC
         raise DefinitionError(
             f"an id does not tell {names} apart; use one field for each, both optional"
         )
-    shapes = [shape_of(each, nested) for each in args if each is not type(None)]
-    decoders = [each.decode for each in shapes if each.decode is not None]
-    trims = [each.trim for each in shapes if each.trim is not None]
+    shapes = [shape_of(each, scope) for each in args if each is not type(None)]
+    decode = _first([each.decode for each in shapes if each.decode is not None])
+    if len(shapes) == 1:
+        return FieldCodec(shapes[0].encode, decode, shapes[0].trim)
+    if any(_is_special(each) for each in shapes) and not any(map(accepts_anything, arms)):
+        members = zip([each for each in args if each is not type(None)], shapes, strict=True)
+        find = _by_type({_class_of(each): shape for each, shape in members})
+        return FieldCodec(
+            lambda value: (find(type(value)).encode or to_raw)(value),
+            decode,
+            lambda value, where: (find(type(value)).trim or trim)(value, where),
+        )
     return FieldCodec(
-        to_raw if len(shapes) > 1 else shapes[0].encode if shapes else None,
-        _first(decoders) if decoders else None,
-        trims[0] if trims else None,
+        to_raw if shapes else None, decode, trim if any(each.trim for each in shapes) else None
     )
 
 
-def _first(decoders: list[Decoder]) -> Decoder:
+def _is_special(shape: FieldCodec) -> bool:
+    """Whether values are written or cut otherwise than values of any type are."""
+    return shape.encode not in (None, to_raw) or shape.trim not in (None, trim)
+
+
+def _class_of(annotation: Any) -> Any:
+    tp = unwrap(annotation)
+    return get_origin(tp) or tp
+
+
+def _by_type(members: Mapping[Any, FieldCodec]) -> Callable[[type], FieldCodec]:
+    """Which member of a union a value is of, by its type: as msgspec tells them apart."""
+    families = {_family(cls): shape for cls, shape in members.items() if isinstance(cls, type)}
+    wanted = " or ".join(getattr(each, "__name__", str(each)) for each in members)
+
+    @cache
+    def find(tp: type) -> FieldCodec:
+        if tp in members:
+            return members[tp]
+        if is_embedded(tp):
+            return FieldCodec(lambda _: _other_class(tp, wanted))
+        return families.get(_family(tp), ANYTHING) if not is_registered(tp) else ANYTHING
+
+    return find
+
+
+def _family(cls: type) -> type:
+    if issubclass(cls, str | bytes | bytearray | memoryview):
+        return cls
+    return next((each for each in (dt.datetime, Mapping, Collection) if issubclass(cls, each)), cls)
+
+
+def _other_class(tp: type, wanted: str) -> Any:
+    # A read would make a value of the wanted class of it, and drop the fields that only this has.
+    return misfit(f"a {tp.__name__} in place of a {wanted}")
+
+
+def _first(decoders: list[Decoder]) -> Decoder | None:
+    if not decoders:
+        return None
+
     def decode(raw: Any, reader: Any) -> Any:
         if raw is None:
             return None
@@ -207,51 +285,51 @@ def _first(decoders: list[Decoder]) -> Decoder:
 
 def _copied(value: Any) -> Any:
     """A list of scalars needs no look at them, but raw data shares no list with the document."""
-    return value[:] if type(value) is list else to_raw(value)
+    return value[:] if type(value) is list else not_of(list, value)
 
 
-def _copied_dict(value: Any) -> Any:
-    """The same for a dict of scalars, if its keys are strings as they are."""
-    if type(value) is not dict:
-        return to_raw(value)
-    for key in value:
-        if type(key) is not str:
-            return to_raw(value)
-    return value.copy()
+def not_of(cls: type, value: Any) -> Any:
+    """What is written for a value that is not of the annotated kind; msgspec judges it."""
+    return _other_class(type(value), cls.__name__) if is_embedded(type(value)) else to_raw(value)
 
 
-def _each(cls: type, encode: Encoder | None) -> Encoder:
-    """Write the items of a list or tuple, or the values of a dict, each by its own annotation."""
-    # Naive datetimes in containers were given UTC by the cut: wall_clock would refuse them.
-    if encode is None or encode in (to_raw, wall_clock) or cls not in (list, tuple, dict):
-        return to_raw
+def _is(value: Any, kinds: Any) -> bool:
+    """Whether a value is written as its kind is: unless somebody registered an encoder."""
+    return isinstance(value, kinds) and not is_registered(type(value))
+
+
+def _array(cls: type, encode: Encoder) -> Encoder:
+    """Write an array, its items by their own annotation."""
 
     def encoded(value: Any) -> Any:
-        if type(value) is not cls:
-            return to_raw(value)
-        if isinstance(value, dict):
-            raw = {
-                key_to_raw(key): None if each is None else encode(each)
-                for key, each in value.items()
-            }
-            return raw if len(raw) == len(value) else to_raw(value)  # which refuses equal keys
-        return [None if each is None else encode(each) for each in value]
+        if type(value) is not list and not _is(value, _ARRAYS):
+            return not_of(cls, value)
+        raw = [None if each is None else encode(each) for each in value]
+        return in_order(raw) if isinstance(value, set | frozenset) else raw
 
     return encoded
 
 
-def _collection(
-    cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]
-) -> FieldCodec:
+def _collection(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     if issubclass(cls, tuple) and not (len(args) == 2 and args[1] is ...):
-        return _fixed(cls, args, nested)
-    item = shape_of(args[0] if args else Any, nested)
+        return _fixed(cls, [shape_of(each, scope) for each in args])
+    item = shape_of(args[0] if args else Any, scope)
     leaves = cls is list and item.encode is None
     return FieldCodec(
-        _copied if leaves else _each(cls, item.encode),
+        _copied if leaves else _array(cls, item.encode or to_raw),
         _items(item.decode) if item.decode is not None else None,
-        trim if item.trim is not None else None,
+        _trim_inside([item], lambda cuts: trim_items(*cuts)),
     )
+
+
+def _trim_inside(
+    shapes: Collection[FieldCodec], special: Callable[[list[Trim]], Trim]
+) -> Trim | None:
+    """How what holds values of *shapes* is cut: most are cut as values of any type are."""
+    cuts = [each.trim for each in shapes]
+    if all(each in (None, trim) for each in cuts):
+        return trim if any(cuts) else None
+    return special([each or trim for each in cuts])
 
 
 def _items(decode: Decoder) -> Decoder:
@@ -261,83 +339,100 @@ def _items(decode: Decoder) -> Decoder:
     return decoded
 
 
-def _fixed(cls: type, args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _fixed(cls: type, shapes: list[FieldCodec]) -> FieldCodec:
     """``tuple[A, B]`` and NamedTuple: one shape for each place."""
-    if hasattr(cls, "_fields"):
-        args = tuple(get_type_hints(cls, include_extras=True).values())
-    shapes = [shape_of(each, nested) for each in args]
+    encoders = [each.encode or to_raw for each in shapes]
     decoders = [each.decode for each in shapes]
 
+    def encoded(value: Any) -> Any:
+        if not _is(value, list | tuple) or len(value) > len(encoders):
+            return not_of(cls, value)
+        return [
+            None if each is None else encode(each)
+            for each, encode in zip(value, encoders, strict=False)
+        ]
+
     def decoded(raw: Any, reader: Any) -> Any:
-        if type(raw) is not list or len(raw) != len(decoders):
+        if type(raw) is not list or len(raw) > len(decoders):
             return raw
         return [
             each if decode is None else decode(each, reader)
-            for each, decode in zip(raw, decoders, strict=True)
+            for each, decode in zip(raw, decoders, strict=False)
         ]
 
     return FieldCodec(
-        to_raw,
-        decoded if any(decoders) else None,
-        trim if any(each.trim for each in shapes) else None,
+        encoded, decoded if any(decoders) else None, _trim_inside(shapes, trim_places)
     )
 
 
-def _mapping(args: tuple[Any, ...], nested: Callable[[Any], FieldCodec]) -> FieldCodec:
+def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     key, value = args if len(args) == 2 else (Any, Any)
-    item = shape_of(value, nested)
-    decode_key = _key_decoder(unwrap(key))
-    decode = item.decode
+    keys = key_codec(key_type(key, unwrap), scope.dec_hook)
+    item = shape_of(value, scope)
+    kind, refused, decode_key, cut_key = keys
+    encode, decode = item.encode or to_raw, item.decode
+
+    def copied(value: Any) -> Any:
+        """A dict of scalars needs no look at them, if its keys are strings as they are."""
+        if type(value) is dict:
+            for key in value:
+                if type(key) is not str:
+                    break
+            else:
+                return value.copy()
+        return encoded(value)
+
+    def encoded(value: Any) -> Any:
+        if type(value) is not dict and not _is(value, Mapping):
+            return not_of(cls, value)
+        for key in value:
+            if type(key) is not kind and (wrong := refused(key)) is not None:
+                return wrong
+        raw = {
+            key_to_raw(key): None if each is None else encode(each) for key, each in value.items()
+        }
+        return raw if len(raw) == len(value) else to_raw(value)  # which refuses equal keys
 
     def decoded(raw: Any, reader: Any) -> Any:
         if type(raw) is not dict:
             return raw
-        return {
+        out = {
             decode_key(k) if decode_key else k: decode(v, reader) if decode else v
             for k, v in raw.items()
         }
+        return (
+            next((each for each in out if isinstance(each, Misfit)), out) if kind is None else out
+        )
 
+    inside = _trim_inside([item], lambda cuts: trim_items(*cuts))
     return FieldCodec(
-        _copied_dict if item.encode is None else _each(dict, item.encode),
+        copied if kind is str and item.encode is None else encoded,
         decoded if decode or decode_key else None,
-        trim if item.trim is not None else None,
+        inside if cut_key is None else trim_dict(cut_key, item.trim),
     )
 
 
-def _key_decoder(tp: Any) -> Callable[[str], Any] | None:
-    """Keys that msgspec does not read from strings by itself (``UUID``, ``date``, ``bool`` …)."""
-    if tp in (str, int, float, Any) or (isinstance(tp, type) and issubclass(tp, Enum)):
-        return None
-    if not isinstance(tp, type):
-        return None
-
-    def decode(key: str) -> Any:
-        try:
-            if tp is dt.timedelta:  # msgspec would read seconds
-                return int(key) * MILLISECOND
-            return msgspec.convert(key, tp, strict=False, dec_hook=_from_text)
-        except ValueError:
-            return key  # msgspec names it in the whole document's error
-
-    return decode
-
-
-def _from_text(tp: type, text: Any) -> Any:
-    return tp(text)  # ObjectId("65f0…") and its like
-
-
-def _typed_dict(tp: Any, nested: Callable[[Any], FieldCodec]) -> FieldCodec:
-    hints = get_type_hints(get_origin(tp) or tp, include_extras=True)
-    shapes = {name: shape_of(each, nested) for name, each in hints.items()}
+def _typed_dict(cls: type, shapes: dict[str, FieldCodec]) -> FieldCodec:
+    encoders = {name: each.encode or to_raw for name, each in shapes.items()}
     decoders = [(name, each.decode) for name, each in shapes.items() if each.decode is not None]
+    undeclared = f"other keys than those of {cls.__name__}: {', '.join(shapes)}"
+
+    def encoded(value: Any) -> Any:
+        if not _is(value, Mapping):
+            return not_of(cls, value)
+        if not value.keys() <= encoders.keys():  # a read would drop them
+            return misfit(undeclared)
+        return {
+            name: None if each is None else encoders[name](each) for name, each in value.items()
+        }
 
     def decoded(raw: Any, reader: Any) -> Any:
         return decoded_fields(raw, decoders, reader) if type(raw) is dict else raw
 
     return FieldCodec(
-        to_raw,
+        encoded,
         decoded if decoders else None,
-        trim if any(each.trim for each in shapes.values()) else None,
+        _trim_inside(shapes.values(), lambda cuts: trim_keys(dict(zip(shapes, cuts, strict=True)))),
     )
 
 

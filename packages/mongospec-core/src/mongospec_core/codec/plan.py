@@ -9,10 +9,9 @@ whole batch. Checking a document before it is written is therefore the same thin
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-import dataclasses
 from collections.abc import Callable
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, get_origin
 
 import msgspec
@@ -27,19 +26,21 @@ from mongospec_core.codec.annotations import (
     holds_decimals,
     iter_types,
 )
-from mongospec_core.codec.codec_options import Encoder, is_registered, register_builtin, to_raw
+from mongospec_core.codec.codec_options import Encoder, register_builtin
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
     FieldCodec,
+    Scope,
     decoded_fields,
     is_scalar,
+    not_of,
     shape_of,
     type_args,
     unwrap,
 )
 from mongospec_core.codec.truncation import Trim
 from mongospec_core.codec.types import Decoder
-from mongospec_core.codec.validation import BUILTIN_TYPES, misfit
+from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
@@ -67,6 +68,8 @@ class Plan[T]:
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
         self._array_like = config is not None and config.array_like
+        self._frozen: bool = (config or cls.__dataclass_params__).frozen
+        self._set = object.__setattr__ if config is None else force_setattr
         self._omit_defaults = config is not None and config.omit_defaults
         shapes = [self._shape(each) for each in self.fields]
         pairs = list(zip(self.fields, shapes, strict=True))
@@ -88,11 +91,21 @@ class Plan[T]:
 
     def _shape(self, field: FieldInfo) -> FieldCodec:
         try:
-            return shape_of(field.type, _nested)
+            return shape_of(field.type, Scope(_nested, getattr(self.cls, "dec_hook", None)))
         except DefinitionError as error:
             raise DefinitionError(f"{self.cls.__name__}.{field.name}: {error}") from error
 
     # -- writing
+
+    def trim_nested(self, value: Any, where: str) -> Any:
+        """:meth:`trim` of a value inside of a document; a frozen one is replaced by a copy."""
+        if type(value) is not self.cls:
+            return truncation.trim(value, where)
+        if not self._frozen:
+            self.trim(value)
+            return value
+        twin = copy(value)  # a frozen one may stand in a set, which goes by what it holds
+        return twin if self.trim(twin) else value
 
     def trim(self, instance: Any) -> bool:
         """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
@@ -100,7 +113,7 @@ class Plan[T]:
         for name, where, cut in self._trims:
             value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
-                force_setattr(instance, name, new)
+                self._set(instance, name, new)
                 any_cut = True
         return any_cut
 
@@ -111,24 +124,26 @@ class Plan[T]:
         They share no list and no dict with it.
         """
         if not issubclass(self.cls, msgspec.Struct):
-            return self._encode_other
+            return self._encode_dataclass
         return write_encoder(
             self.cls,
             self.fields,
             self.encoders,
-            self._encode_other,
+            partial(not_of, self.cls),
             tag=self._tag,
             omit_defaults=self._omit_defaults,
             array_like=self._array_like,
         )
 
-    def _encode_other(self, value: Any) -> Any:
-        cls = type(value)
-        embedded = issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
-        if cls is not self.cls and embedded and not is_registered(cls):
-            # A read would make a self.cls of it, and drop the fields that only this has.
-            return misfit(f"a {cls.__name__} in place of a {self.cls.__name__}")
-        return to_raw(value)
+    def _encode_dataclass(self, value: Any) -> Any:
+        if type(value) is not self.cls:
+            return not_of(self.cls, value)
+        raw = {name: getattr(value, name, msgspec.UNSET) for name in self.encode_names}
+        return {
+            name: self.encode_field(place, each)
+            for place, (name, each) in enumerate(raw.items())
+            if each is not msgspec.UNSET
+        }
 
     # -- reading
 
@@ -274,27 +289,18 @@ def _nested(tp: Any) -> FieldCodec:
         return FieldCodec(
             lambda value: plan_of(tp).encode(value),
             lambda raw, reader: plan_of(tp).decode(raw, reader),
-            _trim,
+            lambda value, where: plan_of(tp).trim_nested(value, where),
         )
     plan = plan_of(tp)
     return FieldCodec(
         plan.encode,
         plan.decode if plan.decoders else None,
-        _trim if plan._trims else None,
+        plan.trim_nested if plan._trims else None,
     )
 
 
-def _trim(value: Any, where: str) -> Any:
-    return truncation.trim(value, where)
-
-
 def _trim_struct(value: Any, where: str) -> Any:
-    plan = plan_of(type(value))
-    if not value.__struct_config__.frozen:
-        plan.trim(value)
-        return value
-    twin = copy(value)  # a frozen one may stand in a set, which goes by what it holds
-    return twin if plan.trim(twin) else value
+    return plan_of(type(value)).trim_nested(value, where)
 
 
 def _encode_struct(value: Any) -> Any:

@@ -14,12 +14,15 @@ import dataclasses
 import datetime as dt
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
 import msgspec
 from bson.tz_util import utc
+
+from mongospec_core.codec.codec_options import Misfit
+from mongospec_core.errors import EncodingError
 
 type Trim = Callable[[Any, str], Any]
 """Takes a value and the name of its field (for warnings), gives the value that can be stored."""
@@ -87,32 +90,96 @@ def _timedelta(value: dt.timedelta, where: str) -> dt.timedelta:
     return value - dt.timedelta(microseconds=rest) if rest else value
 
 
-def _list(value: list[Any], where: str) -> list[Any]:
+def _list(value: list[Any], where: str, cut: Trim = trim) -> list[Any]:
     for place, each in enumerate(value):
-        if (cut := trim(each, where)) is not each:
-            value[place] = cut
+        if (new := cut(each, where)) is not each:
+            value[place] = new
     return value
 
 
-def _dict(value: dict[Any, Any], where: str) -> dict[Any, Any]:
+def _dict(value: dict[Any, Any], where: str, cut: Trim = trim) -> dict[Any, Any]:
     for key, each in value.items():
-        if (cut := trim(each, where)) is not each:
-            value[key] = cut  # an existing key: the dict keeps its size
+        if (new := cut(each, where)) is not each:
+            value[key] = new  # an existing key: the dict keeps its size
     return value
 
 
-def _frozen(value: Any, where: str) -> Any:
-    cut = [trim(each, where) for each in value]
-    if all(new is old for new, old in zip(cut, value, strict=True)):
+def _frozen(value: Any, where: str, cut: Trim = trim) -> Any:
+    return _remade(value, [cut(each, where) for each in value])
+
+
+def _remade(value: Any, items: list[Any]) -> Any:
+    if all(new is old for new, old in zip(items, value, strict=True)):
         return value
-    return value._make(cut) if hasattr(value, "_make") else type(value)(cut)
+    return value._make(items) if hasattr(value, "_make") else type(value)(items)
 
 
-def _set(value: set[Any], where: str) -> set[Any]:
-    for each in [each for each in value if trim(each, where) is not each]:
-        value.remove(each)
-        value.add(trim(each, where))
+def _set(value: set[Any], where: str, cut: Trim = trim) -> set[Any]:
+    changed = [(each, new) for each in value if (new := cut(each, where)) is not each]
+    value.difference_update([old for old, _ in changed])
+    value.update([new for _, new in changed])
     return value
+
+
+def trim_items(cut: Trim) -> Trim:
+    """How a list, a tuple, a set or a dict is cut whose items, or values, are cut by *cut*."""
+    families: dict[type, Callable[[Any, str, Trim], Any]] = {
+        list: _list,
+        dict: _dict,
+        set: _set,
+        frozenset: _frozen,
+        tuple: _frozen,
+    }
+
+    def trimmed(value: Any, where: str) -> Any:
+        for tp, family in families.items():
+            if isinstance(value, tp):
+                return family(value, where, cut)
+        return trim(value, where)
+
+    return trimmed
+
+
+def trim_dict(cut_key: Trim, cut: Trim | None) -> Trim:
+    """How a dict is cut whose keys are cut by *cut_key*, and whose values by *cut*."""
+    inside = trim_items(cut or _keep)
+
+    def trimmed(value: Any, where: str) -> Any:
+        if isinstance(value, dict):
+            keys = [cut_key(key, where) for key in value]
+            if any(new is not old for new, old in zip(keys, value, strict=True)):
+                new = dict(zip(keys, value.values(), strict=True))
+                if len(new) == len(value):  # else it is refused: two keys would be one
+                    value.clear()
+                    value.update(new)
+        return inside(value, where)
+
+    return trimmed
+
+
+def trim_places(cuts: Sequence[Trim]) -> Trim:
+    """How a tuple is cut that has a cut of its own for each place."""
+
+    def trimmed(value: Any, where: str) -> Any:
+        if not isinstance(value, tuple) or len(value) != len(cuts):
+            return trim(value, where)
+        return _remade(value, [cut(each, where) for cut, each in zip(cuts, value, strict=True)])
+
+    return trimmed
+
+
+def trim_keys(cuts: Mapping[str, Trim]) -> Trim:
+    """How a dict is cut that has a cut of its own for each of these keys."""
+
+    def trimmed(value: Any, where: str) -> Any:
+        if not isinstance(value, dict):
+            return trim(value, where)
+        for name in cuts.keys() & value.keys():
+            if (new := cuts[name](value[name], where)) is not value[name]:
+                value[name] = new
+        return value
+
+    return trimmed
 
 
 def _dataclass(value: Any, where: str) -> Any:
@@ -128,6 +195,10 @@ def _dataclass(value: Any, where: str) -> Any:
     return value
 
 
+def _misfit(value: Misfit, where: str) -> Any:
+    raise EncodingError(f"{where}: {type(value).__name__}")
+
+
 _trims: dict[type, Trim] = {}  # by exact type, found once
 _families: dict[type, Trim] = {
     dt.datetime: _datetime,
@@ -137,6 +208,7 @@ _families: dict[type, Trim] = {
     tuple: _frozen,
     frozenset: _frozen,
     set: _set,
+    Misfit: _misfit,
     msgspec.Struct: _keep,  # until the plans say better
 }
 

@@ -16,8 +16,7 @@ from typing import Any
 
 from bson import Binary, Decimal128, Int64, Regex
 
-from mongospec_core.codec.codec_options import MILLISECOND, to_raw
-from mongospec_core.codec.validation import misfit
+from mongospec_core.codec.codec_options import MILLISECOND, misfit, to_raw
 
 type Decoder = Callable[[Any, Any], Any]
 

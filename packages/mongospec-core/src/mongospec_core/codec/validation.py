@@ -54,14 +54,6 @@ def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     return path, reason.replace("Expected `object", "Expected `document")
 
 
-def misfit(reason: str) -> object:
-    """What a decoder gives where it knows better than msgspec what is wrong with a value.
-
-    msgspec refuses it and says where it stands; :func:`explain` says *reason*.
-    """
-    return type(reason, (), {})()
-
-
 def unencodable(raw: Mapping[str, Any], path: str = "") -> tuple[str, str] | None:
     """The first field of *raw* that BSON cannot hold, and why; None where all can be."""
     for key, value in raw.items():

@@ -108,11 +108,17 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         Values keep the types that BSON has (``datetime``, ``UUID``, ``Decimal``, ``ObjectId``).
         ``_id`` is left out while it is None. Nothing is sent.
 
+        :raises EncodingError: a value cannot be stored in its field.
+
         .. code-block:: python
 
             User(name="Alice").dump()  # {"name": "Alice", ...}
         """
-        raw: dict[str, Any] = trim(plan_of(type(self)).encode(self), type(self).__name__)
+        name = type(self).__name__
+        raw: dict[str, Any] = {
+            field: trim(value, f"{name}.{field}")
+            for field, value in plan_of(type(self)).encode(self).items()
+        }
         if raw.get("_id", 0) is None:
             del raw["_id"]
         return raw

@@ -6,6 +6,7 @@ from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import NotBoundError
 from mongospec_core.model.metaclass import is_abstract
+from mongospec_core.model.read import Reader
 from mongospec_core.server.client import Target
 
 
@@ -15,7 +16,7 @@ class Binding:
     ``paths`` is what its queries are checked against; None for ``check_queries=False``.
     """
 
-    __slots__ = ("hooks", "paths", "plan", "target")
+    __slots__ = ("hooks", "paths", "plan", "reader", "target")
 
     def __init__(self, plan: Plan[Any], target: Target, hooks: frozenset[str]) -> None:
         self.plan: Plan[Any] = plan
@@ -26,6 +27,9 @@ class Binding:
             if getattr(plan.cls, "__check_queries__", True)
             else None
         )
+        self.reader: Reader[Any] = Reader(
+            plan, target.codec
+        )  # of reads that ask for nothing special
 
 
 def bind(cls: type, binding: Binding | None) -> None:

@@ -27,7 +27,6 @@ from mongospec_core.model.snapshot import (
     set_snapshot,
     upgraded,
 )
-from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation
 
 type OnInvalid = Literal["raise", "skip"] | Callable[[InvalidDocument, Mapping[str, Any]], Any]
@@ -46,23 +45,22 @@ _CHUNK = 500
 class BatchReader[T](Protocol):
     """What makes documents of a driver's reply."""
 
-    async def read(self, batch: bytes) -> list[T]:
-        """Documents of a reply that holds many."""
-        ...
+    async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
+        """What becomes of BSON documents, in their order; what is skipped is not in it.
 
-    async def read_one(self, found: bytes) -> list[T]:
-        """Documents of a reply that holds one: it, or nothing where it was skipped."""
+        :param call: the read that they came from.
+        """
         ...
 
 
 class Reader[T]:
-    """One read operation's way from BSON to instances.
+    """The way from BSON to instances.
 
     ``load`` is the seam: it may be overridden to do more with a whole batch, with further queries
     in the same session if it needs them.
     """
 
-    __slots__ = ("_keeps_form", "call", "codec", "on_invalid", "plan", "upgrade")
+    __slots__ = ("_keeps_form", "codec", "on_invalid", "plan", "upgrade")
 
     def __init__(
         self,
@@ -70,9 +68,7 @@ class Reader[T]:
         codec: CodecOptions[dict[str, Any]],
         *,
         on_invalid: OnInvalid = "raise",
-        call: Operation | None = None,
     ) -> None:
-        self.call: Operation | None = call
         self.plan: Plan[T] = plan
         self.codec: CodecOptions[dict[str, Any]] = codec
         self.on_invalid: OnInvalid = on_invalid
@@ -81,39 +77,19 @@ class Reader[T]:
             plan.cls, "__upgrade__", None
         )
 
-    async def load(self, parts: list[bytes]) -> list[T]:
-        """Instances for a batch of BSON documents, in their order."""
+    async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
         documents = self.decode(parts)
-        if self.call is not None:
-            settle_read(self.call, documents)
+        if call is not None and (call.transaction is not None or call.session is not None):
+            settle_read(call, documents)
         return documents
-
-    async def read(self, batch: bytes) -> list[T]:
-        """Instances for one reply of the driver: a document with a document for each number."""
-        return await self.load(list(split_documents(batch)))
-
-    async def read_one(self, found: bytes) -> list[T]:
-        """The instance of one document, in a list that is empty where it was skipped."""
-        return await self.load([found])
 
     def decode(self, parts: list[bytes]) -> list[T]:
         """Instances for BSON documents; stored form and all, but nothing that needs the server.
 
         :raises DocumentValidationError: some do not fit, and ``on_invalid`` is "raise".
         """
-        if len(parts) <= _CHUNK:
-            return self._decode_chunk(parts)
-        documents: list[T] = []
-        failures: list[InvalidDocument] = []
-        for start in range(0, len(parts), _CHUNK):
-            try:
-                documents += self._decode_chunk(parts[start : start + _CHUNK])
-            except DocumentValidationError as error:
-                failures += error.failures
-        self._raise(failures)
-        return documents
-
-    def _decode_chunk(self, parts: list[bytes]) -> list[T]:
+        if len(parts) > _CHUNK:
+            return self._decode_chunks(parts)
         plan = self.plan
         try:
             raws = bson.decode_all(b"".join(parts), self.codec)
@@ -126,6 +102,17 @@ class Reader[T]:
             if self.upgrade is not None:
                 parts = [upgraded(part, encode(raw)) for part, raw in zip(parts, raws, strict=True)]
             remember_read(plan, documents, parts, raws)
+        return documents
+
+    def _decode_chunks(self, parts: list[bytes]) -> list[T]:
+        documents: list[T] = []
+        failures: list[InvalidDocument] = []
+        for start in range(0, len(parts), _CHUNK):
+            try:
+                documents += self.decode(parts[start : start + _CHUNK])
+            except DocumentValidationError as error:
+                failures += error.failures
+        self._raise(failures)
         return documents
 
     # -- where something is wrong: slower, and document by document
@@ -224,27 +211,17 @@ class PlainReader:
 
     __slots__ = ()
 
-    async def read(self, batch: bytes) -> list[dict[str, Any]]:
-        """The documents of one reply of the driver.
+    async def load(self, parts: list[bytes], call: Operation | None = None) -> list[dict[str, Any]]:
+        """The documents as dicts.
 
         :raises DocumentValidationError: some are no valid BSON; it names all of them.
         """
         try:
-            return [plain(each) for each in decode(batch).values()]
+            raws = bson.decode_all(b"".join(parts), DECIMAL_CODEC_OPTIONS)
         except BSONError as error:
-            failures = [
-                each for part in split_documents(batch) if (each := _damage(part)) is not None
-            ]
+            failures = [failure for part in parts if (failure := _damage(part)) is not None]
             raise DocumentValidationError(dict, failures, "stored like this") from error
-
-    async def read_one(self, found: bytes) -> list[dict[str, Any]]:
-        """The document of a reply that holds one.
-
-        :raises DocumentValidationError: it is no valid BSON.
-        """
-        if (failure := _damage(found)) is not None:
-            raise DocumentValidationError(dict, [failure], "stored like this")
-        return [plain(decode(found))]
+        return [plain(raw) for raw in raws]
 
 
 def _damage(part: bytes) -> InvalidDocument | None:

@@ -13,7 +13,7 @@ from mongospec_core.model.read import BatchReader, PlainReader
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.projection import Reading
 from mongospec_core.server.driver import WIRE_NAMES
-from mongospec_core.server.driver_cursor import EMPTY
+from mongospec_core.server.driver_cursor import EMPTY, split_documents
 from mongospec_core.server.operation import BatchCursor, Operation
 
 SERVER_FIRST_BATCH = 101  # what the server itself gives first
@@ -199,7 +199,8 @@ class Cursor[T]:
                 self._cursor = None
                 return []
             try:
-                documents = await self._source.reader().read(self._unread)
+                parts = split_documents(self._unread)
+                documents = await self._source.reader().load(parts, self._source.call)
             except OperationError:
                 raise  # a further query failed: the batch is there for another attempt, ...
             except Exception:
@@ -261,7 +262,7 @@ class FindSource:
         return await self.call.command({"explain": command, "verbosity": verbosity})
 
     def reader(self) -> BatchReader[Any]:
-        return self._reading.reader(self.binding, self.call)
+        return self._reading.reader(self.binding)
 
 
 class AggregateSource:
@@ -301,4 +302,4 @@ class AggregateSource:
     def reader(self) -> BatchReader[Any]:
         if self._reading is None:
             return PlainReader()
-        return self._reading.reader(self.binding, self.call)
+        return self._reading.reader(self.binding)

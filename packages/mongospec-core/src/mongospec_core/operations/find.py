@@ -8,11 +8,12 @@ import msgspec
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import deep_copy
-from mongospec_core.model.read import BatchReader, OnInvalid
+from mongospec_core.model.read import OnInvalid
 from mongospec_core.operations.cursor import Cursor, FindSource
 from mongospec_core.operations.filters import Filter, by_id, encode_filter, or_all
 from mongospec_core.operations.options import FindOneOptions, FindOptions, begin
 from mongospec_core.operations.projection import Projection, Reading
+from mongospec_core.server.driver_cursor import split_documents
 
 
 class FindOperations(DocumentBase, abstract=True):
@@ -280,7 +281,10 @@ class FindOperations(DocumentBase, abstract=True):
             binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
         )
         found = await call.send("find_one", query)
-        return await first(reading.reader(binding, call), found)
+        if found is None:
+            return None
+        documents = await reading.reader(binding).load([found], call)
+        return documents[0] if documents else None
 
     @classmethod
     async def _find_all(
@@ -295,10 +299,4 @@ class FindOperations(DocumentBase, abstract=True):
             binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
         )
         batch = await call.send("find_many", query)
-        return await reading.reader(binding, call).read(batch)
-
-
-async def first(reader: BatchReader[Any], found: bytes | None) -> Any:
-    """The document of a reply that holds one or none."""
-    documents = await reader.read_one(found) if found is not None else None
-    return documents[0] if documents else None
+        return await reading.reader(binding).load(split_documents(batch), call)

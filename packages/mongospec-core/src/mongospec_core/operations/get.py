@@ -13,7 +13,7 @@ from mongospec_core.model.read import OnInvalid, settle_read
 from mongospec_core.model.snapshot import set_snapshot, snapshot_of
 from mongospec_core.model.write import id_filter
 from mongospec_core.operations.filters import Filter, by_id, or_all
-from mongospec_core.operations.find import FindOperations, first
+from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import FindOneOptions, begin
 from mongospec_core.operations.projection import Projection, Reading
 from mongospec_core.operations.save import refuse_without_id
@@ -182,7 +182,7 @@ class GetOperations(FindOperations, abstract=True):
         while True:
             before = snapshot_of(self)
             found = await call.send("find_one", encode(wanted))
-            stored = await first(reading.reader(binding, call), found)
+            stored = await reading.first(binding, call, found)
             if stored is None:
                 raise DocumentNotFoundError(
                     f"{cls.__name__} with _id={wanted['_id']!r} is not in the collection "

@@ -70,6 +70,15 @@ class FindOptions(FindOneOptions, total=False):
     max_await_time_ms: int
 
 
+class PageOptions(ReadOptions, Checked, total=False):
+    """The driver's options of ``find`` that ``page`` takes."""
+
+    allow_disk_use: bool
+    allow_partial_results: bool
+    hint: Hint
+    let: Document
+
+
 class CountOptions(ReadOptions, Checked, total=False):
     """The driver's options of ``count_documents``."""
 
@@ -177,7 +186,17 @@ type Kind = Literal["read", "write"]
 COMMON_OPTIONS = frozenset({"session", "timeout"})
 _CHECKED = frozenset(
     {
-        *("find", "find_one", "find_by_id", "find_all", "get_one", "get_by_id", "reload", "fetch"),
+        *(
+            "find",
+            "find_one",
+            "find_by_id",
+            "find_all",
+            "get_one",
+            "get_by_id",
+            "reload",
+            "fetch",
+            "page",
+        ),
         *("count", "count_documents", "exists", "distinct", "bulk_write", "insert_if_not_exists"),
         *("update_one", "update_many", "update_by_id", "delete_one", "delete_many", "delete_by_id"),
         *("find_one_and_update", "find_one_and_replace", "find_one_and_delete"),
@@ -206,7 +225,7 @@ def begin(
     :raises NotBoundError: the class is not bound.
     :raises OptionError: an option that the operation does not take.
     """
-    binding = binding_of(cls)
+    binding: Binding = cls.__dict__.get("__binding__") or binding_of(cls)
     name = f"{cls.__name__}.{operation}"
     session = timeout = None
     sent: dict[str, Any] = {}
@@ -229,10 +248,7 @@ def begin(
     for option, value in more.items():
         if value is not None:
             sent.setdefault(option, value)
-    write = kind == "write"
-    return binding, Operation(
-        binding.target, name, sent, write=write, session=session, timeout=timeout
-    )
+    return binding, Operation(binding.target, name, sent, kind == "write", session, timeout)
 
 
 def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, Any]) -> None:

@@ -73,27 +73,31 @@ class Reading:
             check_projection(binding.paths, projection_of(self.projection))
             binding.paths.known_projections.add(self.projection)
 
-    def reader(self, binding: Binding, call: Operation) -> BatchReader[Any]:
+    def reader(self, binding: Binding) -> BatchReader[Any]:
         """The reader of one batch."""
+        plan = binding.plan
         if self.projection is None:
-            return self.struct_reader(binding.plan, binding.target.codec, call)
+            if self.on_invalid == "raise" and not plan.decoders:
+                return binding.reader
+            return self.struct_reader(binding, plan, binding.target.codec)
         if isinstance(self.projection, Mapping):
             return PlainReader()
         plan = plan_of(self.projection)
         decimals = plan.decimals or self.upgrade is not None
-        reader = self.struct_reader(
-            plan, DECIMAL_CODEC_OPTIONS if decimals else CODEC_OPTIONS, call
-        )
+        codec = DECIMAL_CODEC_OPTIONS if decimals else CODEC_OPTIONS
+        reader = self.struct_reader(binding, plan, codec)
         if self.upgrade is not None:
             reader.upgrade = self.upgrade
         return reader
 
-    def struct_reader(self, plan: Plan[Any], codec: Any, call: Operation) -> Reader[Any]:
-        """The reader of a document class or of a Struct.
+    async def first(self, binding: Binding, call: Operation, found: bytes | None) -> Any:
+        """The document of a reply that holds one or none."""
+        documents = await self.reader(binding).load([found], call) if found is not None else None
+        return documents[0] if documents else None
 
-        :param call: the read that it serves; further queries go out by ``call.on(...)``.
-        """
-        return Reader(plan, codec, on_invalid=self.on_invalid, call=call)
+    def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
+        """The reader of a document class or of a Struct."""
+        return Reader(plan, codec, on_invalid=self.on_invalid)
 
 
 @cache

@@ -25,7 +25,6 @@ from mongospec_core.model.write import (
     to_raw_documents,
 )
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
-from mongospec_core.operations.find import first
 from mongospec_core.operations.options import (
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
@@ -299,7 +298,7 @@ class UpdateOperations(DocumentBase, abstract=True):
 async def _given(reading: Reading, binding: Binding, call: Operation, found: bytes | None) -> Any:
     """The document that a ``findAndModify`` gave; where it cannot be read, it stands in a note."""
     try:
-        return await first(reading.reader(binding, call), found)
+        return await reading.first(binding, call, found)
     except MongospecError as error:
         error.outcome = "applied"
         given = decode(found) if found is not None else None

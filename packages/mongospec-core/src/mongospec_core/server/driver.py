@@ -39,6 +39,13 @@ def _known(options: type) -> frozenset[str]:
 OPTIONS: Mapping[str, frozenset[str]] = {
     "find": _known(_types.FindOptions),
     "find_many": _known(_types.FindOptions),
+    "page": _known(_types.FindOptions)
+    & frozenset(
+        {
+            *("allow_disk_use", "allow_partial_results", "collation", "comment", "hint", "let"),
+            *("max_time_ms", "read_concern", "read_preference"),
+        }
+    ),
     "find_one": _known(_types.FindOneOptions),
     "find_one_and_update": _known(_types.FindOneAndUpdateOptions),
     "find_one_and_replace": _known(_types.FindOneAndReplaceOptions),
@@ -55,7 +62,8 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "distinct": _known(_types.DistinctOptions),
     "bulk": frozenset({"bypass_document_validation", "write_concern", "let", "comment"}),
 }
-"""The options that each of the driver's calls takes; "bulk": what a write command takes."""
+"""The options that each of the driver's calls takes; "bulk": what a write command takes;
+"page": what a ``find`` takes besides what a page is made of."""
 
 
 def client_of(database: mongojet.Database) -> mongojet.Client:

@@ -1,6 +1,6 @@
 """The driver's cursor: one batch at a time, and none is lost when its fetch is given up."""
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS, UninterruptedCall
@@ -72,7 +72,7 @@ class DriverCursor:
         """
         if not self._last:
             return False
-        count = sum(1 for _ in split_documents(self._last))
+        count = len(split_documents(self._last))
         if self._left is not None:
             self._left -= count
             if self._left <= 0:
@@ -81,13 +81,16 @@ class DriverCursor:
         return count == size or len(self._last) > _HALF_REPLY
 
 
-def split_documents(batch: bytes) -> Iterator[bytes]:
+def split_documents(batch: bytes) -> list[bytes]:
     """The documents of a batch, which is BSON of ``{"0": document, "1": document, ...}``."""
+    parts: list[bytes] = []
     place = 4
-    while place < len(batch) - 1:
+    end = len(batch) - 1
+    while place < end:
         start = batch.index(b"\0", place) + 1
         place = start + int.from_bytes(batch[start : start + 4], "little")
-        yield batch[start:place]
+        parts.append(batch[start:place])
+    return parts
 
 
 async def all_in_one(fetch: Callable[[], Awaitable[bytes]]) -> bytes:

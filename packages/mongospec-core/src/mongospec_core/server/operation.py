@@ -69,7 +69,6 @@ class Operation:
         target: Target,
         operation: str,
         options: Mapping[str, Any],
-        *,
         write: bool,
         session: driver.ClientSession | None = None,
         timeout: float | None = None,

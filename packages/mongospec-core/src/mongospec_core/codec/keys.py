@@ -1,0 +1,163 @@
+"""Keys of dicts. BSON has strings alone for them: what is written is what comes back, or refused."""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What is read from BSON is of any type; this module tells the types apart.
+
+import datetime as dt
+import types
+import uuid
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+
+import msgspec
+from bson.errors import BSONError
+
+from mongospec_core.codec.codec_options import (
+    MILLISECOND,
+    Misfit,
+    in_utc,
+    is_registered,
+    key_to_raw,
+    misfit,
+)
+from mongospec_core.codec.truncation import Trim
+from mongospec_core.errors import DefinitionError
+
+_READ_BY_MSGSPEC = (str, int, float)
+_READ_HERE = (*(uuid.UUID, Decimal, dt.datetime, dt.date, dt.time, dt.timedelta, bool),)
+
+
+class KeyCodec(NamedTuple):
+    """What the codec does with the keys of one dict's annotation.
+
+    :ivar kind: the exact type that most keys are of, and of which all come back.
+    :ivar refused: what stands in the dict's place for a key that would not come back; else None.
+    :ivar decode: how the text in the database becomes a key; None: msgspec reads it.
+    :ivar trim: how keys in objects are cut to what comes back; None: nothing to cut.
+    """
+
+    kind: type | None
+    refused: Callable[[Any], Misfit | None]
+    decode: Callable[[str], Any] | None = None
+    trim: Trim | None = None
+
+
+ANY_KEY = KeyCodec(None, lambda _: None)
+
+
+def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
+    """Compile the annotation of a dict's keys.
+
+    :param tp: the annotation, without aliases and qualifiers.
+    :param dec_hook: the ``dec_hook`` of the class that has the field.
+    :raises DefinitionError: text does not tell which key it was.
+    """
+    if tp is Any or tp is object or isinstance(tp, TypeVar):
+        return ANY_KEY  # read as text, as all that stands behind Any is read as what BSON has
+    if get_origin(tp) is Literal:
+        return KeyCodec(None, _of_kinds(tuple({type(each) for each in get_args(tp)})))
+    if not isinstance(tp, type) or _cannot_be_text(tp):
+        raise DefinitionError(
+            f"keys of type {getattr(tp, '__name__', tp)} do not come back, because BSON has strings "
+            f"for keys; use str, int, an Enum, UUID, date or their like, or a type that "
+            f"register_encoder writes as one of them"
+        )
+    if issubclass(tp, Enum) or tp in _READ_BY_MSGSPEC:
+        return KeyCodec(tp, _of_kinds((tp, int) if tp is float else (tp,)))
+    if tp in _READ_HERE:
+        return KeyCodec(tp, _of_kinds((tp,)), _reader(tp), _TRIMS.get(tp))
+    decode = _own_reader(tp, dec_hook)
+    return KeyCodec(None, _of_own(tp, decode), decode)
+
+
+def key_type(annotation: Any, unwrap: Callable[[Any], Any]) -> Any:
+    """The annotation of keys without None, which no key can be.
+
+    :raises DefinitionError: it is a union, whose members text does not tell apart.
+    """
+    tp = unwrap(annotation)
+    if get_origin(tp) not in (Union, types.UnionType):
+        return tp
+    arms = [unwrap(each) for each in get_args(tp) if each is not type(None)]
+    if len(arms) > 1:
+        names = " and ".join(getattr(each, "__name__", str(each)) for each in arms)
+        raise DefinitionError(f"keys are stored as strings, which do not tell {names} apart")
+    return arms[0]
+
+
+def _cannot_be_text(tp: type) -> bool:
+    if getattr(tp, "__hash__", None) is None:
+        return True
+    if issubclass(tp, str) or is_registered(tp):
+        return False
+    structured = hasattr(tp, "__struct_fields__") or hasattr(tp, "__dataclass_fields__")
+    return structured or tp is type(None) or issubclass(tp, Collection)
+
+
+def _of_kinds(kinds: tuple[type, ...]) -> Callable[[Any], Misfit | None]:
+    wanted = " or ".join(each.__name__ for each in kinds[:1])
+
+    def refused(key: Any) -> Misfit | None:
+        if isinstance(key, kinds):
+            return None
+        return misfit(f"a key of type {type(key).__name__} in place of {wanted}")
+
+    return refused
+
+
+def _reader(tp: type) -> Callable[[str], Any]:
+    def decode(key: str) -> Any:
+        try:
+            if tp is dt.timedelta:  # msgspec would read seconds
+                return int(key) * MILLISECOND
+            return msgspec.convert(key, tp, strict=False)
+        except ValueError:
+            return key  # msgspec names it in the whole document's error
+
+    return decode
+
+
+def _own_reader(tp: type, dec_hook: Callable[[type, Any], Any] | None) -> Callable[[str], Any]:
+    """Keys of types that msgspec does not know: it would leave them text."""
+    hook = None if tp.__module__.startswith("bson.") else dec_hook
+
+    def decode(key: str) -> Any:
+        try:
+            if hook is not None:
+                with suppress(NotImplementedError):
+                    return hook(tp, key)
+            return tp(key)
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, BSONError):
+            return misfit(f"a key that is not a {tp.__name__}")
+
+    return decode
+
+
+def _of_own(tp: type, decode: Callable[[str], Any]) -> Callable[[Any], Misfit | None]:
+    check = _of_kinds((tp,))
+
+    def refused(key: Any) -> Misfit | None:
+        back = None if not isinstance(key, tp) else decode(key_to_raw(key))
+        if back is not None and type(back) is type(key) and back == key:
+            return None
+        return check(key) or misfit(
+            f"a key of type {tp.__name__}, which its text does not make again: "
+            f"read it by a dec_hook of the class, or by {tp.__name__}(text)"
+        )
+
+    return refused
+
+
+def _trim_timedelta(key: Any, where: str) -> Any:
+    return key // MILLISECOND * MILLISECOND if isinstance(key, dt.timedelta) else key
+
+
+def _trim_datetime(key: Any, where: str) -> Any:
+    return in_utc(key) if isinstance(key, dt.datetime) else key
+
+
+_TRIMS: dict[type, Trim] = {dt.timedelta: _trim_timedelta, dt.datetime: _trim_datetime}
