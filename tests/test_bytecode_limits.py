@@ -14,7 +14,7 @@ from benchmarks.rows import ROWS
 from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
-    "find_one": 540,
+    "find_one": 552,
     "insert_one": 941,
     "update_one": 700,
     "save, two fields changed": 1_900,

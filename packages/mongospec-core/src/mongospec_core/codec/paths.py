@@ -26,7 +26,6 @@ from typing import (
     Union,
     get_args,
     get_origin,
-    get_type_hints,
     is_typeddict,
 )
 
@@ -47,6 +46,7 @@ from bson import (
 from mongospec_core.codec.annotations import declared_fields
 from mongospec_core.codec.codec_options import decode, encode, is_registered, key_to_raw, to_raw
 from mongospec_core.codec.field_codec import FieldCodec, accepts_anything, unwrapped
+from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import DecHook, codec_of
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.codec.validation import BUILTIN_TYPES, explain
@@ -146,7 +146,7 @@ def _members(tp: Any) -> tuple[Member, ...]:
     """The fields of a Struct, a dataclass or a TypedDict, and a Struct's tag."""
     cls: Any = get_origin(tp) or tp
     if is_typeddict(cls):
-        hints = get_type_hints(cls, include_extras=True)
+        hints = hints_of(tp)
         return tuple(Member(n, n, each, n in cls.__required_keys__) for n, each in hints.items())
     if dataclasses.is_dataclass(cls):
         optional = {
@@ -156,7 +156,7 @@ def _members(tp: Any) -> tuple[Member, ...]:
         }
         return tuple(
             Member(each.name, each.name, each.type, each.name not in optional)
-            for each in declared_fields(cls)
+            for each in declared_fields(tp)
         )
     config = cls.__struct_config__
     tag = () if config.tag is None else (_tag(config.tag_field, config.tag),)
@@ -265,7 +265,7 @@ class Node:
     def _add_collection(self, cls: type, arm: Any) -> None:
         args = get_args(arm)
         if hasattr(cls, "_fields"):
-            self._rows.append(tuple(get_type_hints(cls, include_extras=True).values()))
+            self._rows.append(tuple(hints_of(arm).values()))
         elif issubclass(cls, tuple) and args and args[-1] is not ...:
             self._rows.append(args)
         else:
@@ -353,7 +353,7 @@ class Node:
         tp = type(value)
         if self.free or tp in _ALWAYS or tp in (self.ordered if ordered else self.asked):
             return True
-        if any(each.refusal(value) is not None for each in self.stand_ins):
+        if self.refusal(value) is not None:
             return False
         if tp in _PATTERNS:
             return self.is_text or (self.element is not None and self.element.holds(value))
@@ -404,13 +404,17 @@ class Node:
 
     def refusal(self, value: Any) -> str | None:
         """Why a value cannot stand here, if those who brought the type know better."""
-        nodes = [self, self.element] if self.element is not None else [self]
-        told = (each.refusal(value) for node in nodes for each in node.stand_ins)
-        return next(filter(None, told), None)
+        for each in self.stand_ins:
+            if (told := each.refusal(value)) is not None:
+                return told
+        if self.element is None:
+            return None
+        items = value if isinstance(value, list | tuple | Set) else [value]
+        return next(filter(None, map(self.element.refusal, items)), None)
 
     @cached_property
     def _codecs(self) -> list[tuple[Any, FieldCodec]]:
-        return [(_list_of(each), codec_of(each)) for each in self.annotations]
+        return [(_list_of(each), codec_of(each, self.tree.dec_hook)) for each in self.annotations]
 
     def unfit(self, value: Any) -> tuple[str, str] | None:
         """Where and why a read would refuse *value* if it were stored here; None: it would not."""

@@ -9,7 +9,7 @@ What is not listed here is left to the server: other operators, expressions, geo
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from typing import Any
+from typing import Any, TypeIs
 
 from bson import ObjectId, Timestamp
 
@@ -85,7 +85,7 @@ def has_operators(condition: Any) -> bool:
     return isinstance(first, str) and first[:1] == "$" and first not in ("$ref", "$id")
 
 
-def _is_dict(value: Any) -> bool:
+def _is_dict(value: Any) -> TypeIs[Mapping[Any, Any]]:
     return type(value) is dict or isinstance(value, Mapping)
 
 
