@@ -4,36 +4,34 @@ import asyncio
 import os
 
 import mongospec
-from mongospec import MongoDocument
+from mongospec import MongoDocument, StaleDocumentError
 
 URI = os.environ.get("MONGODB_URI", "mongodb://localhost:27017")
 
 
-class Account(MongoDocument):
+class Account(MongoDocument, version_field="version"):
     __collection_name__ = "accounts"
 
     owner: str
     balance: int
-    version: int = 1
+    version: int = 0
 
 
 async def withdraw(owner: str, amount: int) -> Account:
-    """Read, decide, write; start again where another one wrote in between."""
+    """Read, decide, write; start again if another one wrote in between."""
     while True:
-        account = await Account.find_one({"owner": owner})
-        assert account is not None
+        account = await Account.get_one({"owner": owner})
         if account.balance < amount:
             raise ValueError(f"{owner} has only {account.balance}")
-        updated = await Account.find_one_and_update(
-            {"_id": account.id, "version": account.version},
-            {"$set": {"balance": account.balance - amount}, "$inc": {"version": 1}},
-        )
-        if updated is not None:
-            return updated
+        account.balance -= amount
+        try:
+            return await account.save()
+        except StaleDocumentError:
+            continue
 
 
 async def withdraw_at_once(owner: str, amount: int) -> Account | None:
-    """The same without a version: the condition stands in the filter."""
+    """The same without a loop: the condition stands in the filter."""
     return await Account.find_one_and_update(
         {"owner": owner, "balance": {"$gte": amount}}, {"$inc": {"balance": -amount}}
     )
@@ -52,13 +50,20 @@ async def main() -> None:
         refused = [each for each in results if isinstance(each, ValueError)]
         print(f"12 withdrawals of 10 at once: {12 - len(refused)} done, {len(refused)} refused")
 
-        account = await Account.find_one({"owner": "Alice"})
-        assert account is not None
+        account = await Account.get_one({"owner": "Alice"})
         print("Afterwards:", account)
 
         await Account.update_one({"owner": "Alice"}, {"$set": {"balance": 100}})
+        try:
+            account.balance = 1_000_000
+            await account.save()  # it was read before the update, which raised the version
+        except StaleDocumentError as error:
+            print(f"Nothing was saved: version {error.expected} is not the stored one any more")
+
         taken = await asyncio.gather(*(withdraw_at_once("Alice", 30) for _ in range(5)))
         print("5 withdrawals of 30 at once:", sum(each is not None for each in taken), "done")
+
+        await account.reload()
 
     print(f"The balance is {account.balance} at version {account.version}: no update was lost.")
 

@@ -15,7 +15,7 @@ from tests.subprocesses import without_coverage
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 LAST_LINES = {
-    "atomic_updates": "The balance is 0 at version 11: no update was lost.",
+    "atomic_updates": "The balance is 10 at version 14: no update was lost.",
     "batch_operations": "401 items were deleted in the bulk, 601 at the end.",
     "collection_binding": "Books, audio books, authors: (1, 1, 1). Each class used its own collection.",
     "connection_management": "The classes were bound three times, and are unbound again.",

@@ -216,6 +216,8 @@ async def test_what_find_one_and_delete_took_away_is_not_lost(bind: Bind) -> Non
     with pytest.raises(DocumentValidationError) as caught:
         await Event.find_one_and_delete({"_id": id_of(BAD)})
     assert caught.value.outcome == "applied"
+    assert caught.value.given is not None
+    assert caught.value.given["name"] == "precious"
     assert "'name': 'precious'" in caught.value.__notes__[0]
     assert await Event.count({"_id": id_of(BAD)}) == 0
 

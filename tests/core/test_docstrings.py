@@ -97,6 +97,11 @@ class LogEntry(MongoDocument):
     text: str
 
 
+class Product(MongoDocument):
+    price: int
+    stock: int = 1
+
+
 class Tracer:
     """What the example of instrument() calls, of OpenTelemetry's tracer."""
 
@@ -115,11 +120,12 @@ class Tracer:
 @pytest.fixture
 async def names(bind: Bind) -> dict[str, Any]:
     """What the examples take for granted."""
-    await bind(User, Job, Account, Order, Stock, LogEntry)
+    await bind(User, Job, Account, Order, Stock, LogEntry, Product)
+    await Product.insert_many([Product(price=price) for price in range(30)])
     alice = await User(name="Alice", email="alice@example.com").insert()
     return {
         **{name: getattr(mongospec_core, name) for name in mongospec_core.__all__},
-        **{cls.__name__: cls for cls in (User, Job, Account, Order, Stock, LogEntry)},
+        **{cls.__name__: cls for cls in (User, Job, Account, Order, Stock, LogEntry, Product)},
         **{cls.__name__: cls for cls in (ObjectId, IndexModel, InsertOne, UpdateMany, DeleteOne)},
         "__name__": __name__,
         "alice": alice,
@@ -139,6 +145,7 @@ WITHOUT = {  # they say it all by their name, or are what other calls give
     "Cursor.explain",
     "InvalidDocument",
     "MongoDocument.get_collection_name",
+    "Page",
     "WriteFailure",
 }
 

@@ -1,6 +1,7 @@
 """The store's methods, over the wire."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -388,3 +389,27 @@ async def test_an_increment_by_what_is_not_a_number_is_refused(plain: Plain, by:
     with pytest.raises(OptionError, match="by is a number"):
         await plain.increment("n", by)
     assert await plain.get("n") == 1
+
+
+def deep(levels: int) -> Any:
+    value: Any = {}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("levels", [101, 5_000, 20_000])
+async def test_a_value_nested_too_deeply_is_refused_and_nothing_is_sent(
+    store: type[AppStorage], mongo_proxy: FaultProxy, levels: int
+) -> None:
+    value = deep(levels)
+    writes: list[Callable[[], Awaitable[Any]]] = [
+        lambda: store.set("a", value),
+        lambda: store.set_many({"a": 1, "b": value}),
+        lambda: store.set_default("a", value),
+    ]
+    with mongo_proxy.recording() as seen:
+        for write in writes:
+            with pytest.raises(EncodingError, match=r"nested.*for the key '[ab]'"):
+                await write()
+    assert not seen

@@ -662,6 +662,40 @@ async def test_a_bulk_write_takes_dicts_with_documents_and_ids_as_references(bin
     ]
 
 
+class Twig(MongoDocument):
+    content: Any = None
+
+
+class Branch(MongoDocument):
+    twig: Twig
+    content: Any = None
+
+
+async def test_a_value_nested_too_deeply_in_a_graph_is_refused_before_anything_is_sent(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Twig, Branch)
+    value: Any = 1
+    for _ in range(5_000):
+        value = [value]
+    stored = await Branch(twig=await Twig().insert()).insert()
+    stored.twig.content = value
+    shallow = await Branch(twig=await Twig().insert()).insert()
+    shallow.twig.content, shallow.content = 1, value
+    with mongo_proxy.recording() as seen:
+        for write in (
+            stored.save,
+            shallow.save,
+            lambda: Branch.save_many([stored]),
+            Branch(twig=Twig(content=value)).insert_recursive,
+            Branch(twig=Twig(), content=value).insert_recursive,
+        ):
+            with pytest.raises(EncodingError, match=r"(Twig|Branch)\.content of _id=.*nested"):
+                await write()
+    assert not seen
+    assert await Branch.count() == 2
+
+
 class Plate(msgspec.Struct):
     text: str
 

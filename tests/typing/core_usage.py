@@ -342,6 +342,28 @@ def errors(
     use(a, b, c, d, e, f, g, h, i, j, k, p, m, n, o, q, r)
 
 
+class Versioned(MongoDocument, version_field="version"):
+    __shard_key__ = ("tenant", "_id")
+
+    tenant: str = ""
+    version: int = 0
+
+
+async def versions(one: Versioned) -> None:
+    assert_type(await one.save(), Versioned)
+    assert_type(one.version, int)
+    stale = core.StaleDocumentError("no", document=one, expected=1)
+    assert_type(stale.expected, int | None)
+    raised: RuntimeError = stale
+    try:
+        await Versioned.save_many([one])
+    except core.StaleDocumentError as error:
+        assert_type(error.document, Any)
+        if isinstance(error, BulkWriteError):
+            assert_type(error.failures[0].expected, int | None)
+    use(raised)
+
+
 class Point:
     def __init__(self, x: float) -> None:
         self.x = x

@@ -14,7 +14,7 @@ import mongojet
 from mongospec_core.codec.annotations import resolve_names
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import forget_plan, plan_of
-from mongospec_core.errors import OptionError
+from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.model.definition import (
@@ -95,9 +95,9 @@ async def init(
             f'get one by client.get_database("NAME")'
         )
     if indexes not in ("create", "check", "skip"):
-        raise OptionError(f'init(indexes={indexes!r}): say "create", "check" or "skip"')
+        raise OptionError(f'init(indexes={shown(indexes)}): say "create", "check" or "skip"')
     if index_conflicts not in ("error", "warn"):
-        raise OptionError(f'init(index_conflicts={index_conflicts!r}): say "error" or "warn"')
+        raise OptionError(f'init(index_conflicts={shown(index_conflicts)}): say "error" or "warn"')
     classes = _listed(document_types)
     resolve_names(classes)
     bindings = {cls: _compiled(cls, db, timeout) for cls in classes}
@@ -241,8 +241,8 @@ def _listed(document_types: Any) -> list[Any]:
         raise OptionError("document_types is a list of classes; of a map, give its values()")
     if isinstance(document_types, str):
         raise OptionError(
-            f"document_types={document_types!r} is not a list of classes; find the classes of a "
-            f"package by collect_document_types({document_types!r})"
+            f"document_types={shown(document_types)} is not a list of classes; find the classes of a "
+            f"package by collect_document_types({shown(document_types)})"
         )
     classes = list(document_types)
     for cls in classes:

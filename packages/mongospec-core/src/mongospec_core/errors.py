@@ -15,6 +15,7 @@
     ├── MissingIdError(ValueError)            save or delete of a document without _id
     ├── InvalidIdError(ValueError)            an id that is not of the class's id type
     ├── DocumentNotFoundError(RuntimeError, LookupError)   a document that must be there is not
+    ├── StaleDocumentError(RuntimeError)      a write of a document that was changed meanwhile
     ├── CursorClosedError
     ├── TransactionError
     │   └── TransactionClosedError
@@ -31,7 +32,6 @@
 """
 
 from collections.abc import Mapping, Sequence
-from reprlib import repr as shortened
 from typing import Any, Literal
 
 import mongojet
@@ -60,6 +60,7 @@ __all__ = (
     "Outcome",
     "PageTokenError",
     "ServerUnavailableError",
+    "StaleDocumentError",
     "TransactionClosedError",
     "TransactionError",
     "UnknownFieldError",
@@ -75,12 +76,29 @@ _SAID: Mapping[Outcome, str] = {
     "unknown": " [nobody knows whether it was carried out]",
 }
 _SHOWN = 3  # failures spelled out in a message; the attribute has them all
+_MOST = 200
+
+
+def cut(text: str, most: int = _MOST) -> str:
+    """*text* for a message: a value of a user's can be as long as a document."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
+
+
+def shown(value: object) -> str:
+    """A value for a message, in a line."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a value's own __repr__ must not hide what is wrong with it
+        text = f"<{type(value).__name__}>"
+    return cut(text)
 
 
 class MongospecError(Exception):
     """The root of every error that mongospec raises on purpose."""
 
     outcome: Outcome = "not_applied"
+    given: Mapping[str, Any] | None = None
+    """The raw document that a ``find_one_and_*`` gave, if it was carried out and then not read."""
 
 
 class DefinitionError(MongospecError, TypeError):
@@ -131,10 +149,9 @@ class FilterValueError(OptionError, ValueError):
         self.expected = expected
         self.value = value
         self.hint = hint
-        shown = shortened(value)
         told = f"; {hint}" if hint else ""
         super().__init__(
-            f"{document_class.__name__}.{path} is {expected}: no document has {shown} of type "
+            f"{document_class.__name__}.{path} is {expected}: no document has {shown(value)} of type "
             f"{type(value).__name__} there{told}"
         )
 
@@ -185,13 +202,13 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         self.path: str = self.failures[0].path
         self.reason: str = self.failures[0].reason
         name = document_class.__name__
-        shown = "; ".join(
+        told = "; ".join(
             f"{name}{'.' + each.path if each.path else ''}"
-            f"{'' if each.id is None else f' of _id={each.id!r}'}: {each.reason}"
+            f"{'' if each.id is None else f' of _id={shown(each.id)}'}: {cut(each.reason)}"
             for each in self.failures[:_SHOWN]
         )
         more = len(self.failures) - _SHOWN
-        super().__init__(shown + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
+        super().__init__(told + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.document_class, self.failures, self.advice)
@@ -222,6 +239,20 @@ class DocumentNotFoundError(MongospecError, RuntimeError, LookupError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (*self.args, self.document_class, self.filter)
+
+
+class StaleDocumentError(MongospecError, RuntimeError):
+    """The stored document has another version: another write came after this one's read.
+
+    ``document`` is the document that was not written, ``expected`` the version that was read. Read
+    it again, and do once more what was to be done. The error of a write of many documents is also
+    a :class:`BulkWriteError`; ``document`` is then the first of them.
+    """
+
+    def __init__(self, message: str, *, document: Any = None, expected: int | None = None) -> None:
+        super().__init__(message)
+        self.document: Any = document
+        self.expected: int | None = expected
 
 
 class CursorClosedError(MongospecError):
@@ -317,7 +348,8 @@ class WriteFailure(msgspec.Struct, frozen=True):
     """One document or operation that was not carried out.
 
     ``index`` is its place in the list that was given, ``document`` what stood there; ``code`` is
-    None where it was not attempted because an earlier one had failed.
+    None where it was not attempted because an earlier one had failed. ``expected`` is the version
+    that was read, where the stored document has another.
     """
 
     index: int
@@ -326,6 +358,7 @@ class WriteFailure(msgspec.Struct, frozen=True):
     document: Any
     key_pattern: Mapping[str, Any] | None = None
     key_value: Mapping[str, Any] | None = None
+    expected: int | None = None
 
 
 class BulkInsertError(OperationError):

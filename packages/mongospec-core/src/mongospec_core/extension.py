@@ -17,6 +17,7 @@ from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     encode,
     misfit,
+    named,
     register_builtin,
     to_raw,
 )
@@ -24,7 +25,7 @@ from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
-from mongospec_core.errors import Outcome
+from mongospec_core.errors import Outcome, cut, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, is_bound
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
@@ -53,7 +54,7 @@ from mongospec_core.model.write import (
 from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import Filter, as_id, by_id, encode_filter
-from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
+from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     DeleteOptions,
     FindOneAndDeleteOptions,
@@ -132,6 +133,7 @@ __all__ = (
     "changed_fields",
     "check_class",
     "checked",
+    "cut",
     "deep_copy",
     "document_list",
     "encode",
@@ -143,6 +145,7 @@ __all__ = (
     "is_bound",
     "is_new",
     "misfit",
+    "named",
     "no_timeout",
     "outcome_of",
     "plan_of",
@@ -159,9 +162,9 @@ __all__ = (
     "send_many",
     "send_statements",
     "set_snapshot",
-    "settle_insert",
     "settle_read",
     "should_validate",
+    "shown",
     "snapshot_of",
     "split_documents",
     "to_raw",

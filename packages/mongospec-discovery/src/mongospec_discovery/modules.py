@@ -2,11 +2,9 @@
 
 import importlib
 import os
-import pkgutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from importlib.machinery import PathFinder
-from pathlib import Path
 from types import ModuleType
 from typing import Literal, NamedTuple
 
@@ -15,7 +13,7 @@ type OnError = Literal["ignore", "warn", "raise"] | Callable[[str, Exception], o
 
 _NEVER = ("__main__", "__pycache__")
 """``__main__`` would start the application; ``__pycache__`` is not a package."""
-_HERE = str(Path(__file__).parent) + os.sep
+_HERE = __file__.removesuffix("modules.py")
 
 
 class ModuleEntry(NamedTuple):
@@ -91,6 +89,9 @@ def _path_of(module: ModuleType) -> list[str] | None:
 
 def _modules_in(package: str, path: list[str]) -> list[ModuleEntry]:
     """List what is directly in a package's folders, sorted by name, without importing it."""
+    # Milliseconds, which only those who look for modules pay:
+    import pkgutil  # noqa: PLC0415
+
     found = {
         name: ModuleEntry(
             f"{package}.{name}", _folders(f"{package}.{name}", path) if is_package else None
@@ -110,8 +111,8 @@ def _folders(name: str, path: list[str]) -> list[str]:
 def _namespaces(path: list[str]) -> dict[str, list[str]]:
     """Find folders without ``__init__.py``: namespace packages, which pkgutil does not list."""
     found: dict[str, list[str]] = {}
-    for folder in map(Path, path):
-        for inner in folder.iterdir() if folder.is_dir() else ():
+    for folder in filter(os.path.isdir, path):
+        for inner in os.scandir(folder):
             if inner.name.isidentifier() and inner.is_dir():
-                found.setdefault(inner.name, []).append(str(inner))
+                found.setdefault(inner.name, []).append(inner.path)
     return found

@@ -23,6 +23,7 @@ from mongospec_core.extension import (
     encode,
     encode_document,
     run_dict_hook,
+    shown,
     to_raw_documents,
 )
 from mongospec_kv.errors import StoredValueError
@@ -30,7 +31,6 @@ from mongospec_kv.errors import StoredValueError
 VALUE_ONLY = {"_id": 0, "key": 1, "value": 1}
 """The projection of a read: what the base adds to an entry is not asked for."""
 _KEYS_BYTES = 8 * 1024 * 1024  # of a command's 16 MB, for the keys in one $in
-_SHOWN = 80
 
 
 def entry_reader(
@@ -79,16 +79,7 @@ def check_key(store: type[MongoDocument], key: Any) -> None:
     """
     if not isinstance(key, str):
         given = type(key).__name__
-        raise OptionError(f"{store.__name__}: a key is a str, not {shorten(key)} of type {given}")
-
-
-def shorten(value: Any) -> str:
-    """A value for a message, in a line."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - a value's own __repr__ must not hide what is wrong with it
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+        raise OptionError(f"{store.__name__}: a key is a str, not {shown(key)} of type {given}")
 
 
 def raw_entries(
@@ -104,7 +95,7 @@ def raw_entries(
     cls = binding.plan.cls
     given: Any = items  # a user without a type checker may give anything
     if not isinstance(given, Mapping):
-        raise OptionError(f"{cls.__name__}: items is a dict of values, not {shorten(given)}")
+        raise OptionError(f"{cls.__name__}: items is a dict of values, not {shown(given)}")
     for key in items:
         check_key(cls, key)
     _refuse_unfit(binding.plan)
@@ -118,22 +109,34 @@ def raw_entries(
         keys = {repr(entry._id): key for entry, key in zip(entries, items, strict=True)}
         failures = [
             InvalidDocument(
-                each.id, each.path, f"{each.reason}, for the key {keys[repr(each.id)]!r}"
+                each.id, each.path, f"{each.reason}, for the key {shown(keys[repr(each.id)])}"
             )
             for each in error.failures
         ]
         raise DocumentValidationError(cls, failures, error.advice) from error
+    except EncodingError:
+        for key, entry in zip(items, entries, strict=True):
+            try:
+                to_raw_documents(binding.plan, [entry], validate=False)
+            except EncodingError as error:
+                raise EncodingError(f"{error}, for the key {shown(key)}") from error
+        raise
     for key, raw in zip(items, raws, strict=True):
         try:
             encode_document(binding.plan, raw)
         except EncodingError as error:
-            raise EncodingError(f"{error}, for the key {key!r}") from error
+            raise EncodingError(f"{error}, for the key {shown(key)}") from error
     return raws
 
 
 def _refuse_unfit(plan: Plan[Any]) -> None:
     """Entries are made of a key and a value alone, found by ``key`` and its unique index."""
     name = plan.cls.__name__
+    if plan.version is not None:
+        raise DefinitionError(
+            f"{name}: a key's value is set whether it was read or not, so the entries of a key-value "
+            f"store have no versions; leave version_field= out"
+        )
     for field in plan.fields:
         if field.name in ("key", "value"):
             if field.encode_name != field.name:
@@ -173,10 +176,10 @@ def key_list(store: type[MongoDocument], keys: Any) -> list[str]:
     """
     if isinstance(keys, str):
         raise OptionError(
-            f"{store.__name__}: keys={shorten(keys)} is one key; several are expected: [key]"
+            f"{store.__name__}: keys={shown(keys)} is one key; several are expected: [key]"
         )
     if not isinstance(keys, Iterable):
-        raise OptionError(f"{store.__name__}: keys are a list of str, not {shorten(keys)}")
+        raise OptionError(f"{store.__name__}: keys are a list of str, not {shown(keys)}")
     given: list[Any] = list(keys)
     for key in given:
         check_key(store, key)

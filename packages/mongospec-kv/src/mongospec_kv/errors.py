@@ -3,6 +3,7 @@
 from typing import Any, override
 
 from mongospec_core import MongospecError
+from mongospec_core.extension import shown
 
 
 class KeyNotFoundError(MongospecError, KeyError):
@@ -15,7 +16,7 @@ class KeyNotFoundError(MongospecError, KeyError):
 
     @override
     def __str__(self) -> str:  # KeyError's shows the representation of its argument
-        return f"{self.store.__name__} has no key {self.key!r}"
+        return f"{self.store.__name__} has no key {shown(self.key)}"
 
 
 class StoredValueError(MongospecError, ValueError):
@@ -36,6 +37,6 @@ class StoredValueError(MongospecError, ValueError):
     def __str__(self) -> str:
         place = f" at {self.path}" if self.path else ""
         return (
-            f"{self.store.__name__}: the value of the key {self.key!r} does not fit{place}: "
+            f"{self.store.__name__}: the value of the key {shown(self.key)} does not fit{place}: "
             f"{self.reason}; set() it anew"
         )

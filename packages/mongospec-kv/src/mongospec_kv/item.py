@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any, Unpack, cast, overload
 import msgspec
 
 from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
-from mongospec_core.extension import Options, begin, encode, is_abstract, plan_of, to_raw_documents
+from mongospec_core.extension import (
+    Options,
+    begin,
+    encode,
+    is_abstract,
+    plan_of,
+    shown,
+    to_raw_documents,
+)
 from mongospec_kv.entries import check_key, entry_reader, entry_type
 from mongospec_kv.errors import KeyNotFoundError
 from mongospec_kv.store import KVStore
@@ -51,7 +59,9 @@ class KVStoreItem[T, D = None]:
         """
         given: Any = store  # a user without a type checker may give anything
         if not isinstance(given, type) or not issubclass(given, KVStore) or is_abstract(given):
-            raise OptionError(f"{given!r} is not a store: class AppStorage(KVStore, Document): ...")
+            raise OptionError(
+                f"{shown(given)} is not a store: class AppStorage(KVStore, Document): ..."
+            )
         return KVStoreItems(store)
 
     async def get(self, **options: Unpack[Options]) -> T | D:
@@ -118,7 +128,9 @@ class KVStoreItem[T, D = None]:
 
     def __repr__(self) -> str:
         default = "" if self._default is msgspec.UNSET else f", default={self._default!r}"
-        return f"KVStoreItem[{_name(self._type)}]({self._store.__name__}, {self._key!r}{default})"
+        return (
+            f"KVStoreItem[{_name(self._type)}]({self._store.__name__}, {shown(self._key)}{default})"
+        )
 
     async def _read(self, value: Any, options: Options) -> T:
         """The value as the item's type, by the way that every read takes."""
@@ -132,7 +144,7 @@ class KVStoreItem[T, D = None]:
         try:
             to_raw_documents(plan_of(entry), [entry(key=self._key, value=value)], validate=True)
         except DocumentValidationError as error:
-            reason = f"{error.reason}, for the key {self._key!r}"
+            reason = f"{error.reason}, for the key {shown(self._key)}"
             failure = InvalidDocument(None, error.path, reason)
             raise DocumentValidationError(self._store, [failure], error.advice) from error
 

@@ -19,6 +19,7 @@ from mongospec_core.extension import (
     encode_update,
     raise_for,
     send_statements,
+    shown,
     split_documents,
 )
 from mongospec_kv.access import MISSING, entries_of, find_and_upsert, repeated, tries, value_of
@@ -29,7 +30,6 @@ from mongospec_kv.entries import (
     key_filters,
     key_list,
     raw_entries,
-    shorten,
     upsert,
 )
 from mongospec_kv.errors import KeyNotFoundError, StoredValueError
@@ -162,7 +162,7 @@ class KVStore(MongoDocument, mixin=True):
         check_key(cls, key)
         (raw,) = raw_entries(binding, {key: by}, validate=cls.__validate_on_write__)
         if isinstance(raw["value"], bool) or not isinstance(raw["value"], _NUMBERS):
-            raise OptionError(f"{cls.__name__}.increment: by is a number, not {shorten(by)}")
+            raise OptionError(f"{cls.__name__}.increment: by is a number, not {shown(by)}")
         change = await final_change(binding, {"$inc": {"value": raw.get("value")}})
         try:
             return await find_and_upsert(cls, "increment", key, upsert(change, raw), options)

@@ -17,6 +17,7 @@ from mongospec_core.extension import (
     as_id,
     check_class,
     encode,
+    named,
     plan_of,
     register_builtin,
     set_snapshot,
@@ -178,7 +179,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         reader = RootReader(plan, DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
-        (document,) = reader.decode([encode(data)])
+        (document,) = reader.decode([named(cls.__name__, "data", encode, data)])
         reader.references.close()
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)

@@ -15,7 +15,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from mongospec_core import MongospecError, OperationError, OperationTimeoutError, WriteFailure
+from mongospec_core import (
+    MongospecError,
+    OperationError,
+    OperationTimeoutError,
+    StaleDocumentError,
+    WriteFailure,
+)
 from mongospec_core.extension import Outcome
 
 
@@ -90,13 +96,22 @@ class _CascadeTimeoutError(_CascadeOperationError, OperationTimeoutError):
     """All three: time was up."""
 
 
+class _CascadeStaleError(_CascadeOperationError, StaleDocumentError):
+    """All three: a reference was changed meanwhile."""
+
+
 def cascade_error(cause: MongospecError, message: str, **parts: Any) -> CascadeSaveError:
     """The error of a cascade that *cause* ended; of its kind, so that one ``except`` gets both."""
     if not isinstance(cause, OperationError):
         return CascadeSaveError(f"{message}: {cause}", **parts)
-    timed_out = isinstance(cause, OperationTimeoutError)
-    kind = _CascadeTimeoutError if timed_out else _CascadeOperationError
+    kind: type[_CascadeOperationError] = _CascadeOperationError
+    if isinstance(cause, OperationTimeoutError):
+        kind = _CascadeTimeoutError
+    elif isinstance(cause, StaleDocumentError):
+        kind = _CascadeStaleError
     error = kind(f"{message}: {cause.args[0]}", **parts)
+    if isinstance(error, StaleDocumentError) and isinstance(cause, StaleDocumentError):
+        error.document, error.expected = cause.document, cause.expected
     error.code, error.labels, error.details = cause.code, cause.labels, cause.details
     return error
 

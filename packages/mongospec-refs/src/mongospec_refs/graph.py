@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from typing import (
     Any,
-    NamedTuple,
     TypeVar,
     Union,
     get_args,
@@ -33,7 +32,7 @@ def inherited_options(names: tuple[str, ...], call: Operation) -> Mapping[str, A
     return {name: call.options[name] for name in names if name in call.options}
 
 
-class Reference(NamedTuple):
+class Reference(msgspec.Struct, frozen=True):
     """One reference in an instance: where it stands, its class by the annotation, what is there."""
 
     path: str

@@ -1,7 +1,9 @@
 """What ``insert_recursive()`` gives back."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, Unpack
+from typing import Any, NoReturn, Unpack
+
+import msgspec
 
 from mongospec_core import timeout
 from mongospec_core.extension import (
@@ -19,6 +21,7 @@ from mongospec_core.extension import (
     run_pre_save,
     set_snapshot,
     should_validate,
+    shown,
     snapshot_of,
     to_raw_documents,
 )
@@ -138,7 +141,7 @@ def _by_height(root: Any, documents: Sequence[Any]) -> list[tuple[type[Any], lis
     return [(cls, group) for (_, cls), group in first]
 
 
-class _Batch(NamedTuple):
+class _Batch(msgspec.Struct, frozen=True):
     """The documents of one class and height, ready to be sent."""
 
     binding: Binding
@@ -222,7 +225,9 @@ class _Insertion:
             end = f"{len(unknown)} documents may be in the database"
         if not isinstance(error, Exception):
             if unknown:
-                names = ", ".join(f"{type(each).__name__} {each._id!r}" for each in unknown[:10])
+                names = ", ".join(
+                    f"{type(each).__name__} {shown(each._id)}" for each in unknown[:10]
+                )
                 error.add_note(f"{self._call.operation}: {end}: {names}")
             raise error
         if unknown:

@@ -24,6 +24,7 @@ from mongospec_core.extension import (
     binding_of,
     encode,
     settle_read,
+    shown,
     split_documents,
     to_raw,
 )
@@ -208,7 +209,7 @@ class _InvalidReferences:
                 InvalidDocument(
                     getattr(root, "_id", None),
                     f"{path}.{failure.path}" if failure.path else path,
-                    f"{failure.reason}, in the {type(document).__name__} of _id={failure.id!r}",
+                    f"{failure.reason}, in the {type(document).__name__} of _id={shown(failure.id)}",
                 )
             )
         return DocumentValidationError(
@@ -225,11 +226,12 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
     seen = {id(each) for each in roots}
     todo = [(root, root, "") for root in roots]
     for root, holder, above in todo:  # grows as it goes: level by level
-        for path, _, document in references_in(holder):
+        for reference in references_in(holder):
+            document = reference.document
             if id(document) in seen:
                 continue
             seen.add(id(document))
-            way = f"{above}.{path}" if above else path
+            way = f"{above}.{reference.path}" if above else reference.path
             if id(document) in wanted:
                 ways[id(document)] = (root, way)
             else:
@@ -260,9 +262,9 @@ class RefReading(Reading):
         self._results = results
         self._guest = guest
         if type(resolve_refs) is not bool:
-            raise OptionError(f"resolve_refs={resolve_refs!r}: say True or False")
+            raise OptionError(f"resolve_refs={shown(resolve_refs)}: say True or False")
         if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
-            raise OptionError(f"ref_depth={ref_depth!r}: a number of levels, or None for all")
+            raise OptionError(f"ref_depth={shown(ref_depth)}: a number of levels, or None for all")
         self.depth = ref_depth if resolve_refs else 0
 
     @override
@@ -348,7 +350,7 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
         if not is_resolved(reference):
             turn(reference, hollow_class(cls, missing=True))
         raise MissingReferenceError(
-            f"{cls.__name__} of _id={reference._id!r} is not in the collection "
+            f"{cls.__name__} of _id={shown(reference._id)} is not in the collection "
             f"{binding.target.name!r}",
             reference,
         )

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from msgspec.structs import force_setattr
 
 from mongospec_core import MongospecError, ServerUnavailableError
@@ -12,7 +13,7 @@ from mongospec_refs.errors import RollbackFailure
 from mongospec_refs.unresolved import class_of
 
 
-class Created(NamedTuple):
+class Created(msgspec.Struct, frozen=True):
     """One document, its raw form, and whether its ``_id`` was made here."""
 
     document: Any
@@ -31,7 +32,7 @@ class Created(NamedTuple):
         return {name: {"$eq": value} for name, value in self.raw.items()}
 
 
-class RollbackReport(NamedTuple):
+class RollbackReport(msgspec.Struct, frozen=True):
     """What deleting came to."""
 
     deleted: int

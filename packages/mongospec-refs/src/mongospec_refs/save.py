@@ -28,6 +28,7 @@ from mongospec_core.extension import (
     send,
     send_many,
     should_validate,
+    shown,
 )
 from mongospec_refs.errors import CascadeSaveError, cascade_error
 from mongospec_refs.graph import WRITES, has_references, inherited_options, reachable_documents
@@ -244,7 +245,9 @@ class Cascade:
         if (outcome == "not_applied" and self._written) or (outcome == "applied" and rest_unsent):
             cast("Any", error).outcome = "partial"
         if self._written:
-            names = ", ".join(f"{type(each).__name__} {each._id!r}" for each in self._written[:10])
+            names = ", ".join(
+                f"{type(each).__name__} {shown(each._id)}" for each in self._written[:10]
+            )
             error.add_note(f"References that were saved before it: {names}")
 
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from mongospec_core import OptionError, enc_hook
-from mongospec_core.extension import DocumentBase
+from mongospec_core.extension import DocumentBase, shown
 from mongospec_refs.graph import references_in
 from mongospec_refs.unresolved import is_resolved, placeholder
 
@@ -32,14 +32,14 @@ def to_builtins(document: DocumentBase, *, refs: Literal["embed", "id"] = "embed
         to_builtins(post, refs="id")  # {"_id": "65f0…", "title": "Hello", "author": "65f1…"}
     """
     if refs not in ("embed", "id"):
-        raise OptionError(f'to_builtins(refs={refs!r}): say "embed" or "id"')
+        raise OptionError(f'to_builtins(refs={shown(refs)}): say "embed" or "id"')
     if refs == "id" and is_resolved(document):
         document = _without_references(document)
     try:
         return msgspec.to_builtins(document, enc_hook=enc_hook)
     except RecursionError as error:
         raise ValueError(
-            f"to_builtins({type(document).__name__} of _id={document._id!r}): its references lead "
+            f"to_builtins({type(document).__name__} of _id={shown(document._id)}): its references lead "
             f'back to it; say refs="id"'
         ) from error
 

@@ -15,12 +15,7 @@ from typing import Any, ClassVar, NoReturn, cast
 import msgspec
 from msgspec.structs import force_setattr
 
-from mongospec_core.extension import (
-    UNKNOWN_CONTENT,
-    DocumentBase,
-    set_snapshot,
-    snapshot_of,
-)
+from mongospec_core.extension import UNKNOWN_CONTENT, DocumentBase, set_snapshot, shown, snapshot_of
 from mongospec_refs.errors import MissingReferenceError, UnresolvedReferenceError
 
 _WRITES = ("save", "insert", "insert_recursive", "delete", "dump")
@@ -84,7 +79,7 @@ def _id(document: Any) -> Any:
 
 def _refuse(reference: Any, name: str) -> NoReturn:
     cls = real_class(reference)
-    what = f"{class_of(reference).__name__} of _id={_id(reference)!r}"
+    what = f"{class_of(reference).__name__} of _id={shown(_id(reference))}"
     if name in _WRITES and name not in cls.__struct_fields__:
         what = f"{name}() of {what}"
         way = f"{cls.__name__}.delete_by_id() deletes" if name == "delete" else ""

@@ -9,6 +9,7 @@ from mongospec_core.extension import (
     DocumentBase,
     StoredAs,
     plan_of,
+    shown,
     snapshot_of,
     to_raw,
 )
@@ -67,7 +68,7 @@ def _deleted(cls: type[Any], link: Reference) -> UnsavedReferenceError:
     name = type(link.document).__name__
     return UnsavedReferenceError(
         f"{cls.__name__}.{link.path}: this {name} is unsaved: it was deleted through this object; "
-        f"put another one or None there, or {name}.ref({link.document._id!r}) to keep the id (nothing was "
+        f"put another one or None there, or {name}.ref({shown(link.document._id)}) to keep the id (nothing was "
         f"written)",
         link.document,
         link.path,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import Enum
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import bson
@@ -44,11 +45,19 @@ from bson.codec_options import (
 )
 from bson.errors import BSONError, InvalidDocument
 
-from mongospec_core.errors import EncodingError, MongospecError
+from mongospec_core.errors import EncodingError, MongospecError, cut, shown
 
 type Encoder = Callable[[Any], Any]
 
+ENDLESS = "nested too deeply, or it contains itself"
 MILLISECOND = dt.timedelta(milliseconds=1)
+MAX_NESTING = 100
+"""MongoDB's limit of levels in a document; the document itself is one.
+
+The driver has none: it reads what is sent recursively, and some thousands of levels end the process.
+"""
+_SHALLOW = 4 + 7 * MAX_NESTING
+"""A level takes 7 bytes at least: BSON of so many bytes cannot have too many."""
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -83,7 +92,10 @@ def to_raw(value: Any) -> Any:
         encode = _encoders[tp] = _encoder_for(tp)
         if encode is _same or tp is int:
             _kept.add(tp)
-    return encode(value)
+    try:
+        return encode(value)
+    except RecursionError as error:
+        raise EncodingError(ENDLESS) from error
 
 
 class Misfit:
@@ -123,7 +135,7 @@ def key_to_raw(key: Any) -> str:
         return "true" if raw else "false"
     if isinstance(raw, str | int | float | uuid.UUID | Decimal | ObjectId):
         return str(raw)
-    raise EncodingError(f"{key!r} of type {type(key).__name__} cannot be a key of a document")
+    raise EncodingError(f"{shown(key)} of type {type(key).__name__} cannot be a key of a document")
 
 
 def in_utc(value: dt.datetime) -> dt.datetime:
@@ -165,7 +177,7 @@ def _mapping(value: Mapping[Any, Any]) -> dict[str, Any]:
     }
     if len(raw) != len(value):
         raise EncodingError(
-            f"two keys of {list(value)} would be one, because keys are stored as strings"
+            f"two keys of {shown(list(value))} would be one, because keys are stored as strings"
         )
     return raw
 
@@ -283,7 +295,7 @@ def fallback_encoder(value: Any) -> Any:
     if isinstance(value, Decimal):
         return _decimal128(value)
     if isinstance(value, int):
-        raise EncodingError(f"{value} does not fit in the 64 bits of a BSON integer")
+        raise EncodingError(f"{shown(value)} does not fit in the 64 bits of a BSON integer")
     if isinstance(value, Misfit):
         raise EncodingError(type(value).__name__)
     raw = to_raw(value)
@@ -335,23 +347,108 @@ def decode(
 def encode(value: Mapping[str, Any]) -> bytes:
     """A filter, an update, options or raw data as BSON.
 
+    :raises EncodingError: BSON cannot hold a value in it, or it is nested too deeply.
+    """
+    try:
+        if _hidden:
+            value = to_raw(value)
+        data = bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
+    except (BSONError, UnicodeError, OverflowError, RecursionError):
+        data = encode_trusted(value)
+    if len(data) > _SHALLOW and (  # a document, an array, code with a scope
+        data.find(b"\x03", 4) > 0 or data.find(b"\x04", 4) > 0 or data.find(b"\x0f", 4) > 0
+    ):
+        refuse_deep(value)
+    return data
+
+
+def named[T](where: str, what: str, make: Callable[[Any], T], value: Any) -> T:
+    """``make(value)``, with errors that say whose and what the value is.
+
+    :raises EncodingError: *make* did.
+    """
+    try:
+        return make(value)
+    except EncodingError as error:
+        raise EncodingError(f"{where}: {what}: {error}") from error
+
+
+def encode_trusted(value: Mapping[str, Any]) -> bytes:
+    """What was encoded before, in a frame of ours, or read: its levels are not counted.
+
     :raises EncodingError: BSON cannot hold a value in it.
     """
     try:
         if _hidden:
             value = to_raw(value)
-        return bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
-    except InvalidDocument:
-        # Keys that are no strings; rare, so only now are the dicts rebuilt.
-        return _encode_again(to_raw(value))
-    except (BSONError, UnicodeError, OverflowError, RecursionError) as error:
-        raise EncodingError(str(error)) from error
-
-
-def _encode_again(raw: Any) -> bytes:
-    try:
-        return bson.encode(raw, codec_options=DECIMAL_CODEC_OPTIONS)
+        try:
+            return bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
+        except InvalidDocument:
+            # Keys that are no strings; rare, so only now are the dicts rebuilt.
+            return bson.encode(to_raw(value), codec_options=DECIMAL_CODEC_OPTIONS)
     except MongospecError:
         raise
-    except (BSONError, UnicodeError, OverflowError, RecursionError) as error:
-        raise EncodingError(str(error)) from error
+    except RecursionError as error:
+        raise EncodingError(ENDLESS) from error
+    except (BSONError, UnicodeError, OverflowError) as error:
+        raise EncodingError(cut(str(error))) from error
+
+
+class NestingError(EncodingError):
+    """A value has more levels than MongoDB takes."""
+
+
+def refuse_deep(value: Mapping[str, Any]) -> None:
+    """Refuse what has more levels than MongoDB takes: it is walked level by level.
+
+    :raises NestingError: it is nested too deeply; the place is named.
+    """
+    if not _is_deeper(value, MAX_NESTING):
+        return
+    place: list[str] = []
+    part: Any = value
+    while len(place) < _SHOWN_LEVELS:
+        most = MAX_NESTING - len(place) - 1
+        part = _parts(part)
+        pairs: Any = part.items() if isinstance(part, Mapping) else enumerate(part)
+        name, part = next((name, each) for name, each in pairs if _is_deeper(each, most))
+        place.append(str(name))
+    raise NestingError(
+        f"nested more than {MAX_NESTING} levels deep, which is MongoDB's limit, at "
+        f"{cut('.'.join(place))}..."
+    )
+
+
+_SHOWN_LEVELS = 3
+_FLAT = frozenset(tp for tp, encode in _builtin.items() if encode in (_same, int)) - {Code, DBRef}
+"""Types of values that hold no others."""
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    level = [value]
+    for _ in range(levels):
+        types = set(map(type, level))
+        if types <= _FLAT:
+            return False
+        if types == {dict}:
+            level = [*chain.from_iterable(map(dict.values, level))]
+        else:
+            parts = [_parts(each) for each in level if type(each) not in _FLAT]
+            level = [*chain.from_iterable(map(_values, parts))]
+    return any(_parts(each) != () for each in level if type(each) not in _FLAT)
+
+
+def _values(parts: Any) -> Any:
+    return parts.values() if isinstance(parts, dict) else parts
+
+
+def _parts(value: Any) -> Any:
+    """What a value holds on its next level, by name or in order; ``()`` if it is flat."""
+    if type(value) is dict or type(value) is list:
+        return value
+    raw = to_raw(value)
+    if isinstance(raw, DBRef):
+        return dict(raw.as_doc())
+    if isinstance(raw, Code):
+        return _parts(raw.scope)
+    return raw if isinstance(raw, dict | list) else ()

@@ -26,7 +26,6 @@ from typing import (
     Any,
     Final,
     Literal,
-    NamedTuple,
     NewType,
     NotRequired,
     ReadOnly,
@@ -74,7 +73,7 @@ from mongospec_core.codec.types import (
 from mongospec_core.errors import DefinitionError
 
 
-class FieldCodec(NamedTuple):
+class FieldCodec(msgspec.Struct, frozen=True):
     """What the codec does with the values of one annotation."""
 
     encode: Encoder | None = None
@@ -82,7 +81,7 @@ class FieldCodec(NamedTuple):
     trim: Trim | None = None
 
 
-class Scope(NamedTuple):
+class Scope(msgspec.Struct, frozen=True):
     """What a class knows of what stands in its fields.
 
     :ivar nested: gives the shape of a Struct or dataclass found in them.

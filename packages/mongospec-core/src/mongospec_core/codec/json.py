@@ -32,6 +32,8 @@ from bson import (
     Timestamp,
 )
 
+from mongospec_core.errors import shown
+
 _ENCODERS: dict[type, Callable[[Any], Any]] = {
     ObjectId: str,
     Decimal128: lambda value: str(value.to_decimal()),
@@ -85,13 +87,13 @@ def dec_hook(tp: type, value: Any) -> Any:
     try:
         return decode(value)
     except (TypeError, ArithmeticError, re.PatternError, msgspec.ValidationError) as error:
-        raise ValueError(f"{value!r} is no {tp.__name__}") from error
+        raise ValueError(f"{shown(value)} is no {tp.__name__}") from error
 
 
 def _object_id(value: Any) -> ObjectId:
     if isinstance(value, str) and ObjectId.is_valid(value):
         return ObjectId(value)
-    raise ValueError(f"{value!r} is no ObjectId, which has 24 hex digits")
+    raise ValueError(f"{shown(value)} is no ObjectId, which has 24 hex digits")
 
 
 _DECODERS: dict[type, Callable[[Any], Any]] = {

@@ -64,6 +64,12 @@ class Plan[T]:
             each.name == "_id" and ObjectId in (unwrap(each.type), *type_args(each.type))
             for each in self.fields
         )
+        self.version_field: str | None = getattr(cls, "__version_field__", None)
+        self.version: str | None = next(  # its stored name
+            (each.encode_name for each in self.fields if each.name == self.version_field), None
+        )
+        self.shard_key: tuple[str, ...] = tuple(getattr(cls, "__shard_key__", ()))  # stored paths
+        self.guarded: bool = self.version is not None or bool(self.shard_key)
         self.dec_hook: DecHook | None = _own_hook(getattr(cls, "dec_hook", None))
         config = getattr(cls, "__struct_config__", None)
         self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None

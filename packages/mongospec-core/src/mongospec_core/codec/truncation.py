@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 from bson.tz_util import utc
 
-from mongospec_core.codec.codec_options import Misfit
+from mongospec_core.codec.codec_options import ENDLESS, Misfit
 from mongospec_core.errors import EncodingError
 
 type Trim = Callable[[Any, str], Any]
@@ -33,7 +33,10 @@ def trim(value: Any, where: str) -> Any:
     cut = _trims.get(type(value))
     if cut is None:
         cut = _trims[type(value)] = _trim_for(type(value))
-    return cut(value, where)
+    try:
+        return cut(value, where)
+    except RecursionError as error:
+        raise EncodingError(f"{where}: {ENDLESS}") from error
 
 
 def trim_naive(value: Any, where: str) -> Any:

@@ -27,9 +27,10 @@ BUILTIN_TYPES = (
 )
 """Types that BSON has (or that our decoders make): msgspec must not read them from strings."""
 
-_AT = re.compile(r"^(?P<reason>.*?) - at `(?P<key>key` in `)?\$(?P<path>[^`]*)`$", re.DOTALL)
-_TOLD = re.compile(r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$")
-_MISSING = re.compile(r"^Object missing required field `(?P<field>[^`]*)`$")
+# As text: re compiles them, and keeps them, once there is an error.
+_AT = r"(?s)^(?P<reason>.*?) - at `(?P<key>key` in `)?\$(?P<path>[^`]*)`$"
+_TOLD = r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$"
+_MISSING = r"^Object missing required field `(?P<field>[^`]*)`$"
 
 
 def explain(error: msgspec.ValidationError) -> tuple[str, str]:
@@ -38,15 +39,15 @@ def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     :param error: from the conversion of one document, in a list or alone.
     """
     text = str(error)
-    at = _AT.match(text)
+    at = re.match(_AT, text)
     path, reason = (at["path"], at["reason"]) if at else ("", text)
     path = path.removeprefix("[0]").removeprefix(".")
     if at and at["key"]:
         reason = f"a key: {reason}"
-    told = _TOLD.match(reason)
+    told = re.match(_TOLD, reason)
     if told:
         return path, told["reason"]
-    missing = _MISSING.match(reason)
+    missing = re.match(_MISSING, reason)
     if missing:
         field = missing["field"]
         return (f"{path}.{field}" if path else field), "missing, and it has no default"

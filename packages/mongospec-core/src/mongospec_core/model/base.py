@@ -12,6 +12,7 @@ from msgspec.structs import force_setattr
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     encode,
+    named,
     register_builtin,
     to_raw,
 )
@@ -34,6 +35,9 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """The collection's name; None: the name of the class."""
     __indexes__: ClassVar[Sequence[Any]] = ()
     """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
+    __shard_key__: ClassVar[Sequence[str]] = ()
+    """The stored names of the fields that the collection is sharded by."""
+    __version_field__: ClassVar[str | None] = None
     __validate_on_write__: ClassVar[bool] = True
     __check_queries__: ClassVar[bool] = True
     __abstract__: ClassVar[bool] = True
@@ -49,6 +53,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
             abstract: bool = False,
             validate_on_write: bool | None = None,
             check_queries: bool | None = None,
+            version_field: str | None = None,
             frozen: bool = False,
             kw_only: bool = True,
             eq: bool = True,
@@ -142,7 +147,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         reader = Reader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
-        (document,) = reader.decode([encode(cast("dict[str, Any]", to_raw(data)))])
+        (document,) = reader.decode([named(cls.__name__, "data", encode, data)])
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 

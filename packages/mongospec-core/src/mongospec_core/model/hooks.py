@@ -9,7 +9,8 @@ from collections.abc import Callable, Generator
 from copy import copy
 from typing import Any
 
-from mongospec_core.errors import HookError
+from mongospec_core.codec.codec_options import ENDLESS
+from mongospec_core.errors import EncodingError, HookError, shown
 
 type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -72,7 +73,7 @@ def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, A
     try:
         result: Any = upgrade(raw)
     except Exception as error:
-        raise UpgradeFailedError(f"__upgrade__ raised {error!r}") from error
+        raise UpgradeFailedError(f"__upgrade__ raised {shown(error)}") from error
     if not isinstance(result, dict):
         if inspect.iscoroutine(result):
             result.close()
@@ -85,10 +86,13 @@ def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, A
 
 def deep_copy(value: Any) -> Any:
     """A copy of a filter or an update down to its dicts and lists; other values are shared."""
-    if isinstance(value, dict):
-        return {key: deep_copy(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [deep_copy(each) for each in value]
+    try:
+        if isinstance(value, dict):
+            return {key: deep_copy(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [deep_copy(each) for each in value]
+    except RecursionError as error:
+        raise EncodingError(ENDLESS) from error
     return copy(value) if isinstance(value, set) else value
 
 

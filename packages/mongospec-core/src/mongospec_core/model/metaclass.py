@@ -29,7 +29,8 @@ class DocumentMeta(msgspec.StructMeta):
       concrete subclass, so that it combines with any other document class;
     - ``abstract=True`` (not inherited): it is a base only, and cannot be bound;
     - ``validate_on_write=False`` (inherited): documents are not checked before a write;
-    - ``check_queries=False`` (inherited): queries are not checked against the class.
+    - ``check_queries=False`` (inherited): queries are not checked against the class;
+    - ``version_field="version"`` (inherited): the field that counts the writes of a document.
     """
 
     def __new__(
@@ -42,6 +43,7 @@ class DocumentMeta(msgspec.StructMeta):
         abstract: bool = False,
         validate_on_write: bool | None = None,
         check_queries: bool | None = None,
+        version_field: str | None = None,
         **config: Any,
     ) -> Any:
         config.setdefault("kw_only", True)
@@ -66,6 +68,8 @@ class DocumentMeta(msgspec.StructMeta):
             namespace["__validate_on_write__"] = validate_on_write
         if check_queries is not None:
             namespace["__check_queries__"] = check_queries
+        if version_field is not None:
+            namespace["__version_field__"] = version_field
         try:
             cls = super().__new__(mcls, name, bases, namespace, **config)
         except TypeError as error:

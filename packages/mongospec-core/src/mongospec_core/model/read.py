@@ -13,7 +13,7 @@ import msgspec
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
-from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode_trusted
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import plain
 from mongospec_core.codec.validation import explain
@@ -78,6 +78,7 @@ class Reader[T]:
         )
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
+        """Instances for BSON documents, as :class:`BatchReader` says."""
         documents = self.decode(parts)
         if call is not None and (call.transaction is not None or call.session is not None):
             settle_read(call, documents)
@@ -100,7 +101,10 @@ class Reader[T]:
             return self._decode_one_by_one(parts)
         if self._keeps_form:
             if self.upgrade is not None:
-                parts = [upgraded(part, encode(raw)) for part, raw in zip(parts, raws, strict=True)]
+                parts = [
+                    upgraded(part, encode_trusted(raw))
+                    for part, raw in zip(parts, raws, strict=True)
+                ]
             remember_read(plan, documents, parts, raws)
         return documents
 
@@ -139,7 +143,7 @@ class Reader[T]:
             except UpgradeFailedError as error:
                 raw = decode(part, self.codec)  # it may have been half changed
                 return self._unfit(InvalidDocument(raw.get("_id"), "", str(error)), raw, failures)
-            part = upgraded(part, encode(raw))
+            part = upgraded(part, encode_trusted(raw))
         try:
             (document,) = plan.convert(plan.prepare([raw], self))
         except msgspec.ValidationError as error:

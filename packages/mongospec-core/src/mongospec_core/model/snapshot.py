@@ -90,6 +90,7 @@ def snapshot_of(document: Any) -> StoredForm:
     try:
         return _slot.__get__(document)  # type: ignore[no-any-return]
     except AttributeError:
+        _write(document, None)  # the error costs five times as much as the answer: once is enough
         return None
 
 

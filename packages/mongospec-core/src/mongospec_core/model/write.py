@@ -1,16 +1,13 @@
 """From instances to what is sent: raw documents, checked, and their BSON."""
 
-import datetime as dt
-import uuid
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-from typing import Any, cast
+from functools import partial
+from typing import Any, ClassVar, cast
 
 import msgspec
-from bson import ObjectId
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import NestingError, decode, encode, to_raw
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.codec.validation import explain, unencodable
@@ -21,10 +18,12 @@ from mongospec_core.errors import (
     InvalidIdError,
     OptionError,
     Outcome,
+    shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_pre_save
+from mongospec_core.model.own_filter import id_filter, moves, own_filter, raised
 from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
     StoredForm,
@@ -39,25 +38,9 @@ from mongospec_core.model.snapshot import (
 from mongospec_core.server.operation import Operation
 
 _CHUNK = 500
-_SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
 _NOTHING = "nothing was written"
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
-
-
-def id_filter(cls: type, raw: Any) -> dict[str, Any]:
-    """The filter for one raw ``_id``, which is a value and never an operator.
-
-    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators.
-    """
-    if type(raw) in _SCALARS:
-        return {"_id": raw}
-    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
-        raise InvalidIdError(
-            f"{cls.__name__}: {raw!r} is not an id: keys of an _id cannot begin with $; to look "
-            f"documents up by operators give them in a filter"
-        )
-    return {"_id": {"$eq": raw}}
 
 
 def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
@@ -87,7 +70,7 @@ def document_list(cls: type, documents: Any) -> list[Any]:
     """
     one = isinstance(documents, DocumentBase | Mapping)
     if one or not hasattr(documents, "__iter__"):
-        raise OptionError(f"{cls.__name__}: {documents!r} is no list of documents")
+        raise OptionError(f"{cls.__name__}: {shown(documents)} is no list of documents")
     found: list[Any] = list(documents)
     check_class(cls, found)
     return found
@@ -169,7 +152,7 @@ def _named(plan: Plan[Any], documents: Sequence[Any], error: EncodingError) -> E
                 plan.encode_field(place, getattr(document, field.name))
             except EncodingError as why:
                 return EncodingError(
-                    f"{plan.cls.__name__}.{field.encode_name} of _id={document._id!r}: {why} "
+                    f"{plan.cls.__name__}.{field.encode_name} of _id={shown(document._id)}: {why} "
                     f"(nothing was written)"
                 )
     return error
@@ -203,14 +186,15 @@ def encode_document(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
     try:
         data = encode(raw)
     except EncodingError as error:
-        path, reason = unencodable(raw) or ("", str(error))
+        where = None if isinstance(error, NestingError) else unencodable(raw)
+        path, reason = where or ("", str(error))
         raise EncodingError(
-            f"{plan.cls.__name__}{'.' + path if path else ''} of _id={raw.get('_id')!r}: {reason} "
+            f"{plan.cls.__name__}{'.' + path if path else ''} of _id={shown(raw.get('_id'))}: {reason} "
             f"(nothing was written)"
         ) from error
     if len(data) > MAX_DOCUMENT:
         raise EncodingError(
-            f"{plan.cls.__name__} of _id={raw.get('_id')!r} takes {len(data):,} bytes, more than "
+            f"{plan.cls.__name__} of _id={shown(raw.get('_id'))} takes {len(data):,} bytes, more than "
             f"the {MAX_DOCUMENT:,} of a MongoDB document (nothing was written)"
         )
     return data
@@ -225,9 +209,15 @@ class Change:
     :ivar data: its BSON, what the stored document will be.
     :ivar before: what was known of the stored copy when it was compared.
     :ivar update: the BSON of the update that is sent; None if nothing changed.
+    :ivar version: the version that it raises the document to; None if there is none.
+    :ivar moves: whether it changes a value of the shard key.
     """
 
     __slots__ = ("before", "data", "document", "filter", "raw", "update")
+
+    guarded: ClassVar[bool] = False  # whether its class has a version or a shard key
+    version: int | None = None
+    moves: bool = False
 
     def __init__(
         self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
@@ -238,6 +228,37 @@ class Change:
         self.data: bytes = encode_document(plan, raw)
         self.before: StoredForm = snapshot_of(document)
         self.update: bytes | None = _update(plan, self, upsert=upsert)
+
+    @property
+    def expected(self) -> int | None:
+        """The version that was read; None if none is compared."""
+        return None if self.version is None else self.version - 1
+
+
+class GuardedChange(Change):
+    """A change of a document whose class has a version or a shard key."""
+
+    __slots__ = ("moves", "version")
+
+    guarded = True
+
+    def __init__(
+        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
+    ) -> None:
+        self.version: int | None = None
+        super().__init__(plan, document, raw, upsert=upsert)
+        self.filter = own_filter(plan, document, raw.get("_id"))
+        self.moves: bool = moves(plan, self.filter, raw)
+        if plan.version is not None and self.version is None:
+            del self.filter[plan.version]  # nothing changes, so any version is fine
+
+    def raise_version(self, plan: Plan[Any]) -> bytes:
+        """Raise the version in what is sent.
+
+        :returns: its element of the BSON.
+        """
+        self.version, self.data = raised(plan, self.document, self.data)
+        return split_elements(self.data)[cast("str", plan.version)]
 
 
 def prepare(
@@ -250,8 +271,9 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
+    kind = GuardedChange if plan.guarded else Change
     return [
-        Change(plan, document, raw, upsert=upsert)
+        kind(plan, document, raw, upsert=upsert)
         for document, raw in zip(documents, raws, strict=True)
     ]
 
@@ -263,10 +285,14 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     if known and "_id" in changed:
         raise InvalidIdError(
             f"{plan.cls.__name__}: this document is stored under another _id than "
-            f"{change.raw['_id']!r}, and MongoDB cannot change one; copy.replace(document, _id=...) "
+            f"{shown(change.raw['_id'])}, and MongoDB cannot change one; copy.replace(document, _id=...) "
             f"and insert the copy, then delete this document"
         )
     changed.pop("_id", None)
+    if plan.version is not None:
+        changed.pop(plan.version, None)
+        if changed or not known:  # a write that changes nothing leaves the version
+            changed[plan.version] = cast("GuardedChange", change).raise_version(plan)
     if not changed and known and not upsert:
         return None
     rest: list[bytes] = []
@@ -328,31 +354,90 @@ def apply_outcome(
     call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
 
 
-def apply_replace(
-    call: Operation,
-    plan: Plan[Any],
-    document: Any,
-    outcome: Outcome,
-    *,
-    before: StoredForm,
-    data: bytes,
-    id_: Any,
-) -> None:
-    """Make a whole document agree with what became of putting it in the place of another.
+def note_version(call: Operation, document: Any, version: int | None, data: bytes) -> None:
+    """Note in a document the version that it is stored with, after :func:`apply_outcome`.
 
-    :param data: its BSON, as it was sent.
-    :param id_: the raw ``_id`` of the stored document; a document without one gets it.
+    Where that is not certain it keeps the one that was read: no later write of it passes by mistake.
+
+    :param version: None if the write raised none.
+    :param data: the BSON that is its snapshot if the write was acknowledged.
     """
-    had_none = document._id is None
-    if had_none:
-        if outcome != "applied" or id_ is None or isinstance(id_, dict):
-            return  # nobody knows which document it is now
-        place = plan.encode_names.index("_id")
-        (given,) = split_elements(encode({"_id": id_})).values()
-        data = join_elements([given, *split_elements(data).values()])
-        force_setattr(document, "_id", plan.convert_field(place, element_value(given), CHECKING))
-    revoke = _without_id if had_none else None
-    apply_outcome(call, document, outcome, before=before, after=data, revoke=revoke)
+    if version is None or snapshot_of(document) is not data:
+        return
+    field = type(document).__version_field__
+    lower = partial(force_setattr, document, field, getattr(document, field))
+    force_setattr(document, field, version)
+    call.on_abort(lower, unsure=lower)
+
+
+class Replacement:
+    """A whole document that is ready to be put in the place of another.
+
+    :ivar query: the BSON of the filter: the caller's, and where it is known which document is
+        replaced, that one's own.
+    :ivar data: its BSON, what the stored document will be.
+    :ivar expected: the version that was read; None of a class without.
+    :ivar moves: whether it changes a value of the shard key.
+    :ivar missed: whether it found no document.
+    """
+
+    __slots__ = ("_before", "data", "document", "expected", "missed", "moves", "plan", "query")
+
+    def __init__(self, plan: Plan[Any], document: Any, data: bytes, query: bytes) -> None:
+        self.plan: Plan[Any] = plan
+        self.document: Any = document
+        self.query: bytes = query
+        self.data: bytes = data
+        self.expected: int | None = None
+        self.moves: bool = False
+        self.missed: bool = False
+        self._before: StoredForm = snapshot_of(document)
+        if plan.guarded:
+            self._guard()
+
+    def _guard(self) -> None:
+        plan, document = self.plan, self.document
+        if document._id is None:
+            if plan.version is None:
+                return
+            raise OptionError(
+                f"{plan.cls.__name__}: a replacement without _id would overwrite a document that "
+                f"nobody has read; read it and save() it, or give the replacement its _id and its "
+                f"{plan.version_field}"
+            )
+        asked, own = decode(self.query), own_filter(plan, document, to_raw(document._id))
+        alike = all(asked[name] == own[name] for name in asked.keys() & own.keys())
+        self.query = encode({**asked, **own} if alike else {"$and": [asked, own]})
+        self.moves = moves(plan, own, decode(self.data))
+        if plan.version is not None:
+            version, self.data = raised(plan, document, self.data)
+            self.expected = version - 1
+
+    def apply(self, call: Operation, outcome: Outcome, id_: Any) -> None:
+        """Make the document agree with what became of it.
+
+        :param id_: the raw ``_id`` of the stored document; a document without one gets it.
+        """
+        plan, document, data = self.plan, self.document, self.data
+        had_none = document._id is None
+        if had_none:
+            if outcome != "applied" or id_ is None or isinstance(id_, dict):
+                return  # nobody knows which document it is now
+            place = plan.encode_names.index("_id")
+            (given,) = split_elements(encode({"_id": id_})).values()
+            data = join_elements([given, *split_elements(data).values()])
+            raw = element_value(given)
+            force_setattr(document, "_id", plan.convert_field(place, raw, CHECKING))
+        apply_outcome(
+            call,
+            document,
+            outcome,
+            before=self._before,
+            after=data,
+            revoke=_without_id if had_none else None,
+        )
+        if self.expected is not None:
+            note_version(call, document, self.expected + 1, data)
 
 
 def _without_id(document: Any) -> None:

@@ -5,10 +5,10 @@ from typing import Any, Unpack, cast, get_origin, overload
 
 import msgspec
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import CHECKING, plain
-from mongospec_core.errors import OptionError
+from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.operations.cursor import AggregateSource, Cursor
@@ -78,10 +78,10 @@ class AggregateOperations(DocumentBase, abstract=True):
             isinstance(shape, type) and issubclass(shape, msgspec.Struct)
         ):
             raise OptionError(
-                f"{cls.__name__}.aggregate: into={into!r}: give a msgspec.Struct class, which the "
+                f"{cls.__name__}.aggregate: into={shown(into)}: give a msgspec.Struct class, which the "
                 f"results are read as, or leave it out for dicts"
             )
-        stages = [encode(stage) for stage in pipeline]
+        stages = [named(cls.__name__, "a stage", encode, stage) for stage in pipeline]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
         reading = cls._reading_into(into) if into is not None else None
         return Cursor(AggregateSource(binding, call, stages, reading), options.get("batch_size"))

@@ -1,11 +1,12 @@
 """Many writes at once, by pymongo's operation classes."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Unpack, cast
 
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named, to_raw
 from mongospec_core.errors import (
     BulkWriteError,
     EncodingError,
@@ -13,13 +14,18 @@ from mongospec_core.errors import (
     OperationTimeoutError,
     OptionError,
     Outcome,
+    StaleDocumentError,
+    cut,
+    shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
+from mongospec_core.model.own_filter import refuse_stale, refuse_taken
 from mongospec_core.model.snapshot import snapshot_of
 from mongospec_core.model.write import (
     MAX_DOCUMENT,
-    apply_replace,
+    Replacement,
+    apply_outcome,
     check_class,
     encode_document,
     run_hooks_and_checks,
@@ -28,7 +34,7 @@ from mongospec_core.model.write import (
 )
 from mongospec_core.operations.checks import check_sort
 from mongospec_core.operations.filters import encode_filter
-from mongospec_core.operations.insert_many import Ids, settle_insert
+from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import BulkOptions, begin, sort_document
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
@@ -90,19 +96,26 @@ class BulkOperations(DocumentBase, abstract=True):
                 place: encode_document(binding.plan, raw)
                 for place, raw in zip(whole, raws, strict=True)
             }
-            before = {place: snapshot_of(document) for place, document in whole.items()}
-            statements = [
-                Statement("insert", encoded[place], operation)
-                if place in inserts
-                else await _statement(
-                    binding,
-                    operation,
-                    encoded.get(place),
-                    skip_hooks,
-                    options.get("check", True),
+            check = options.get("check", True)
+            before = {place: snapshot_of(document) for place, document in inserts.items()}
+            statements: list[Statement] = []
+            replacements: dict[int, Replacement] = {}
+            for place, operation in enumerate(asked):
+                if place in inserts:
+                    statements.append(Statement("insert", encoded[place], operation))
+                    continue
+                query = await encode_filter(
+                    binding, operation._filter, skip_hooks=skip_hooks, check=check
                 )
-                for place, operation in enumerate(asked)
-            ]
+                if place in whole:
+                    replacements[place] = Replacement(
+                        binding.plan, whole[place], encoded[place], query
+                    )
+                statements.append(
+                    await _statement(
+                        call, binding, operation, query, replacements.get(place), skip_hooks, check
+                    )
+                )
             ids.sent = True
             sent = Sent(statements)
             try:
@@ -110,23 +123,22 @@ class BulkOperations(DocumentBase, abstract=True):
             finally:
                 for place, document in whole.items():
                     if place in inserts:
-                        settle_insert(call, ids, document, encoded[place], sent.outcome(place))
-                    else:
-                        outcome, id_ = _replaced(asked, sent, place)
-                        apply_replace(
+                        apply_outcome(
                             call,
-                            binding.plan,
                             document,
-                            outcome,
+                            sent.outcome(place),
                             before=before[place],
-                            data=encoded[place],
-                            id_=id_,
+                            after=encoded[place],
+                            revoke=ids.take_back,
                         )
+                    else:
+                        replace = replacements[place]
+                        replace.apply(call, *_replaced(asked, sent, place, missed=replace.missed))
         raise_for(call, sent)
         return result_of(sent)
 
 
-def _replaced(asked: Sequence[Any], sent: Sent, place: int) -> tuple[Outcome, Any]:
+def _replaced(asked: Sequence[Any], sent: Sent, place: int, *, missed: bool) -> tuple[Outcome, Any]:
     """What became of a replacement, and the ``_id`` of the document in whose place it is.
 
     The server counts matches for a whole command: they say which replacements were made only if
@@ -136,6 +148,10 @@ def _replaced(asked: Sequence[Any], sent: Sent, place: int) -> tuple[Outcome, An
     if outcome != "applied" or place in sent.upserted:
         return outcome, sent.upserted.get(place)
     id_ = asked[place]._filter.get("_id")
+    if missed:
+        return "not_applied", id_
+    if sent.statements[place].alone is not None:
+        return "applied", id_
     updates = [n for n in sent.applied() if sent.statements[n].kind == "update"]
     if not sent.matched:
         return "not_applied", id_
@@ -145,13 +161,20 @@ def _replaced(asked: Sequence[Any], sent: Sent, place: int) -> tuple[Outcome, An
 
 
 async def _statement(
-    binding: Binding, operation: Any, replacement: bytes | None, skip_hooks: bool, check: bool
+    call: Operation,
+    binding: Binding,
+    operation: Any,
+    given: bytes,
+    replacement: Replacement | None,
+    skip_hooks: bool,
+    check: bool,
 ) -> Statement:
-    """An update or a delete, as the command takes it."""
+    """An update or a delete, as the command takes it.
+
+    :param given: its filter.
+    """
     kind = type(operation).__name__
-    query = decode(
-        await encode_filter(binding, operation._filter, skip_hooks=skip_hooks, check=check)
-    )
+    query = RawBSONDocument(given if replacement is None else replacement.query)
     more = {
         "collation": getattr(operation, "_collation", None),
         "hint": getattr(operation, "_hint", None),
@@ -161,10 +184,13 @@ async def _statement(
         check_sort(binding.paths, sort_document(more["sort"]))
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
-        return Statement("delete", _sized(binding, statement | _said(more)), operation)
+        return Statement("delete", _sized(binding, statement, more), operation)
     change: Any
+    alone = None
     if replacement is not None:
-        change = RawBSONDocument(replacement)
+        change = RawBSONDocument(replacement.data)
+        if replacement.expected is not None or replacement.moves:
+            alone = partial(_replace_alone, call, replacement, operation)
     else:
         final = await encode_update(
             binding,
@@ -178,21 +204,49 @@ async def _statement(
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
     more["upsert"] = operation._upsert or None
     many = kind == "UpdateMany"
-    return Statement("update", _sized(binding, statement | _said(more)), operation, many)
+    return Statement("update", _sized(binding, statement, more), operation, many, alone)
 
 
-def _sized(binding: Binding, statement: Mapping[str, Any]) -> bytes:
-    data = encode(statement)
+async def _replace_alone(
+    call: Operation, replacement: Replacement, operation: Any
+) -> dict[str, Any]:
+    """Send one replacement by itself: the count of a command's matches would not say of which."""
+    more = {
+        "upsert": operation._upsert or None,
+        "collation": operation._collation,
+        "hint": operation._hint,
+    }
+    said = {name: value for name, value in more.items() if value is not None}
+    one = call.on(call.target, call.operation, {**call.options, **said}, write=True)
+    document, expected = replacement.document, replacement.expected
+    try:
+        reply = await one.send("replace_one", replacement.query, replacement.data)
+    except BaseException as error:
+        refuse_taken(document, expected, error)
+        if isinstance(error, OperationError) and error.outcome == "applied":
+            error.outcome = "unknown"  # it was carried out, and may have found nothing
+        raise
+    upserted = reply["upserted_id"]
+    replacement.missed = not reply["matched_count"] and upserted is None
+    if replacement.missed:
+        await refuse_stale(call, replacement.plan, document, to_raw(document._id), expected)
+    made = [] if upserted is None else [{"index": 0, "_id": upserted}]
+    count = reply["matched_count"] + len(made)
+    return {"n": count, "nModified": reply["modified_count"], "upserted": made}
+
+
+def _sized(binding: Binding, statement: Mapping[str, Any], more: Mapping[str, Any]) -> bytes:
+    said = {name: value for name, value in more.items() if value is not None}
+    if said:
+        # Refuses what is nested too deeply; query and update were encoded before.
+        named(binding.plan.cls.__name__, "bulk_write", encode, said)
+    data = encode_trusted({**statement, **said})
     if len(data) > MAX_DOCUMENT:
         raise EncodingError(
             f"{binding.plan.cls.__name__}.bulk_write: an operation takes {len(data):,} bytes, more "
             f"than the {MAX_DOCUMENT:,} that MongoDB takes (nothing was written)"
         )
     return data
-
-
-def _said(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 _KINDS = ("InsertOne", "UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "DeleteMany")
@@ -204,7 +258,7 @@ def _kind(cls: type, operation: Any) -> str:
     if name in _KINDS and type(operation).__module__.startswith("pymongo"):
         return name
     raise OptionError(
-        f"{cls.__name__}.bulk_write: {operation!r} is none of pymongo's {', '.join(_KINDS)}"
+        f"{cls.__name__}.bulk_write: {shown(operation)} is none of pymongo's {', '.join(_KINDS)}"
     )
 
 
@@ -243,19 +297,31 @@ def raise_for(call: Operation, sent: Sent) -> None:
     elif sent.failures:
         outcome = "partial" if done else "not_applied"
     failures = [sent.failures[place] for place in sorted(sent.failures)]
-    shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
+    told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
     first = sent.error if isinstance(sent.error, OperationError) else None
-    kind = _TimedOutBulkError if isinstance(first, OperationTimeoutError) else BulkWriteError
-    raise kind(
+    stale = [each for each in failures if each.expected is not None]
+    kind: type[BulkWriteError] = _StaleBulkError if stale else BulkWriteError
+    if isinstance(first, OperationTimeoutError):
+        kind = _TimedOutBulkError
+    error = kind(
         f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
-        f"{': ' + shown if shown else ''}",
+        f"{': ' + told if told else ''}",
         results=result_of(sent),
         failures=failures,
         unknown=[sent.statements[place].about for place in sorted(sent.unknown)],
         outcome=outcome,
         code=first.code if first else next((each.code for each in failures), None),
         labels=first.labels if first else frozenset(),
-    ) from sent.error
+    )
+    if isinstance(error, StaleDocumentError):
+        about = stale[0].document  # of bulk_write, pymongo's ReplaceOne
+        error.document = about if isinstance(about, DocumentBase) else about._doc
+        error.expected = stale[0].expected
+    raise error from sent.error
+
+
+class _StaleBulkError(BulkWriteError, StaleDocumentError):
+    """Both: what is known of every operation, and that a document was changed meanwhile."""
 
 
 class _TimedOutBulkError(BulkWriteError, OperationTimeoutError):

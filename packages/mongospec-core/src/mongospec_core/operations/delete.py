@@ -7,11 +7,17 @@ from typing import Any, Unpack
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.own_filter import (
+    id_filter,
+    own_filter,
+    refuse_stale,
+    version_of,
+)
 from mongospec_core.model.snapshot import DELETED, snapshot_of
-from mongospec_core.model.write import apply_outcome, id_filter
+from mongospec_core.model.write import apply_outcome
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.options import DeleteOptions, begin
-from mongospec_core.operations.save import refuse_without_id
+from mongospec_core.operations.save import outcome_if_there, refuse_without_id
 from mongospec_core.server.operation import outcome_of
 
 
@@ -23,20 +29,27 @@ class DeleteOperations(DocumentBase, abstract=True):
 
         :returns: 1, or 0 where it was gone already. The object keeps its ``_id`` and counts as new.
         :raises MissingIdError: it has no ``_id``.
+        :raises StaleDocumentError: the stored document has another version; it was not deleted.
 
         .. code-block:: python
 
             await alice.delete()
         """
-        _, call = begin(type(self), "delete", "delete_one", options, "write")
+        binding, call = begin(type(self), "delete", "delete_one", options, "write")
         refuse_without_id(self)
-        wanted = id_filter(type(self), to_raw(self._id))
+        plan, id_ = binding.plan, to_raw(self._id)
         settle = partial(apply_outcome, call, self, before=snapshot_of(self), after=DELETED)
+        expected = None if plan.version is None else version_of(plan, self)
         try:
-            reply = await call.send("delete_one", encode(wanted))
+            reply = await call.send("delete_one", encode(own_filter(plan, self, id_)))
         except BaseException as error:
+            if expected is not None:
+                query = encode(id_filter(plan.cls, id_))
+                await outcome_if_there(call, error, query, then="not_applied", gone="applied")
             settle(outcome_of(error))
             raise
+        if not reply["deleted_count"]:
+            await refuse_stale(call, plan, self, id_, expected)
         settle("applied")
         return int(reply["deleted_count"])
 

@@ -7,13 +7,13 @@ import msgspec
 from bson import ObjectId
 from bson.errors import InvalidId
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import DecHook, Plan
-from mongospec_core.errors import InvalidIdError, OptionError
+from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, shown
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
-from mongospec_core.model.write import id_filter
+from mongospec_core.model.own_filter import id_filter
 from mongospec_core.operations.checks import check_filter
 
 type Filter = Mapping[str, Any]
@@ -48,7 +48,7 @@ def refuse_other_filters(cls: type, filter: Any) -> None:
         hint = (
             "{} means all" if filter is None else "to look a document up by its id use find_by_id"
         )
-        raise OptionError(f"{cls.__name__}: a filter is a dict, not {filter!r}; {hint}")
+        raise OptionError(f"{cls.__name__}: a filter is a dict, not {shown(filter)}; {hint}")
 
 
 async def encode_filter(
@@ -62,7 +62,10 @@ async def encode_filter(
     refuse_other_filters(binding.plan.cls, filter)
     if not skip_hooks and "__pre_find__" in binding.hooks:
         filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))  # noqa: A001
-    data = encode(filter)
+    try:  # not by named(): every read and most writes come here
+        data = encode(filter)
+    except EncodingError as error:
+        raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
     if check and binding.paths is not None:
         check_filter(binding.paths, filter)
     return data
@@ -73,7 +76,7 @@ def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
 
     :raises InvalidIdError: it cannot be an id of this class.
     """
-    return id_filter(plan.cls, to_raw(as_id(plan, value)))
+    return id_filter(plan.cls, named(plan.cls.__name__, "an _id", to_raw, as_id(plan, value)))
 
 
 def as_id(plan: Plan[Any], value: Any) -> Any:
@@ -90,7 +93,7 @@ def as_id(plan: Plan[Any], value: Any) -> Any:
         arms = [unwrap(each) for each in get_args(tp) or (tp,) if each is not type(None)]
         names = " or ".join(getattr(each, "__name__", str(each)) for each in arms)
         raise InvalidIdError(
-            f"{plan.cls.__name__}: {value!r} is not an id of this class, which is {names}"
+            f"{plan.cls.__name__}: {shown(value)} is not an id of this class, which is {names}"
         ) from error
 
 

@@ -5,6 +5,7 @@ from typing import Any, Self, Unpack, overload
 
 import msgspec
 
+from mongospec_core.codec.codec_options import named
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import deep_copy
@@ -259,7 +260,12 @@ class FindOperations(DocumentBase, abstract=True):
         if reading.projection is not None:
             reading.check(binding, options)
         find = FindSource(
-            binding, call, deep_copy(filter), reading, skip_hooks, check=options.get("check", True)
+            binding,
+            call,
+            named(cls.__name__, "a filter", deep_copy, filter),
+            reading,
+            skip_hooks,
+            check=options.get("check", True),
         )
         return Cursor(find, options.get("batch_size"))
 

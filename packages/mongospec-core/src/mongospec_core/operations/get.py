@@ -8,10 +8,10 @@ from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.errors import DocumentNotFoundError
+from mongospec_core.errors import DocumentNotFoundError, shown
+from mongospec_core.model.own_filter import id_filter
 from mongospec_core.model.read import OnInvalid, settle_read
 from mongospec_core.model.snapshot import set_snapshot, snapshot_of
-from mongospec_core.model.write import id_filter
 from mongospec_core.operations.filters import Filter, by_id, or_all
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import FindOneOptions, begin
@@ -130,7 +130,7 @@ class GetOperations(FindOperations, abstract=True):
 
         .. code-block:: python
 
-            alice = await User.get_by_id(alice.id)
+            alice = await User.get_by_id(str(alice.id))
         """
         wanted = by_id(plan_of(cls), id)
         reading = Reading(projection, on_invalid)
@@ -168,7 +168,7 @@ class GetOperations(FindOperations, abstract=True):
         found = await cls._find_one(operation, filter, reading, skip_hooks, options)
         if found is None:
             raise DocumentNotFoundError(
-                f"{cls.__name__}.{operation}: no document matches {or_all(filter)!r:.500}",
+                f"{cls.__name__}.{operation}: no document matches {shown(or_all(filter))}",
                 cls,
                 or_all(filter),
             )
@@ -185,7 +185,7 @@ class GetOperations(FindOperations, abstract=True):
             stored = await reading.first(binding, call, found)
             if stored is None:
                 raise DocumentNotFoundError(
-                    f"{cls.__name__} with _id={wanted['_id']!r} is not in the collection "
+                    f"{cls.__name__} with _id={shown(wanted['_id'])} is not in the collection "
                     f"{binding.target.name!r}: it was not read again",
                     cls,
                     wanted,

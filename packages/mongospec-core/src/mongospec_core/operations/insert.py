@@ -1,26 +1,29 @@
 """Insert documents."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, Self, Unpack, cast
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.truncation import trim
-from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError
+from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError, Outcome, shown
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.snapshot import as_stored, same
+from mongospec_core.model.hooks import run_pre_save
+from mongospec_core.model.own_filter import id_filter, own_filter
+from mongospec_core.model.snapshot import as_stored, same, snapshot_of
 from mongospec_core.model.write import (
+    apply_outcome,
     check_class,
     document_list,
     encode_document,
     encode_documents,
-    id_filter,
     run_hooks_and_checks,
     should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.checks import check_filter
 from mongospec_core.operations.filters import Filter, refuse_other_filters
-from mongospec_core.operations.insert_many import Ids, InsertMany, settle_insert
+from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import outcome_of
@@ -50,20 +53,25 @@ class InsertOperations(DocumentBase, abstract=True):
         """
         cls = type(self)
         binding, call = begin(cls, "insert", "insert_one", options, "write")
-        await run_hooks_and_checks(binding, [self])
+        if "__pre_save__" in binding.hooks:
+            await run_pre_save(self)
+        cls._before_write([self])
         with Ids([self]) as ids:
             (raw,) = to_raw_documents(
                 binding.plan, [self], validate=should_validate(cls, validate_on_write)
             )
             data = encode_document(binding.plan, raw)
+            before = snapshot_of(self)
+            outcome: Outcome = "applied"
             ids.sent = True
             try:
                 await call.send("insert_one", data, document=raw)
             except BaseException as error:
                 if not ids.is_written(call, self, error):
-                    settle_insert(call, ids, self, data, outcome_of(error))
+                    outcome = outcome_of(error)
                     raise
-        settle_insert(call, ids, self, data, "applied")
+            finally:
+                apply_outcome(call, self, outcome, before=before, after=data, revoke=ids.take_back)
         return self
 
     @classmethod
@@ -170,17 +178,27 @@ class InsertOperations(DocumentBase, abstract=True):
             # What will be stored; it is sent as $setOnInsert.
             data = encode_document(binding.plan, raw)
             if filter is None:
-                wanted = id_filter(cls, raw["_id"])
+                wanted = own_filter(binding.plan, document, raw["_id"])
+                if binding.plan.version is not None:  # it exists whatever its version is
+                    del wanted[binding.plan.version]
+                equal = _equalities(wanted)
             else:
-                wanted = trim(to_raw(filter), cls.__name__)
-            equal = _equalities(wanted)
-            _refuse_contradiction(cls, equal, raw)
+                wanted = trim(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
+                equal = _equalities(wanted)
+                _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
             fields = {
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
-            query, update = encode(wanted), encode({"$setOnInsert": fields})
+            query, update = (
+                named(cls.__name__, "a filter", encode, wanted),
+                encode({"$setOnInsert": fields}),
+            )
+            before = snapshot_of(document)
+            settle = partial(
+                apply_outcome, call, document, before=before, after=data, revoke=ids.take_back
+            )
             ids.sent = True
             try:
                 reply = await call.send("update_one", query, update)
@@ -197,12 +215,12 @@ class InsertOperations(DocumentBase, abstract=True):
                 carried_out: Any = getattr(error, "reply", None)  # where it was cancelled meanwhile
                 if isinstance(carried_out, Mapping) and carried_out["upserted_id"] is None:
                     outcome = "not_applied"
-                settle_insert(call, ids, document, data, outcome)
+                settle(outcome)
                 raise
         if reply["upserted_id"] is None:
             ids.take_back()
             return None
-        settle_insert(call, ids, document, data, "applied")
+        settle("applied")
         return document
 
 
@@ -214,12 +232,12 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
     for field, value in wanted.items():
         if field not in raw:
             raise OptionError(
-                f"{cls.__name__}: the filter's field {field!r} is none of the document's top-level "
+                f"{cls.__name__}: the filter's field {shown(field)} is none of the document's top-level "
                 f"fields, and MongoDB would store it; filter by fields of the document"
             )
         if not same(as_stored(raw[field]), as_stored(value)):
             raise OptionError(
-                f"{cls.__name__}: the filter says {field}={value!r}, the document {raw[field]!r}"
+                f"{cls.__name__}: the filter says {field}={shown(value)}, the document {shown(raw[field])}"
             )
 
 

@@ -15,6 +15,7 @@ from mongospec_core.errors import (
     OperationTimeoutError,
     Outcome,
     WriteFailure,
+    cut,
 )
 from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
 from mongospec_core.model.write import apply_outcome
@@ -34,11 +35,9 @@ class Ids:
         self.documents = documents
         self.sent = False
         self._fresh: set[int] = set()
-        self._before: dict[int, StoredForm] = {}
 
     def __enter__(self) -> Self:
         for document in self.documents:
-            self._before[id(document)] = snapshot_of(document)
             if document._id is None:
                 force_setattr(document, "_id", ObjectId())
                 self._fresh.add(id(document))
@@ -47,10 +46,6 @@ class Ids:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is not None and not self.sent:
             self.take_back()
-
-    def before(self, document: Any) -> StoredForm:
-        """What was known of the stored copy before the write."""
-        return self._before[id(document)]
 
     def is_written(self, call: Operation, document: Any, error: object) -> bool:
         """Whether an error says that the very ``_id`` that was made here is taken.
@@ -74,12 +69,6 @@ class Ids:
                 force_setattr(each, "_id", None)
 
 
-def settle_insert(call: Operation, ids: Ids, document: Any, data: bytes, outcome: Outcome) -> None:
-    """Make the document agree with what became of its insert."""
-    before = ids.before(document)
-    apply_outcome(call, document, outcome, before=before, after=data, revoke=ids.take_back)
-
-
 class InsertMany:
     """One insert_many on its way: batches out, every document's fate noted."""
 
@@ -96,6 +85,7 @@ class InsertMany:
         self.documents = documents
         self.encoded = encoded
         self.ordered = ordered
+        self.before: list[StoredForm] = [snapshot_of(each) for each in documents]
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
         self.named: bool = False  # whether the server named single documents
@@ -179,20 +169,27 @@ class InsertMany:
             self.failures[place] = WriteFailure(place, code, message, self.documents[place])
 
     def _settle(self, end: int) -> None:
-        if end == len(self.documents) and not self.failures and not self.unknown:
-            for document, data in zip(self.documents, self.encoded, strict=True):
-                settle_insert(self.call, self.ids, document, data, "applied")
-            return
-        self._fail(range(end, len(self.documents)), None, "not attempted: an earlier batch failed")
-        stored = {
-            id(document)
-            for place, document in enumerate(self.documents)
-            if self.fate(place) != "not_applied"
-        }
-        for place, (document, data) in enumerate(zip(self.documents, self.encoded, strict=True)):
+        stored: set[int] = set()
+        fine = end == len(self.documents) and not self.failures and not self.unknown
+        if not fine:
+            rest = range(end, len(self.documents))
+            self._fail(rest, None, "not attempted: an earlier batch failed")
+            stored = {
+                id(document)
+                for place, document in enumerate(self.documents)
+                if self.fate(place) != "not_applied"
+            }
+        for place, document in enumerate(self.documents):
             if place in self.failures and id(document) in stored:
                 continue  # it stands in the list twice, and is in the database once
-            settle_insert(self.call, self.ids, document, data, self.fate(place))
+            apply_outcome(
+                self.call,
+                document,
+                "applied" if fine else self.fate(place),
+                before=self.before[place],
+                after=self.encoded[place],
+                revoke=self.ids.take_back,
+            )
 
     def fate(self, place: int) -> Outcome:
         """What became of one document."""
@@ -211,7 +208,7 @@ class InsertMany:
         failures = [self.failures[place] for place in sorted(self.failures)]
         unknown = [self.documents[place] for place in sorted(self.unknown)]
         kind = _TimedOutInsertError if isinstance(error, OperationTimeoutError) else BulkInsertError
-        shown = "; ".join(f"[{each.index}] {each.message}" for each in failures[:3])
+        told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
         outcome: Outcome = "applied"
         if unknown:
             outcome = "unknown"
@@ -219,7 +216,7 @@ class InsertMany:
             outcome = "partial" if inserted else "not_applied"
         return kind(
             f"{self.call.operation}: {len(inserted)} inserted, {len(failures)} failed, "
-            f"{len(unknown)} unknown{': ' + shown if shown else ''}",
+            f"{len(unknown)} unknown{': ' + told if told else ''}",
             inserted=inserted,
             failures=failures,
             unknown=unknown,

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypedDict
 
 from mongojet import ReadConcern, ReadPreference, WriteConcern
 
-from mongospec_core.errors import OptionError
+from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.binding import Binding, binding_of
 from mongospec_core.operations.checks import check_sort
 from mongospec_core.server.driver import OPTIONS, ClientSession
@@ -234,9 +234,9 @@ def begin(
         check = sent.pop("check", True) if operation in _CHECKED else True
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
         if session is not None and not isinstance(session, ClientSession):
-            raise OptionError(f"{name}: session={session!r} is no session of mongojet's")
+            raise OptionError(f"{name}: session={shown(session)} is no session of mongojet's")
         if timeout is not None and not isinstance(timeout, int | float):
-            raise OptionError(f"{name}: timeout={timeout!r} is no number of seconds")
+            raise OptionError(f"{name}: timeout={shown(timeout)} is no number of seconds")
         _refuse_unknown(cls, operation, verb, sent)
         _refuse_bad_counts(name, sent)
         if sent.get("sort") is not None:
@@ -272,7 +272,7 @@ def _refuse_bad_counts(name: str, options: Mapping[str, Any]) -> None:
     for option in COUNT_OPTIONS:
         value = options.get(option)
         if value is not None and (type(value) is not int or (value < 0 and option != "limit")):
-            raise OptionError(f"{name}: {option}={value!r} is no whole number of at least 0")
+            raise OptionError(f"{name}: {option}={shown(value)} is no whole number of at least 0")
 
 
 def _named_parameters(cls: type, operation: str) -> set[str]:
@@ -297,5 +297,5 @@ def sort_document(sort: Sort) -> dict[str, Any]:
         return {field: direction for field, direction in pairs}  # noqa: C416 - checks the pairs
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f'sort={sort!r}: write "name", [("name", 1), ("age", -1)] or {{"name": 1}}'
+            f'sort={shown(sort)}: write "name", [("name", 1), ("age", -1)] or {{"name": 1}}'
         ) from error

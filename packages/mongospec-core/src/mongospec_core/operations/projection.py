@@ -10,7 +10,7 @@ from mongospec_core.codec.annotations import fields_of
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import Plan, plan_of
-from mongospec_core.errors import OptionError
+from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.read import BatchReader, OnInvalid, PlainReader, Reader
@@ -31,7 +31,7 @@ class Reading:
     def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
         # A user without a type checker may write anything.
         if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
-            raise OptionError(f'on_invalid={on_invalid!r}: say "raise", "skip" or a function')
+            raise OptionError(f'on_invalid={shown(on_invalid)}: say "raise", "skip" or a function')
         self.upgrade: Any = None
         self.projection: Projection = projection
         self.on_invalid: OnInvalid = on_invalid
@@ -49,7 +49,7 @@ class Reading:
         shape: Any = get_origin(self.projection) or self.projection
         if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
             raise OptionError(
-                f"projection={self.projection!r}: give a msgspec.Struct of the fields that you want "
+                f"projection={shown(self.projection)}: give a msgspec.Struct of the fields that you want "
                 f'(they are read as it), or a dict like {{"name": 1}}'
             )
         if issubclass(shape, DocumentBase):

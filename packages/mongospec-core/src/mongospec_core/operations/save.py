@@ -2,27 +2,36 @@
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Self, Unpack
+from typing import Any, NoReturn, Self, Unpack
 
 import msgspec
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
     DocumentNotFoundError,
     MissingIdError,
     OperationError,
     Outcome,
+    shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.snapshot import changed_fields, element_value, snapshot_of
+from mongospec_core.model.own_filter import refuse_stale, refuse_taken, stale
+from mongospec_core.model.snapshot import (
+    changed_fields,
+    element_value,
+    join_elements,
+    snapshot_of,
+    split_elements,
+)
 from mongospec_core.model.write import (
     Change,
     apply_outcome,
     document_list,
     encode_document,
+    note_version,
     prepare,
     run_hooks_and_checks,
     should_validate,
@@ -33,6 +42,7 @@ from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import SaveManyOptions, SaveOptions, begin
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.operation import Operation, outcome_of
 
 
@@ -91,6 +101,7 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
 
     :param ids: takes an id back that was handed out for this save.
     :raises DocumentNotFoundError: no stored document has this ``_id``.
+    :raises StaleDocumentError: the stored document has another version.
     """
     if change.update is None:
         return
@@ -105,22 +116,59 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
     try:
         reply = await call.send("update_one", encode(change.filter), change.update)
     except BaseException as error:
-        settle(await outcome_if_there(call, error, encode(change.filter)))
+        settle(await _outcome(call, change, error))
         raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
-        raise DocumentNotFoundError(
-            f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
-            f"collection {call.target.name!r}: nothing was saved; save(upsert=True) inserts it",
-            type(change.document),
-            change.filter,
-        )
+        await _refuse_missing(call, change)
     settle("applied")
+    if change.version is not None:
+        note_version(call, change.document, change.version, change.data)
 
 
-async def outcome_if_there(call: Operation, error: BaseException, query: bytes) -> Outcome:
+async def _outcome(call: Operation, change: Change, error: BaseException) -> Outcome:
+    """What became of a change that was sent by itself and ended in *error*.
+
+    :raises StaleDocumentError: it was an upsert, and the document is there in another version.
+    """
+    refuse_taken(change.document, change.expected, error)
+    # What its filter says beside the _id may be changed by now, by this very write.
+    certain = change.version is None and not change.moves
+    query = encode({"_id": change.filter["_id"]})
+    return await outcome_if_there(call, error, query, then="applied" if certain else "unknown")
+
+
+async def _refuse_missing(call: Operation, change: Change) -> NoReturn:
+    """Say why a change found no document.
+
+    :raises StaleDocumentError: it is there, in another version.
+    :raises DocumentNotFoundError: it is not.
+    """
+    cls, id_ = type(change.document), change.raw["_id"]
+    await refuse_stale(call, plan_of(cls), change.document, id_, change.expected)
+    key = "".join(
+        f" and {path}={shown(change.filter[path])}" for path in cls.__shard_key__ if path != "_id"
+    )
+    raise DocumentNotFoundError(
+        f"{cls.__name__} with _id={shown(id_)}{key} is not in the collection {call.target.name!r}: "
+        f"nothing was saved; save(upsert=True) inserts it",
+        cls,
+        change.filter,
+    )
+
+
+async def outcome_if_there(
+    call: Operation,
+    error: BaseException,
+    query: bytes,
+    *,
+    then: Outcome = "applied",
+    gone: Outcome = "not_applied",
+) -> Outcome:
     """The outcome of a write of one document; it may have found nothing if only its concern failed.
 
     :param query: finds the document that was to be written.
+    :param then: what it is if that is there.
+    :param gone: what it is if not.
     """
     if not isinstance(error, OperationError) or error.outcome != "applied" or call.transaction:
         return outcome_of(error)
@@ -129,7 +177,7 @@ async def outcome_if_there(call: Operation, error: BaseException, query: bytes) 
     except OperationError:
         error.outcome = "unknown"
     else:
-        error.outcome = "applied" if there is not None else "not_applied"
+        error.outcome = then if there is not None else gone
     return error.outcome
 
 
@@ -212,11 +260,17 @@ async def send_many(
     :raises BulkWriteError: some were not saved.
     """
     indexes = [index for index, each in enumerate(prepared) if each.update is not None]
+    guarded = prepared and prepared[0].guarded
+    if guarded:  # a document that is listed twice has its version once
+        first = {id(prepared[index].document): index for index in reversed(indexes)}
+        indexes = sorted(first.values())
     changes = [prepared[index] for index in indexes]
     statements = [
-        Statement(
+        _guarded_statement(call, each)
+        if guarded
+        else Statement(
             "update",
-            encode({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
+            encode_trusted({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
             each.document,
         )
         for each in changes
@@ -225,7 +279,7 @@ async def send_many(
     if not statements:
         return result_of(sent)
     try:
-        await send_statements(call, sent, ordered=ordered, repeatable=True)
+        await send_statements(call, sent, ordered=ordered, repeatable=changes[0].version is None)
         await _note_gone(call, sent, changes)
     except BaseException:  # cancelled: if fewer matched than were sent, nobody knows which
         applied = sent.applied()
@@ -236,21 +290,70 @@ async def send_many(
         for place, each in enumerate(changes):
             outcome = sent.outcome(place)
             apply_outcome(call, each.document, outcome, before=each.before, after=each.data)
+            if guarded:
+                note_version(call, each.document, each.version, each.data)
     raise_for(call, sent)
     return result_of(sent)
 
 
+_IMMUTABLE_FIELD = 66
+_TRAP = encode({"$setOnInsert": {"_id": None}})[4:-1]
+"""In an upsert, it makes an error of finding nothing: an insert would change the filter's ``_id``.
+
+So the server names the documents that have another version. A command's count would only say how
+many there are, and by reading them again nobody can tell whose write raised their version.
+"""
+
+
+def _guarded_statement(call: Operation, change: Change) -> Statement:
+    update = change.update or b""
+    statement: dict[str, Any] = {"q": change.filter, "u": RawBSONDocument(update)}
+    alone = None
+    if change.moves or (change.version is not None and not call.is_alone):  # an error would end it
+        alone = partial(_reply_alone, call, change)
+    elif change.version is not None:
+        update = join_elements([*split_elements(update).values(), _TRAP])
+        statement |= {"u": RawBSONDocument(update), "upsert": True}
+    return Statement("update", encode_trusted(statement), change.document, alone=alone)
+
+
+async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
+    """Send one change by itself; what a command's reply would say of it."""
+    try:
+        reply = await call.send("update_one", encode(change.filter), change.update)
+    except CancelledCall as error:
+        if isinstance(error.reply, dict):
+            error.reply = {"n": error.reply["matched_count"]}
+        raise
+    except BaseException as error:
+        await _outcome(call, change, error)
+        raise
+    if not reply["matched_count"]:
+        await _refuse_missing(call, change)
+    return {"n": 1, "nModified": reply["modified_count"]}
+
+
 async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> None:
-    """If fewer documents matched than were sent, ask which are there."""
+    """If some documents were not found, ask which are gone; the others have another version."""
     applied = sent.applied()
     if sent.matched >= len(applied):
+        if not sent.failures:
+            return
+        applied = []
+    for place, failure in list(sent.failures.items()):
+        expected = changes[place].expected
+        if failure.code == _IMMUTABLE_FIELD and expected is not None:
+            message = str(stale(changes[place].document, expected))
+            sent.fail([place], None, message, expected=expected)
+            applied.append(place)
+    if not applied:
         return
     query = encode({"_id": {"$in": [changes[place].raw["_id"] for place in applied]}})
     look = call.sibling("find_many", projection={"_id": 1})
     try:
         found = decode(await look.send("find_many", query)).values()
     except OperationError as error:  # some are gone, and nobody can say which
-        sent.unknown.update(applied)
+        sent.unknown.update(place for place in applied if place not in sent.failures)
         sent.error = sent.error or error
         return
     there = {encode(each) for each in found}
@@ -260,6 +363,6 @@ async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> 
             sent.fail(
                 [place],
                 None,
-                f"{type(change.document).__name__} with _id={change.raw['_id']!r} is not in the "
+                f"{type(change.document).__name__} with _id={shown(change.raw['_id'])} is not in the "
                 f"collection",
             )

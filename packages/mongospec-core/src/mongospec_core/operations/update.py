@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Self, Unpack, cast
 
-from mongospec_core.codec.codec_options import decode
+from mongospec_core.codec.codec_options import decode, to_raw
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.errors import MongospecError
+from mongospec_core.errors import MongospecError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
+from mongospec_core.model.own_filter import refuse_stale, refuse_taken
 from mongospec_core.model.snapshot import (
     DELETED,
     element_value,
@@ -16,8 +17,8 @@ from mongospec_core.model.snapshot import (
     split_elements,
 )
 from mongospec_core.model.write import (
+    Replacement,
     apply_outcome,
-    apply_replace,
     check_class,
     encode_document,
     run_hooks_and_checks,
@@ -159,6 +160,8 @@ class UpdateOperations(DocumentBase, abstract=True):
             ``__pre_save__`` runs. It is a stored document afterwards, and has that ``_id`` (if an
             upsert inserts it, only with ``return_updated``).
         :param return_updated: the new document; with False, the one that was replaced.
+        :raises StaleDocumentError: the class has versions, and the document of this ``_id`` has
+            another than *replacement*.
 
         .. code-block:: python
 
@@ -255,24 +258,22 @@ class UpdateOperations(DocumentBase, abstract=True):
         query = await encode_filter(
             binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
         )
-        settle = partial(
-            apply_replace,
-            call,
-            binding.plan,
-            replacement,
-            before=snapshot_of(replacement),
-            data=data,
-        )
+        replace = Replacement(binding.plan, replacement, data, query)
+        settle = partial(replace.apply, call)
         try:
-            found = await call.send("find_one_and_replace", query, data)
+            found = await call.send("find_one_and_replace", replace.query, replace.data)
         except BaseException as error:  # a write that was carried out may have found nothing
             refused = outcome_of(error) == "not_applied"
-            settle(outcome="not_applied" if refused else "unknown", id_=None)
+            settle("not_applied" if refused else "unknown", None)
+            refuse_taken(replacement, replace.expected, error)
             raise
         if found is not None:
-            settle(outcome="applied", id_=element_value(split_elements(found)["_id"]))
+            settle("applied", element_value(split_elements(found)["_id"]))
         elif call.options.get("upsert"):
-            settle(outcome="applied", id_=None)
+            settle("applied", None)
+        elif replace.expected is not None:
+            id_ = to_raw(replacement._id)
+            await refuse_stale(call, binding.plan, replacement, id_, replace.expected)
         return await _given(reading, binding, call, found)
 
     @classmethod
@@ -296,13 +297,16 @@ class UpdateOperations(DocumentBase, abstract=True):
 
 
 async def _given(reading: Reading, binding: Binding, call: Operation, found: bytes | None) -> Any:
-    """The document that a ``findAndModify`` gave; where it cannot be read, it stands in a note."""
+    """The document that a ``findAndModify`` gave; where it cannot be read, the error has it."""
     try:
         return await reading.first(binding, call, found)
     except MongospecError as error:
         error.outcome = "applied"
-        given = decode(found) if found is not None else None
-        error.add_note(f"{call.operation} was carried out before this; it gave {given!r}")
+        error.given = decode(found) if found is not None else None
+        error.add_note(
+            f"{call.operation} was carried out before this; .given is what it gave: "
+            f"{shown(error.given)}"
+        )
         raise
 
 

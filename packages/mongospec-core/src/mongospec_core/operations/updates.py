@@ -1,10 +1,11 @@
 """What an update does: the caller's operators or pipeline, after the class's hook."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mongospec_core.codec.codec_options import encode
-from mongospec_core.errors import OptionError
+from mongospec_core.codec.codec_options import encode, named
+from mongospec_core.codec.plan import Plan
+from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
@@ -29,25 +30,18 @@ async def encode_update(
     :raises OptionError: a document without operators, which would replace the stored one.
     :raises DocumentValidationError: it would leave a document that no read takes.
     """
-    cls = binding.plan.cls
+    plan = binding.plan
+    cls = plan.cls
     hooked = not skip_hooks and "__pre_update__" in binding.hooks
     if isinstance(update, Mapping):
         change = dict(update)
         if hooked:
             change = await run_dict_hook(cls, "__pre_update__", change)
-        given: list[Any] = list(change)
-        if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
-            raise OptionError(
-                f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
-                f"not {change!r}; to put a whole document in place use find_one_and_replace"
-            )
-        for operator, fields in change.items():
-            if isinstance(fields, DocumentBase):
-                raise OptionError(
-                    f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
-                    f"fields, or save() the document, which sends what changed"
-                )
-        data = encode(change)
+        _refuse_other_updates(cls, change)
+        try:  # not by named(): it is called for every update
+            data = encode(change if plan.version is None else _raising_version(plan, change))
+        except EncodingError as error:
+            raise EncodingError(f"{cls.__name__}: an update: {error}") from error
         if check and binding.paths is not None:
             check_update(binding.paths, change, array_filters)
         return data
@@ -55,7 +49,7 @@ async def encode_update(
         stages = [dict(stage) for stage in update]
     except (TypeError, ValueError) as error:
         raise OptionError(
-            f"{cls.__name__}: an update is a dict of operators or a list of stages, not {update!r}"
+            f"{cls.__name__}: an update is a dict of operators or a list of stages, not {shown(update)}"
         ) from error
     if not stages:
         raise OptionError(f"{cls.__name__}: an empty pipeline updates nothing")
@@ -70,4 +64,75 @@ async def encode_update(
             # A pipeline's $set reads values as expressions; the hook's are meant as they are.
             fields = {name: {"$literal": value} for name, value in added["$set"].items()}
             stages.append({"$set": fields})
-    return [encode(stage) for stage in stages]
+    if plan.version is not None:
+        stages.append(_raising_stage(plan, stages))
+    return [named(cls.__name__, "an update", encode, stage) for stage in stages]
+
+
+# -- versions: an operator's change must not go unseen
+
+
+def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
+    """Refuse what is not made of operators: it would replace the stored document.
+
+    :raises OptionError: a key is not an operator, or a whole document is an operand.
+    """
+    given: list[Any] = list(change)
+    if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
+        raise OptionError(
+            f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
+            f"not {shown(change)}; to put a whole document in place use find_one_and_replace"
+        )
+    for operator, fields in change.items():
+        if isinstance(fields, DocumentBase):
+            raise OptionError(
+                f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
+                f"fields, or save() the document, which sends what changed"
+            )
+
+
+def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:
+    """The update, which raises the version as well."""
+    assert plan.version is not None
+    for operator, fields in change.items():
+        names = list(fields) if isinstance(fields, Mapping) else []
+        if operator == "$rename" and isinstance(fields, Mapping):
+            names += fields.values()
+        _refuse_version(plan, names)
+    return change | {"$inc": {**change.get("$inc", {}), plan.version: 1}}
+
+
+def _raising_stage(plan: Plan[Any], stages: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What raises the version after *stages*: a pipeline has no ``$inc``."""
+    for stage in stages:
+        _refuse_version(plan, _touched_by(stage))
+    return {"$set": {plan.version: {"$add": [{"$ifNull": [f"${plan.version}", 0]}, 1]}}}
+
+
+def _touched_by(stage: Mapping[str, Any]) -> Iterable[Any]:
+    """The paths that a stage of a pipeline writes; None stands for the whole document."""
+    for name, what in stage.items():
+        if name not in ("$set", "$addFields", "$unset"):
+            yield None
+        elif isinstance(what, str):
+            yield what
+        else:
+            yield from what
+
+
+def _refuse_version(plan: Plan[Any], paths: Iterable[Any]) -> None:
+    """Only mongospec raises a version, or a write that was made of an older one would pass.
+
+    :raises OptionError: an update writes it.
+    """
+    for path in paths:
+        if path is None:
+            raise OptionError(
+                f"{plan.cls.__name__}: a pipeline that replaces the document takes its "
+                f"{plan.version_field} away; use $set and $unset"
+            )
+        if str(path).partition(".")[0] == plan.version:
+            raise OptionError(
+                f"{plan.cls.__name__}: the update writes {path!r}, the field that counts the "
+                f"writes; every update raises it by 1, so leave it out"
+            )

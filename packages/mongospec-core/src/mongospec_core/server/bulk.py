@@ -4,12 +4,19 @@ A write command answers ``ok: 1`` also where single statements failed; what beca
 ``writeErrors``, ``n`` and ``upserted``. :class:`Sent` holds it by the statements' places.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
+import msgspec
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.errors import OperationError, Outcome, WriteFailure
+from mongospec_core.errors import (
+    MongospecError,
+    OperationError,
+    Outcome,
+    ServerUnavailableError,
+    WriteFailure,
+)
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import REFUSED_WHOLE
 from mongospec_core.server.operation import Operation, outcome_of
@@ -22,7 +29,7 @@ _MOST_BYTES = 16_000_000  # it takes 16 MB and 16 KB in a command's body
 _FRAME = 9  # bytes around a statement in the command's array: its type, its number
 
 
-class Statement(NamedTuple):
+class Statement(msgspec.Struct, frozen=True):
     """One write of a command: its kind, its BSON, and what it is about, for errors."""
 
     kind: Kind
@@ -30,6 +37,8 @@ class Statement(NamedTuple):
     about: Any
     many: bool = False
     """Whether it may change many documents: if it fails, some of them may be changed."""
+    alone: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
+    """Sends it by itself in place of the command, and returns what a command's reply would say."""
 
 
 class Sent:
@@ -103,9 +112,11 @@ class Sent:
         if outcome == "unknown":
             self.unknown.update(places)
         elif outcome == "not_applied":
-            self.fail(places, getattr(error, "code", None), str(error))
+            key = {name: getattr(error, name, None) for name in _KEY}
+            self.fail(places, getattr(error, "code", None), str(error), **key)
 
 
+_KEY = ("key_pattern", "key_value", "expected")
 _NOT_ATTEMPTED = "not attempted: an earlier one failed"
 
 
@@ -127,15 +138,23 @@ async def send_statements(
     """
     commands = list(_commands(sent.statements, ordered=ordered))
     for number, (kind, places) in enumerate(commands):
+        alone = sent.statements[places[0]].alone
         command: dict[str, Any] = {
             kind: call.target.name,
             _FIELD[kind]: [RawBSONDocument(sent.statements[place].data) for place in places],
             "ordered": ordered,
         }
         try:
-            reply = await call.write_command(command, repeatable=repeatable)
+            reply = await (
+                call.write_command(command, repeatable=repeatable) if alone is None else alone()
+            )
         except BaseException as error:
             sent.note_error(places, error)
+            if alone is not None and _is_refused(error):
+                if not ordered:
+                    continue
+                _skip(sent, commands[number + 1 :])
+                return
             carried_out = _reply_with(error)
             if carried_out is not None:
                 sent.note_reply(kind, places, carried_out, ordered=ordered)
@@ -163,6 +182,12 @@ def _reply_with(error: BaseException) -> Mapping[str, Any] | None:
     return None
 
 
+def _is_refused(error: BaseException) -> bool:
+    """Whether a statement that was sent by itself failed, and the next may be sent."""
+    refused = isinstance(error, MongospecError) and error.outcome == "not_applied"
+    return refused and not isinstance(error, ServerUnavailableError)
+
+
 def _skip(sent: Sent, commands: Iterable[tuple[Kind, list[int]]]) -> None:
     for _, places in commands:
         sent.fail(places, None, _NOT_ATTEMPTED)
@@ -182,7 +207,12 @@ def _commands(
         statement = statements[place]
         needed = len(statement.data) + _FRAME
         full = len(batch) == _MOST or size + needed > _MOST_BYTES
-        if batch and (full or statements[batch[0]].kind != statement.kind):
+        if batch and (
+            full
+            or statements[batch[0]].kind != statement.kind
+            or statement.alone is not None
+            or statements[batch[0]].alone is not None
+        ):
             yield statements[batch[0]].kind, batch
             batch, size = [], 0
         batch.append(place)

@@ -15,7 +15,7 @@ import mongojet
 from mongojet import _types
 from mongojet._session import ClientSession
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import OptionError
 
 __all__ = (
@@ -55,6 +55,7 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "insert_many": _known(_types.InsertManyOptions),
     "update_one": _known(_types.UpdateOptions),
     "update_many": _known(_types.UpdateOptions),
+    "replace_one": _known(_types.ReplaceOptions),
     "delete_one": _known(_types.DeleteOptions),
     "delete_many": _known(_types.DeleteOptions),
     "count_documents": _known(_types.CountOptions),
@@ -98,9 +99,9 @@ def write_concern_of(collection: mongojet.Collection) -> dict[str, Any] | None:
     return decode(data) if data else None
 
 
-def appended(document: bytes, fields: Mapping[str, Any]) -> bytes:
-    """A BSON document with *fields* after its own."""
-    body = document[4:-1] + encode(fields)[4:]
+def appended(document: bytes, fields: bytes) -> bytes:
+    """A BSON document with the *fields* of another after its own."""
+    body = document[4:-1] + fields[4:]
     return (len(body) + 4).to_bytes(4, "little") + body
 
 

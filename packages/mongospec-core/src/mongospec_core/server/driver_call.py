@@ -31,7 +31,7 @@ CANCEL_GRACE_SECONDS = 1.0
 """Seconds that a cancelled call is waited for: a server that hangs must not hold up a shutdown."""
 
 _MANY = frozenset({"update_many", "delete_many"})
-_COUNTING = _MANY | {"update_one", "delete_one"}
+_COUNTING = _MANY | {"update_one", "replace_one", "delete_one"}
 """Verbs that reply with a small document of counts."""
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import mongojet
@@ -15,6 +16,8 @@ from mongospec_core.errors import (
     OptionError,
     Outcome,
     ServerUnavailableError,
+    cut,
+    shown,
 )
 from mongospec_core.server.driver_text import DriverText, duplicate_key_names, parse
 
@@ -55,20 +58,19 @@ A value or a type that does not fit (2, 14, ...) is found at a document, after o
 _DUPLICATE = frozenset({11000, 11001, 12582})
 _TIME_UP = 50
 
-_AUTHENTICATION = re.compile(r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail")
+# As text: re compiles them, and keeps them, once there is an error.
+_AUTHENTICATION = r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail"
 _AUTHENTICATION_FAILED = 18
-_NOT_SENT = re.compile(
+_NOT_SENT = (
     r"(?:Server selection timeout|Connection pool for|I/O error: Connection refused"
     r"|Client has been shut down|SCRAM failure|Authentication)"
 )
-_SERVER = re.compile(
-    r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
-)
+_SERVER = r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
 _MOST_TOPOLOGY = 20_000  # characters: what is said of many servers is long, and nobody reads it
 _LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
-_TOO_BIG = re.compile(r"must be within \d+ bytes|[Dd]ocument (?:is )?too large")
-_SHOWN = 1_000
+_TOO_BIG = r"must be within \d+ bytes|[Dd]ocument (?:is )?too large"
+_cut = partial(cut, most=1_000)
 
 
 class _LostConnectionError(OperationError, ConnectionError):
@@ -93,22 +95,22 @@ def to_operation_error(
     text = str(error)
     parts = parse(text)
     if isinstance(error, mongojet.PyMongoError) and (
-        _AUTHENTICATION.match(parts.kind)
+        re.match(_AUTHENTICATION, parts.kind)
         or (parts.part == "command" and parts.code == _AUTHENTICATION_FAILED)
     ):
         return OperationError(
-            f"{operation}: the server does not let this user in: {_short(parts.kind)}",
+            f"{operation}: the server does not let this user in: {_cut(parts.kind)}",
             outcome="not_applied",
             code=_AUTHENTICATION_FAILED,
         )
     if isinstance(error, ValueError | mongojet.ConfigurationError):
-        kind = EncodingError if _TOO_BIG.search(text) else OptionError
-        return kind(f"{operation}: {_short(parts.kind)}")
+        kind = EncodingError if re.search(_TOO_BIG, text) else OptionError
+        return kind(f"{operation}: {_cut(parts.kind)}")
     if isinstance(error, mongojet.BsonSerializationError) or (
         isinstance(error, mongojet.BsonDeserializationError) and not write
     ):
-        return EncodingError(f"{operation}: {_short(parts.kind)}")
-    if isinstance(error, mongojet.ServerSelectionError) or _NOT_SENT.match(parts.kind):
+        return EncodingError(f"{operation}: {_cut(parts.kind)}")
+    if isinstance(error, mongojet.ServerSelectionError) or re.match(_NOT_SENT, parts.kind):
         return ServerUnavailableError(
             f"{operation}: no server: {_unreachable(parts.kind)}",
             outcome="not_applied",
@@ -122,13 +124,8 @@ def to_operation_error(
         "labels": labels,
         "details": parts.reply,
     }
-    who = f" (the document with _id={document['_id']!r})" if document is not None else ""
-    return _typed(f"{operation}: {_short(message)}{who}", code, message, document, common)
-
-
-def _short(text: str) -> str:
-    """*text* for a message: a value of a user's can be as long as a document."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text):,} characters)"
+    who = f" (the document with _id={shown(document['_id'])})" if document is not None else ""
+    return _typed(f"{operation}: {_cut(message)}{who}", code, message, document, common)
 
 
 def reply_error(reply: Mapping[str, Any], operation: str) -> OperationError | None:
@@ -148,7 +145,7 @@ def reply_error(reply: Mapping[str, Any], operation: str) -> OperationError | No
         "labels": _labels_in(reply),
         "details": dict(reply),
     }
-    return _typed(f"{operation}: {_short(message)}", code, message, None, common)
+    return _typed(f"{operation}: {_cut(message)}", code, message, None, common)
 
 
 def _typed(
@@ -198,9 +195,9 @@ def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:
 
 def _unreachable(kind: str) -> str:
     """What a server selection error says of each server; the whole text is in the cause's."""
-    servers = _SERVER.findall(kind[:_MOST_TOPOLOGY])
+    servers = re.findall(_SERVER, kind[:_MOST_TOPOLOGY])
     if not servers:
-        return _short(kind)
+        return _cut(kind)
     return "; ".join(
         f"{address} ({reason or 'not what was looked for'})" for address, reason in servers
     )

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+import msgspec
 from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
@@ -11,29 +12,28 @@ from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
 # The driver's text is "Kind: KIND, labels: {LABELS}, source: SOURCE, server response: REPLY". Values of
 # users stand in KIND, so each part is taken from its place, and patterns are matched where a part
 # begins: none is searched for. All of them are possessive, or a long value would take quadratic time.
+# They are text, which re compiles, and keeps, once there is an error.
 _QUOTED = r'"((?:[^"\\]++|\\.)*+)"'
-_COMMAND = re.compile(r"Command failed: Error code (-?\d+) \([^)]*+\): ")
-_WRITE = re.compile(
-    r"(?:index: (?P<index>\d+), )?code: (?P<code>-?\d+), "
-    r"code_name: (?:None|Some\(" + _QUOTED + r"\)), message: " + _QUOTED,
-    re.DOTALL,
+_COMMAND = r"Command failed: Error code (-?\d+) \([^)]*+\): "
+_WRITE = (
+    r"(?s)(?:index: (?P<index>\d+), )?code: (?P<code>-?\d+), "
+    r"code_name: (?:None|Some\(" + _QUOTED + r"\)), message: " + _QUOTED
 )
-_CONCERN = re.compile(
-    r"WriteConcernError \{ code: (-?\d+), code_name: " + _QUOTED + r", message: " + _QUOTED,
-    re.DOTALL,
+_CONCERN = (
+    r"(?s)WriteConcernError \{ code: (-?\d+), code_name: " + _QUOTED + r", message: " + _QUOTED
 )
 _ONE_WRITE = "An error occurred when trying to execute a write operation: "
 _MANY_WRITES = "An error occurred when trying to execute an insert_many operation: "
 _WITH_VALUES = ("Command failed", "An error occurred when trying to execute ")
-_LABELS = re.compile(r', labels: \{((?:"[^"]*+"(?:, )?)*+)\}$')
-_REPLY = re.compile(r'Some\(RawDocumentBuf \{ data: "([0-9a-f]*+)" \}\)$')
-_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\]]', re.DOTALL)
-_NAME = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}()\[\],:]|[^{}()\[\],:"]++|"', re.DOTALL)
-_CODE_POINT = re.compile(r"\\u\{([0-9a-f]+)\}")
+_LABELS = r', labels: \{((?:"[^"]*+"(?:, )?)*+)\}$'
+_REPLY = r'Some\(RawDocumentBuf \{ data: "([0-9a-f]*+)" \}\)$'
+_SYMBOL = r'(?s)"(?:[^"\\]++|\\.)*+"|[{}()\[\]]'
+_NAME = r'(?s)"(?:[^"\\]++|\\.)*+"|[{}()\[\],:]|[^{}()\[\],:"]++|"'
+_CODE_POINT = r"\\u\{([0-9a-f]+)\}"
 _READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="replace")
 
 
-class DriverText(NamedTuple):
+class DriverText(msgspec.Struct, frozen=True):
     """The parts of a driver's text; ``part`` says which error ``code`` and ``message`` are of."""
 
     kind: str
@@ -49,7 +49,7 @@ def parse(text: str) -> DriverText:
     head, _, tail = text.rpartition(", server response: ")
     if not head:
         head, tail = text, ""
-    data = _REPLY.match(tail)
+    data = re.match(_REPLY, tail)
     kind = head.removeprefix("Kind: ")
     labels: frozenset[str] = frozenset()
     if head.endswith(", source: None"):
@@ -59,7 +59,7 @@ def parse(text: str) -> DriverText:
         own, _, source = head.partition(", source: Some(Error { ")
         # If a value may stand before it, nobody can tell whether it is the driver's.
         start = own.rfind(", labels: {") if source and not kind.startswith(_WITH_VALUES) else -1
-    if start >= 0 and (found := _LABELS.match(own, start)) is not None:
+    if start >= 0 and (found := re.compile(_LABELS).match(own, start)) is not None:
         labels = frozenset(re.findall(r'"([^"]+)"', found[1]))
         kind = own[:start].removeprefix("Kind: ")
     reply = _reply(data[1]) if data else None
@@ -69,7 +69,7 @@ def parse(text: str) -> DriverText:
 def _error_of(
     kind: str, reply: Mapping[str, Any] | None
 ) -> tuple[Literal["command", "write", "concern", "other"], int | None, str]:
-    if (command := _COMMAND.match(kind)) is not None:
+    if (command := re.match(_COMMAND, kind)) is not None:
         return "command", int(command[1]), kind[command.end() :]
     if (write := _write(kind)) is not None:
         return "write", int(write["code"]), _unescaped(write[4])
@@ -87,16 +87,20 @@ def _error_of(
 def _write(kind: str) -> re.Match[str] | None:
     """The error of a single write, at its place."""
     opening = f"{_ONE_WRITE}WriteError(WriteError {{ "
-    return _WRITE.match(kind, len(opening)) if kind.startswith(opening) else None
+    return re.compile(_WRITE).match(kind, len(opening)) if kind.startswith(opening) else None
 
 
 def _concern(kind: str, behind: int) -> re.Match[str] | None:
     """The write concern's error, at its place: alone, or after those of an insert_many."""
     opening = f"{_ONE_WRITE}WriteConcernError("
     if kind.startswith(opening):
-        return _CONCERN.match(kind, len(opening))
+        return re.compile(_CONCERN).match(kind, len(opening))
     opening = ", write_concern_error: Some("
-    return _CONCERN.match(kind, behind + len(opening)) if kind.startswith(opening, behind) else None
+    return (
+        re.compile(_CONCERN).match(kind, behind + len(opening))
+        if kind.startswith(opening, behind)
+        else None
+    )
 
 
 def write_errors(text: str) -> list[tuple[int, int, str]]:
@@ -115,7 +119,7 @@ def _indexed_errors(kind: str) -> tuple[list[tuple[int, int, str]], int]:
         return found, place + len("None")
     place += len("Some([")
     while kind.startswith(_INDEXED, place):
-        each = _WRITE.match(kind, place + len(_INDEXED))
+        each = re.compile(_WRITE).match(kind, place + len(_INDEXED))
         if each is None:
             break
         found.append((int(each["index"]), int(each["code"]), _unescaped(each[4])))
@@ -131,7 +135,7 @@ _INDEXED = "IndexedWriteError { "
 def _closed(text: str, start: int) -> int:
     """The place behind the bracket that closes what *start* is inside of."""
     depth = 1
-    for token in _TOKEN.finditer(text, start):
+    for token in re.compile(_SYMBOL).finditer(text, start):
         if token[0] in "{([":
             depth += 1
         elif token[0] in "})]":
@@ -153,7 +157,7 @@ def _unescaped(text: str) -> str:
     text = text.replace("\\\\", "\udcff")
     for written, meant in (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\0", "\0")):
         text = text.replace(written, meant)
-    text = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), text)
+    text = re.sub(_CODE_POINT, lambda found: chr(int(found[1], 16)), text)
     return text.replace("\\", "").replace("\udcff", "\\")
 
 
@@ -172,7 +176,7 @@ def _first_names(text: str) -> list[str]:
     """The top-level names in ``{ a.b: "x: y", c: { d: 1 } }``."""
     names: list[str] = []
     depth, word = 0, ""
-    for token in _NAME.finditer(text):
+    for token in re.compile(_NAME).finditer(text):
         part = token[0]
         if part in "{[(":
             depth, word = depth + 1, ""

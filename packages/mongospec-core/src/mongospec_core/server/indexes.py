@@ -2,11 +2,12 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, cast
+
+import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode
-from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError
+from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError, shown
 from mongospec_core.server.operation import Operation
 
 type Mode = Literal["create", "check", "skip"]
@@ -32,7 +33,7 @@ _OPTIONS = (
 )
 
 
-class Declared(NamedTuple):
+class Declared(msgspec.Struct, frozen=True):
     """One index as ``createIndexes`` takes it, and the class that declares it."""
 
     owner: str
@@ -65,7 +66,9 @@ def declared_indexes(cls: type) -> list[Declared]:
 def _declarations(cls: type) -> Sequence[Any]:
     declared: Any = cls.__dict__.get("__indexes__", ())
     if isinstance(declared, str) or not isinstance(declared, Sequence):
-        raise DefinitionError(f"{cls.__name__}.__indexes__ is a list of indexes, not {declared!r}")
+        raise DefinitionError(
+            f"{cls.__name__}.__indexes__ is a list of indexes, not {shown(declared)}"
+        )
     return list(declared)  # pyright: ignore[reportUnknownArgumentType]
 
 
@@ -90,7 +93,7 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
     document: Any = getattr(declaration, "document", declaration)
     if not isinstance(document, Mapping):
         raise DefinitionError(
-            f"{cls.__name__}.__indexes__: {declaration!r} is no index; write "
+            f"{cls.__name__}.__indexes__: {shown(declaration)} is no index; write "
             f'IndexModel("email", unique=True) or {{"key": {{"email": 1}}, "unique": True}}'
         )
     index: dict[str, Any] = dict(cast("Mapping[str, Any]", document))
@@ -99,13 +102,15 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
     )  # IndexModel(keys, options={...}) keeps them apart
     keys: Any = index.pop("keys", None) or index.pop("key", None)
     if not keys:
-        raise DefinitionError(f"{cls.__name__}.__indexes__: {declaration!r} has no keys")
+        raise DefinitionError(f"{cls.__name__}.__indexes__: {shown(declaration)} has no keys")
     key = _key_document(keys)
     index = {name: value for name, value in (index | options).items() if value is not None}
     for option in index.keys() - set(_OPTIONS):  # a server may have options of its own
+        from difflib import get_close_matches  # noqa: PLC0415 - a millisecond, for rare mistakes
+
         if meant := get_close_matches(option, _OPTIONS, 1, 0.7):
             raise DefinitionError(
-                f"{cls.__name__}.__indexes__: {declaration!r} has the option {option!r}, which "
+                f"{cls.__name__}.__indexes__: {shown(declaration)} has the option {shown(option)}, which "
                 f"does not exist; did you mean {meant[0]!r}?"
             )
     name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())

@@ -22,6 +22,7 @@ _COMMANDS = {
     "insert_one": "insert",
     "insert_many": "insert",
     "update_one": "update",
+    "replace_one": "update",
     "update_many": "update",
     "delete_one": "delete",
     "delete_many": "delete",

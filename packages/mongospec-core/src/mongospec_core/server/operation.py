@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import nullcontext
 from typing import Any, Self
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named
 from mongospec_core.errors import (
     EncodingError,
     OptionError,
@@ -112,6 +112,11 @@ class Operation:
         """
         return self.session is None
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether it is in no transaction and in no session, so that an error ends nothing else."""
+        return self.transaction is None and self.session is None
+
     def on_abort(
         self, undo: Callable[[], None], *, unsure: Callable[[], None] | None = None
     ) -> None:
@@ -202,7 +207,7 @@ class Operation:
 
         :raises OperationError: it failed, in a part or as a whole.
         """
-        reply = await self._command(command)
+        reply = await self._command(command, named(self.operation, "a command", encode, command))
         error = reply_error(reply, self.operation) if self.write else None
         if error is None:
             return reply
@@ -224,13 +229,16 @@ class Operation:
         :raises OperationError: the command failed as a whole; or (``outcome`` "applied" or
             "partial", the reply in ``details``) only the write concern did.
         """
-        alone = self.transaction is None and self.session is None
+        alone = self.is_alone
         concern = self.target.write_concern if alone else None
-        command = {**command, **write_fields(self.options, concern, self.operation)}
+        fields = write_fields(self.options, concern, self.operation)
+        data = driver.appended(
+            encode_trusted(command), named(self.operation, "options", encode, fields)
+        )
         size = max(len(command.get(name, ())) for name in ("documents", "updates", "deletes"))
 
         def send() -> Coroutine[Any, Any, dict[str, Any]]:
-            return self._command(command, size)
+            return self._command(command, data, size)
 
         try:
             reply = await (retry_once(send) if repeatable and alone else send())
@@ -247,14 +255,14 @@ class Operation:
 
     # -- how they are sent
 
-    async def _command(self, command: Mapping[str, Any], size: int | None = None) -> dict[str, Any]:
-        data = encode(command)
-
+    async def _command(
+        self, command: Mapping[str, Any], data: bytes, size: int | None = None
+    ) -> dict[str, Any]:
         def start(session: driver.ClientSession | None, left: float | None) -> Awaitable[Any]:
             method = driver.method(self.target.database_core, "run_command", session)
             if left is None or "maxTimeMS" in command:
                 return method(data, None)
-            return method(driver.appended(data, {"maxTimeMS": milliseconds(left)}), None)
+            return method(driver.appended(data, encode({"maxTimeMS": milliseconds(left)})), None)
 
         return decode(await self._run(next(iter(command)), start, size=size))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from mongospec_core.errors import OptionError
+from mongospec_core.errors import OptionError, shown
 
 _block: ContextVar[float] = ContextVar("mongospec_deadline", default=math.inf)
 
@@ -72,4 +72,4 @@ def end_of(seconds: float | None) -> float:
             return end
     except TypeError:
         pass
-    raise OptionError(f"timeout={seconds!r}: a timeout is a number of seconds, 0 or more")
+    raise OptionError(f"timeout={shown(seconds)}: a timeout is a number of seconds, 0 or more")

@@ -1,0 +1,144 @@
+"""What finds the stored copy of a document at hand: its ``_id``, its shard key, its version.
+
+Every write of a document that is given as such sends this filter. Of a class without
+``__shard_key__`` and ``version_field=`` it is the ``_id`` alone.
+"""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, cast
+
+from bson import ObjectId
+
+from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.plan import Plan
+from mongospec_core.errors import DuplicateKeyError, InvalidIdError, StaleDocumentError, shown
+from mongospec_core.model.snapshot import (
+    Snapshot,
+    as_stored,
+    join_elements,
+    same,
+    snapshot_of,
+    split_elements,
+)
+from mongospec_core.server.operation import Operation
+
+_SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
+
+
+def id_filter(cls: type, raw: Any) -> dict[str, Any]:
+    """The filter for one raw ``_id``, which is a value and never an operator.
+
+    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators.
+    """
+    if type(raw) in _SCALARS:
+        return {"_id": raw}
+    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
+        raise InvalidIdError(
+            f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
+            f"documents up by operators give them in a filter"
+        )
+    return {"_id": {"$eq": raw}}
+
+
+def own_filter(plan: Plan[Any], document: Any, id_: Any) -> dict[str, Any]:
+    """The filter that finds the stored copy of *document*, as long as nobody else changed it.
+
+    :param id_: its raw ``_id``.
+    :raises InvalidIdError: that cannot be an id.
+    """
+    wanted = id_filter(plan.cls, id_)
+    if plan.guarded:
+        if plan.shard_key:
+            form = snapshot_of(document)
+            if isinstance(form, Snapshot) and form.original is not None:
+                form = form.original
+            stored = decode(form) if isinstance(form, bytes) else plan.encode(document)
+            wanted |= {path: _equal(stored, path) for path in plan.shard_key if path != "_id"}
+        if plan.version is not None:
+            # A document that was stored before its class had versions has none: it counts as 0.
+            wanted[plan.version] = version_of(plan, document) or {"$in": [0, None]}
+    return wanted
+
+
+def moves(plan: Plan[Any], own: Mapping[str, Any], raw: Mapping[str, Any]) -> bool:
+    """Whether a write changes a value of the shard key, which MongoDB takes in a write alone.
+
+    :param own: the document's own filter.
+    :param raw: the document as it will be stored.
+    """
+    return any(
+        not same(as_stored(own[path]), as_stored(_equal(raw, path)))
+        for path in plan.shard_key
+        if path != "_id"
+    )
+
+
+def _equal(raw: Mapping[str, Any], path: str) -> Any:
+    """What a filter says of the value at *path*; a field that is not there counts as None."""
+    value: Any = raw
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return {"$eq": value} if isinstance(value, dict) else value
+
+
+# -- versions
+
+
+def version_of(plan: Plan[Any], document: Any) -> int:
+    """The version that *document* was read with."""
+    assert plan.version_field is not None
+    version: int = getattr(document, plan.version_field)
+    return version
+
+
+def raised(plan: Plan[Any], document: Any, data: bytes) -> tuple[int, bytes]:
+    """The next version of *document*, and its BSON with that version."""
+    assert plan.version is not None
+    version = version_of(plan, document) + 1
+    elements = split_elements(data)
+    elements[plan.version] = encode({plan.version: version})[4:-1]
+    return version, join_elements(elements.values())
+
+
+def stale(document: Any, expected: int) -> StaleDocumentError:
+    """The error for a document that another write changed since it was read."""
+    cls = type(document)
+    return StaleDocumentError(
+        f"{cls.__name__} with _id={shown(document._id)} was changed since it was read: its "
+        f"{cls.__version_field__} is not {expected} any more; it was not written, so read it again "
+        f"and do once more what was to be done",
+        document=document,
+        expected=expected,
+    )
+
+
+def refuse_taken(document: Any, version: int | None, error: BaseException) -> None:
+    """An upsert that ended in *error* may have found its ``_id`` taken, by another version.
+
+    :param version: the version that was read; None if none is compared.
+    :raises StaleDocumentError: it did.
+    """
+    if version is None or not isinstance(error, DuplicateKeyError):
+        return
+    if list(error.key_pattern or ()) == ["_id"]:
+        raise stale(document, version) from error
+
+
+async def refuse_stale(
+    call: Operation, plan: Plan[Any], document: Any, id_: Any, version: int | None
+) -> None:
+    """A write found nothing: tell a document that is gone from one that was changed.
+
+    :param id_: its raw ``_id``.
+    :param version: the version that was read; None for a class without.
+    :raises StaleDocumentError: it is there, in another version.
+    """
+    if plan.version is None or version is None:
+        return
+    look = call.sibling("find_one", projection={plan.version: 1})
+    found = await look.send("find_one", encode(id_filter(plan.cls, id_)))
+    if found is not None and (decode(found).get(plan.version) or 0) != version:
+        raise stale(document, version)
