@@ -4,7 +4,7 @@ import asyncio
 import atexit
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any
@@ -13,14 +13,22 @@ import mongojet
 
 from mongospec_core.codec.annotations import resolve_names
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
-from mongospec_core.codec.plan import forget_plan, plan_of
+from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.model.definition import (
     refuse_other_types,
     refuse_shared_collections,
+    refuse_unique_for_some,
     refuse_what_cannot_be_bound,
+)
+from mongospec_core.model.family import (
+    are_relatives,
+    collection_name_of,
+    family_plan,
+    scope_of,
+    tag_of,
 )
 from mongospec_core.model.hooks import overridden
 from mongospec_core.operations.checks import check_indexes
@@ -109,7 +117,7 @@ async def init(
     refuse_shared_collections(bindings | others)
     for cls in bindings:
         cls._before_bind(_bound.classes.keys() | bindings.keys())
-    declared = _declared_by_collection(bindings)
+    declared = _declared_by_collection(bindings, others)
     await _hello(db, timeout)
     for target, wanted in declared:
         owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
@@ -119,6 +127,7 @@ async def init(
     for cls, binding in bindings.items():
         bind(cls, binding)
         _bound.classes[cls] = binding.target.client
+    _join_families(bindings)
     if close_client:
         _bound.clients[id(db.client)] = db.client
 
@@ -224,14 +233,28 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
     forget_plan(cls)
     plan = plan_of(cls)
     refuse_what_cannot_be_bound(cls, plan)
-    target = Target(
-        cls.__name__,
-        db,
-        cls.__collection_name__ or cls.__name__,
-        DECIMAL_CODEC_OPTIONS if plan.decimals else CODEC_OPTIONS,
-        timeout,
-    )
-    return Binding(plan, target, overridden(cls, DocumentBase))
+    return _binding(plan, db, timeout)
+
+
+def _binding(plan: Plan[Any], db: mongojet.Database, timeout: float | None) -> Binding:
+    cls: Any = plan.cls
+    codec = DECIMAL_CODEC_OPTIONS if plan.decimals else CODEC_OPTIONS
+    target = Target(cls.__name__, db, collection_name_of(cls), codec, timeout)
+    hooks = overridden(cls, DocumentBase)
+    for member in plan.members or ():
+        hooks |= overridden(member, DocumentBase) & {"__pre_save__"}
+    return Binding(plan, target, hooks, scope_of(cls))
+
+
+def _join_families(new: Collection[type]) -> None:
+    """Let bound classes of a family read the documents of those that are bound now, too."""
+    bound = {cls: binding_of(cls) for cls in _bound.classes if is_bound(cls)}
+    for cls, binding in bound.items():
+        if tag_of(cls) is None or not any(are_relatives(cls, each) for each in new):
+            continue
+        database, timeout = binding.target.database, binding.target.timeout
+        beside = [each for each in bound if _same_database(bound[each].target, database)]
+        bind(cls, _binding(family_plan(cls, beside), database, timeout))
 
 
 def _listed(document_types: Any) -> list[Any]:
@@ -255,7 +278,7 @@ def _same_database(target: Target, db: mongojet.Database) -> bool:
 
 
 def _declared_by_collection(
-    bindings: Mapping[type[DocumentBase], Binding],
+    bindings: dict[type[DocumentBase], Binding], others: dict[type[DocumentBase], Binding]
 ) -> list[tuple[Target, Sequence[Declared]]]:
     targets = {binding.target.name: binding.target for binding in bindings.values()}
     declared: dict[str, list[Declared]] = defaultdict(list)
@@ -263,6 +286,12 @@ def _declared_by_collection(
         found = declared_indexes(cls)
         if binding.paths is not None:
             check_indexes(binding.paths, found)
+        relatives = {
+            each: other
+            for each, other in (others | bindings).items()
+            if each is not cls and are_relatives(each, cls)
+        }
+        refuse_unique_for_some(found, relatives)
         declared[binding.target.name] += found
     return [(targets[name], merged(found)) for name, found in declared.items()]
 

@@ -30,6 +30,7 @@ from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, is_bound
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import DocumentMeta, is_abstract
+from mongospec_core.model.own_filter import check_id, id_filter
 from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_read
 from mongospec_core.model.snapshot import (
     DELETED,
@@ -39,6 +40,7 @@ from mongospec_core.model.snapshot import (
     remember_read,
     set_snapshot,
     snapshot_of,
+    with_fields,
 )
 from mongospec_core.model.write import (
     Change,
@@ -132,6 +134,7 @@ __all__ = (
     "by_id",
     "changed_fields",
     "check_class",
+    "check_id",
     "checked",
     "cut",
     "deep_copy",
@@ -141,6 +144,7 @@ __all__ = (
     "encode_filter",
     "encode_update",
     "forget_plan",
+    "id_filter",
     "is_abstract",
     "is_bound",
     "is_new",
@@ -171,4 +175,5 @@ __all__ = (
     "to_raw_documents",
     "type_args",
     "unwrap",
+    "with_fields",
 )

@@ -16,12 +16,14 @@ from mongospec_core.extension import (
     StoredAs,
     as_id,
     check_class,
+    check_id,
     encode,
     named,
     plan_of,
     register_builtin,
     set_snapshot,
     snapshot_of,
+    to_raw,
 )
 from mongospec_refs.equality import equal
 from mongospec_refs.find import FindAndModifyOperations, FindOperations
@@ -81,7 +83,9 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
             await Post(title="Hello", author=User.ref("65f0c0ffee65f0c0ffee0001")).insert()
         """
-        reference: Self = hollow(cls, as_id(plan_of(cls), id))
+        given = as_id(plan_of(cls), id)
+        check_id(cls, to_raw(given))
+        reference: Self = hollow(cls, given)
         return reference
 
     async def fetch(

@@ -20,9 +20,11 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import DefinitionError, MissingIdError
-from mongospec_core.model.binding import binding_of
+from mongospec_core.model.binding import binding_of, reading_plan
+from mongospec_core.model.family import collection_name_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
+from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import SnapshotSlot, set_snapshot, snapshot_of
 
@@ -32,7 +34,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """What every document is, before any operation."""
 
     __collection_name__: ClassVar[str | None] = None
-    """The collection's name; None: the name of the class."""
+    """The collection's name; None: the name of the class, or of the first of its tagged bases."""
     __indexes__: ClassVar[Sequence[Any]] = ()
     """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
     __shard_key__: ClassVar[Sequence[str]] = ()
@@ -103,7 +105,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     @classmethod
     def get_collection_name(cls) -> str:
         """The name of the class's collection; it need not be bound for it."""
-        return cls.__collection_name__ or cls.__name__
+        return collection_name_of(cls)
 
     # -- plain data
 
@@ -144,7 +146,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     @classmethod
     def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
         """The seam of :meth:`load`; without *upgrade* the data have today's shape."""
-        reader = Reader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
+        reader = Reader(reading_plan(cls), DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
         (document,) = reader.decode([named(cls.__name__, "data", encode, data)])
@@ -240,12 +242,13 @@ def reference_id(document: DocumentBase) -> Any:
     """What stands for a document in a filter, an update or a field: its ``_id``.
 
     :raises MissingIdError: it has none yet.
+    :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:
         raise MissingIdError(
             f"{type(document).__name__} has no _id to stand for it; insert it first"
         )
-    return to_raw(document._id)
+    return check_id(type(document), to_raw(document._id))
 
 
 register_builtin(DocumentBase, reference_id)

@@ -3,8 +3,9 @@
 from typing import Any
 
 from mongospec_core.codec.paths import PathTree
-from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.errors import NotBoundError
+from mongospec_core.model.family import Scope
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.model.read import Reader
 from mongospec_core.server.client import Target
@@ -16,12 +17,15 @@ class Binding:
     ``paths`` is what its queries are checked against; None for ``check_queries=False``.
     """
 
-    __slots__ = ("hooks", "paths", "plan", "reader", "target")
+    __slots__ = ("hooks", "paths", "plan", "reader", "scope", "target")
 
-    def __init__(self, plan: Plan[Any], target: Target, hooks: frozenset[str]) -> None:
+    def __init__(
+        self, plan: Plan[Any], target: Target, hooks: frozenset[str], scope: Scope | None = None
+    ) -> None:
         self.plan: Plan[Any] = plan
         self.target: Target = target
         self.hooks: frozenset[str] = hooks
+        self.scope: Scope | None = scope
         self.paths: PathTree | None = (
             PathTree(plan.cls, (plan.type,), plan.dec_hook)
             if getattr(plan.cls, "__check_queries__", True)
@@ -56,3 +60,9 @@ def binding_of(cls: type) -> Binding:
 def is_bound(cls: type) -> bool:
     """Whether *cls* itself is bound."""
     return cls.__dict__.get("__binding__") is not None
+
+
+def reading_plan(tp: Any) -> Plan[Any]:
+    """The plan by which documents of a class are read: of its whole family if it is bound."""
+    binding: Binding | None = getattr(tp, "__dict__", {}).get("__binding__")
+    return plan_of(tp) if binding is None else binding.plan

@@ -192,11 +192,13 @@ async def _statement(
         if replacement.expected is not None or replacement.moves:
             alone = partial(_replace_alone, call, replacement, operation)
     else:
+        upserts = operation._filter if operation._upsert else None
         final = await encode_update(
             binding,
             operation._doc,
             skip_hooks=skip_hooks,
             check=check,
+            upserts=upserts,
             array_filters=operation._array_filters,
         )
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, Self, Unpack, cast
+from typing import Any, Self, Unpack
 
 from mongospec_core.codec.codec_options import encode, named, to_raw
 from mongospec_core.codec.truncation import trim
@@ -22,7 +22,7 @@ from mongospec_core.model.write import (
     to_raw_documents,
 )
 from mongospec_core.operations.checks import check_filter
-from mongospec_core.operations.filters import Filter, refuse_other_filters
+from mongospec_core.operations.filters import Filter, equalities, refuse_other_filters, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
@@ -181,10 +181,10 @@ class InsertOperations(DocumentBase, abstract=True):
                 wanted = own_filter(binding.plan, document, raw["_id"])
                 if binding.plan.version is not None:  # it exists whatever its version is
                     del wanted[binding.plan.version]
-                equal = _equalities(wanted)
+                equal = equalities(wanted)
             else:
                 wanted = trim(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
-                equal = _equalities(wanted)
+                equal = equalities(wanted)
                 _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
@@ -192,7 +192,7 @@ class InsertOperations(DocumentBase, abstract=True):
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
             query, update = (
-                named(cls.__name__, "a filter", encode, wanted),
+                named(cls.__name__, "a filter", encode, scoped(binding, wanted)),
                 encode({"$setOnInsert": fields}),
             )
             before = snapshot_of(document)
@@ -205,7 +205,7 @@ class InsertOperations(DocumentBase, abstract=True):
             except DuplicateKeyError:
                 ids.take_back()
                 if call.transaction is None:  # otherwise it has doomed the transaction
-                    look = call.sibling("find_one", projection={"_id": 1})
+                    look = call.look("find_one", {"_id": 1})
                     # A lost race means "exists" where the winner matches the filter.
                     if await look.send("find_one", query) is not None:
                         return None
@@ -239,21 +239,3 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
             raise OptionError(
                 f"{cls.__name__}: the filter says {field}={shown(value)}, the document {shown(raw[field])}"
             )
-
-
-def _equalities(filter: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that an upsert by *filter* would store, as the server finds them."""
-    found: dict[str, Any] = {}
-    for field, value in filter.items():
-        if field == "$and" or (field == "$or" and len(value) == 1):
-            for clause in value:
-                found |= _equalities(clause)
-        elif not field.startswith("$"):
-            operators = isinstance(value, dict) and any(
-                key.startswith("$") for key in cast("dict[str, Any]", value)
-            )
-            if not operators:
-                found[field] = value
-            elif "$eq" in value:
-                found[field] = value["$eq"]
-    return found

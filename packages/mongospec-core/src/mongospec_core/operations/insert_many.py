@@ -118,6 +118,9 @@ class InsertMany:
             raise self._error(self.first) from self.first.__cause__ or self.first
 
     def _batches(self) -> Iterable[tuple[int, int]]:
+        if len(self.encoded) <= _BATCH_DOCUMENTS and sum(map(len, self.encoded)) <= _BATCH_BYTES:
+            yield 0, len(self.encoded)
+            return
         start = size = 0
         for place, data in enumerate(self.encoded):
             if place - start == _BATCH_DOCUMENTS or (size and size + len(data) > _BATCH_BYTES):

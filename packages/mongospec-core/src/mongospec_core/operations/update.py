@@ -225,6 +225,7 @@ class UpdateOperations(DocumentBase, abstract=True):
             binding,
             update,
             skip_hooks=skip_hooks,
+            upserts=filter if options.get("upsert") else None,
             check=options.get("check", True),
             array_filters=options.get("array_filters"),
         )
@@ -328,6 +329,7 @@ async def _update(
         binding,
         update,
         skip_hooks=skip_hooks,
+        upserts=filter if upsert else None,
         check=options.get("check", True),
         array_filters=options.get("array_filters"),
     )

@@ -98,6 +98,15 @@ class Operation:
         assert options.keys() <= driver.OPTIONS[verb]
         return self.on(self.target, self.operation, options, write=False)
 
+    def look(self, verb: str, projection: Mapping[str, Any]) -> Self:
+        """A read that must see what was just written: it asks the primary.
+
+        :param verb: ``"find_one"`` or ``"find_many"``.
+        """
+        if self.transaction is not None:  # which reads from the primary
+            return self.sibling(verb, projection=projection)
+        return self.sibling(verb, projection=projection, read_preference={"mode": "primary"})
+
     def unlimited(self) -> Self:
         """The same call without a time of its own; blocks ``with timeout()`` still count."""
         call = self.on(self.target, self.operation, self.options, write=self.write)
