@@ -414,7 +414,7 @@ class Node:
 
     @cached_property
     def _codecs(self) -> list[tuple[Any, FieldCodec]]:
-        return [(_list_of(each), codec_of(each, self.tree.dec_hook)) for each in self.annotations]
+        return [(each, codec_of(each, self.tree.dec_hook)) for each in self.annotations]
 
     def unfit(self, value: Any) -> tuple[str, str] | None:
         """Where and why a read would refuse *value* if it were stored here; None: it would not."""
@@ -428,7 +428,7 @@ class Node:
                 raw = _as_read(value if codec.encode is None else codec.encode(value), value)
                 ready = raw if raw is None or codec.decode is None else codec.decode(raw, CHECKING)
                 msgspec.convert(
-                    [ready],
+                    ready,
                     annotation,
                     builtin_types=BUILTIN_TYPES,
                     str_keys=True,
@@ -453,10 +453,6 @@ def _types_of_choice(choice: Any) -> set[type]:
         return {str}
     values = get_args(choice) or [each.value for each in choice]
     return {type(to_raw(each)) for each in values}
-
-
-def _list_of(tp: Any) -> Any:
-    return list[tp]
 
 
 def _as_read(raw: Any, value: Any) -> Any:
