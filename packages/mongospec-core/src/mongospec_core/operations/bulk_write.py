@@ -15,7 +15,6 @@ from mongospec_core.errors import (
     OptionError,
     Outcome,
     StaleDocumentError,
-    cut,
     shown,
 )
 from mongospec_core.model.base import DocumentBase
@@ -279,29 +278,18 @@ def raise_for(call: Operation, sent: Sent) -> None:
     """
     if not sent.failures and not sent.unknown and sent.error is None:
         return
-    done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
     counts = sent.inserted, sent.matched, sent.deleted, len(sent.upserted)
-    outcome: Outcome = "applied" if any(counts) else "not_applied"
-    if sent.unknown or sent.partly:
-        outcome = "unknown"
-    elif sent.failures:
-        outcome = "partial" if done else "not_applied"
     failures = [sent.failures[place] for place in sorted(sent.failures)]
-    told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
-    first = sent.error if isinstance(sent.error, OperationError) else None
     stale = [each for each in failures if each.expected is not None]
     kind: type[BulkWriteError] = _StaleBulkError if stale else BulkWriteError
-    if isinstance(first, OperationTimeoutError):
+    if isinstance(sent.error, OperationTimeoutError):
         kind = _TimedOutBulkError
-    error = kind(
-        f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
-        f"{': ' + told if told else ''}",
+    error = sent.error_of(
+        kind,
+        call.operation,
+        "done",
+        otherwise="applied" if any(counts) else "not_applied",
         results=result_of(sent),
-        failures=failures,
-        unknown=[sent.statements[place].about for place in sorted(sent.unknown)],
-        outcome=outcome,
-        code=first.code if first else next((each.code for each in failures), None),
-        labels=first.labels if first else frozenset(),
     )
     if isinstance(error, StaleDocumentError):
         about = stale[0].document  # of bulk_write, pymongo's ReplaceOne
