@@ -13,6 +13,7 @@
 
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
+    decode,
     encode,
     misfit,
     named,
@@ -24,7 +25,8 @@ from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
-from mongospec_core.model.binding import Binding, binding_of
+from mongospec_core.model.binding import Binding, binding_of, reading_plan
+from mongospec_core.model.family import is_member
 from mongospec_core.model.hooks import run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.model.own_filter import check_id, id_filter
@@ -49,7 +51,7 @@ from mongospec_core.model.write import (
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for
-from mongospec_core.operations.filters import Filter, as_id, by_id
+from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     BulkOptions,
@@ -121,12 +123,14 @@ __all__ = (
     "check_class",
     "check_id",
     "checked",
+    "decode",
     "document_list",
     "encode",
     "encode_document",
     "encode_update",
     "id_filter",
     "is_abstract",
+    "is_member",
     "is_new",
     "misfit",
     "named",
@@ -136,10 +140,12 @@ __all__ = (
     "prepare",
     "prepare_changed",
     "raise_for",
+    "reading_plan",
     "refuse_without_id",
     "register_builtin",
     "run_dict_hook",
     "run_pre_save",
+    "scoped",
     "send",
     "send_many",
     "send_statements",

@@ -37,7 +37,7 @@ from mongospec_core.operations.options import BulkOptions, begin
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
-from mongospec_core.server.operation import Operation
+from mongospec_core.server.operation import Operation, outcome_of
 
 
 class BulkOperations(DocumentBase, abstract=True):
@@ -211,8 +211,9 @@ async def _replace_alone(
         reply = await one.send("replace_one", replacement.query, replacement.data)
     except BaseException as error:
         refuse_taken(document, expected, error)
-        if isinstance(error, OperationError) and error.outcome == "applied":
-            error.outcome = "unknown"  # it was carried out, and may have found nothing
+        counted = isinstance(error, OperationError) and "n" in (error.details or ())
+        if outcome_of(error) == "applied" and not counted:
+            cast("Any", error).outcome = "unknown"  # it may have found nothing
         raise
     upserted = reply["upserted_id"]
     replacement.missed = not reply["matched_count"] and upserted is None

@@ -319,6 +319,9 @@ class Operation:
             self._end = end_of(target.timeout if self.timeout is None else self.timeout)
         until = min(self._end, block_end())
 
+        if target.state.silent and self.write and until != math.inf and self.transaction is None:
+            await self._ping(until)
+
         def send(session: driver.ClientSession | None) -> Awaitable[Any]:
             left = seconds_left(until, self.operation)
             torn = cancellable and session is None and not self.write
@@ -340,6 +343,17 @@ class Operation:
             if self.transaction is None:
                 return await send(self.session)
             return await self.transaction._run(self, command, until, send)
+
+    async def _ping(self, until: float) -> None:
+        """Wait for a server before a write: what waits in the driver cannot be taken back.
+
+        :raises OperationError: there is none in time, and the write was not sent.
+        """
+        target, left = self.target, seconds_left(until, self.operation)
+        start = driver.method(target.database_core, "run_command", None)
+        arguments = encode({"ping": 1}), None
+        await carry(start, arguments, target.state, self.operation, "ping", False, 0, left)
+        target.state.silent = False
 
 
 def _nothing() -> None:
