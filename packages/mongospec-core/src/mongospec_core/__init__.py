@@ -2,6 +2,8 @@
 
 from mongospec_core.codec.codec_options import register_encoder
 from mongospec_core.codec.json import (
+    ForPydantic,
+    PydanticObjectId,
     dec_hook,
     enc_hook,
     schema_hook,
@@ -40,8 +42,9 @@ from mongospec_core.errors import (
 )
 from mongospec_core.operations.cursor import Cursor
 from mongospec_core.operations.filters import eq
+from mongospec_core.operations.page import Page
 from mongospec_core.operations.save import changes
-from mongospec_core.results import BulkResult, Page, UpdateResult
+from mongospec_core.results import BulkResult, UpdateResult
 from mongospec_core.server.instrument import instrument
 from mongospec_core.server.timeout import timeout
 from mongospec_core.server.transaction import (
@@ -63,6 +66,7 @@ __all__ = (
     "DuplicateKeyError",
     "EncodingError",
     "FilterValueError",
+    "ForPydantic",
     "HookError",
     "IndexConflictError",
     "InvalidDocument",
@@ -76,6 +80,7 @@ __all__ = (
     "OptionError",
     "Page",
     "PageTokenError",
+    "PydanticObjectId",
     "ServerUnavailableError",
     "StaleDocumentError",
     "Transaction",

@@ -14,7 +14,7 @@ import mongojet
 from mongospec_core.codec.annotations import resolve_names
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
-from mongospec_core.errors import OptionError, shown
+from mongospec_core.errors import OperationTimeoutError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.model.definition import (
@@ -42,12 +42,15 @@ from mongospec_core.server.indexes import (
     merged,
 )
 from mongospec_core.server.operation import Operation
+from mongospec_core.server.timeout import end_of
 from mongospec_core.server.transaction import refuse_in_transaction
 
 _LAST_WORDS = 2.0
 """Seconds that operations in flight get to end before their client is closed."""
 _PATIENCE = 3.0
 """Seconds that a client gets to close."""
+_SELECTION = 30
+"""Seconds that the driver looks for a server, unless the URI says otherwise."""
 _EXIT_GRACE = 0.02
 """Seconds that the driver's threads need after ``client.close()``; without them a third of short
 scripts end in SIGABRT."""
@@ -172,7 +175,8 @@ async def connect(
     :param database: the database's name; None: the one in the URI.
     :raises OptionError: the URI cannot be used, or neither it nor *database* names a database.
 
-    The other parameters are :func:`init`'s.
+    The other parameters are :func:`init`'s. With *timeout*, the driver's ``serverSelectionTimeoutMS``
+    is a little less, unless the URI says another: an error then tells why no server can be reached.
 
     .. code-block:: python
 
@@ -181,7 +185,7 @@ async def connect(
     """
     refuse_after_fork("connect()")
     try:
-        client = await mongojet.create_client(uri)
+        client = await mongojet.create_client(_told_in_time(uri, timeout))
     except (ValueError, mongojet.PyMongoError) as error:
         raise OptionError(f"connect(): the URI cannot be used: {error}") from error
     try:
@@ -204,6 +208,18 @@ async def connect(
                     _bound.classes.pop(cls, None)
     finally:
         await _close_clients([client])
+
+
+def _told_in_time(uri: str, timeout: float | None) -> str:
+    """The URI of a client that says why no server can be reached before the time is up."""
+    end_of(timeout)  # it is a number of seconds, or refused here
+    if timeout is None or timeout > _SELECTION or "serverselectiontimeoutms=" in uri.lower():
+        return uri
+    milliseconds = max(1, int(max(timeout * 0.9, timeout - 0.5) * 1000))
+    start, question, options = uri.partition("?")
+    slash = "" if "/" in start.partition("://")[2] else "/"
+    more = f"&{options}" if question and options else ""
+    return f"{start}{slash}?serverSelectionTimeoutMS={milliseconds}{more}"
 
 
 def _database(client: mongojet.Client, name: str | None) -> mongojet.Database:
@@ -298,4 +314,11 @@ def _declared_by_collection(
 
 async def _hello(db: mongojet.Database, timeout: float | None) -> None:
     target = Target("init", db, "$cmd", CODEC_OPTIONS, timeout)
-    await Operation(target, f"init of {db.name!r}", {}, write=False).command({"hello": 1})
+    try:
+        await Operation(target, f"init of {db.name!r}", {}, write=False).command({"hello": 1})
+    except OperationTimeoutError as error:
+        raise OperationTimeoutError(
+            f"{error}; if no server is there, the driver says so after the serverSelectionTimeoutMS "
+            f"of the URI: make it less than the timeout",
+            outcome=error.outcome,
+        ) from error

@@ -11,6 +11,7 @@ from mongospec_core.extension import (
     DocumentBase,
     StoredAs,
     check_id,
+    is_member,
     plan_of,
     shown,
     snapshot_of,
@@ -59,7 +60,7 @@ def _wrong(link: Reference) -> str | None:
             f"Expected `{name}`, got `{type(given).__name__}`; "
             f"{name}.ref(id) makes a reference of an id"
         )
-    if target is None or real_class(given) is target:
+    if target is None or is_member(real_class(given), target):
         return None
     return (
         f"Expected `{target.__name__}`, got `{real_class(given).__name__}`, whose documents are in "
@@ -93,7 +94,7 @@ def stored_as(target: type[Any]) -> StoredAs:
     name = target.__name__
 
     def refusal(value: Any) -> str | None:
-        if not isinstance(value, DocumentBase) or real_class(value) is target:
+        if not isinstance(value, DocumentBase) or is_member(real_class(value), target):
             return None
         return f"Expected `{name}`, got `{real_class(value).__name__}`"
 

@@ -16,6 +16,7 @@ from mongospec_core.codec.codec_options import (
     register_builtin,
     to_raw,
 )
+from mongospec_core.codec.json import ForPydantic
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
@@ -153,6 +154,14 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
 
+    # pydantic asks for it: documents stand in its models, and in FastAPI's handlers, as they are
+    __get_pydantic_core_schema__: ClassVar[Any] = ForPydantic.__get_pydantic_core_schema__
+
+    @classmethod
+    def _read_json(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        """The seam for packages whose documents stand for their ids: pass *read* a reader of them."""
+        return read(None)
+
     # -- hooks; Any lets both a plain and an async override pass the type checkers
 
     def __pre_save__(self) -> Any:
@@ -207,6 +216,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     def __replace__(self, /, **changes: Any) -> Self:
         twin = msgspec.structs.replace(self, **changes)
+        _take_attributes(twin, attributes_of(self))
         if twin._id == self._id:  # with another _id it is another document, not stored yet
             set_snapshot(twin, snapshot_of(self))
         return twin
@@ -216,11 +226,12 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         memo[id(self)] = twin  # before its fields: they may lead back to it
         for name in self.__struct_fields__:
             force_setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
+        _take_attributes(twin, copy.deepcopy(attributes_of(self), memo))
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        return _rebuilt, (type(self), fields, snapshot_of(self))
+        return _rebuilt, (type(self), fields, snapshot_of(self)), attributes_of(self)
 
 
 _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - not in the stubs
@@ -229,7 +240,18 @@ _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B0
 def _copied[D: DocumentBase](document: D) -> D:
     twin: D = _shallow(document)
     set_snapshot(twin, snapshot_of(document))
+    _take_attributes(twin, attributes_of(document))
     return twin
+
+
+def attributes_of(document: DocumentBase) -> dict[str, Any] | None:
+    """What a document of a class with ``dict=True`` has beside its fields; else None."""
+    return getattr(document, "__dict__", None) or None
+
+
+def _take_attributes(twin: DocumentBase, attributes: dict[str, Any] | None) -> None:
+    if attributes:
+        vars(twin).update(attributes)
 
 
 def _rebuilt(cls: type[DocumentBase], fields: dict[str, Any], form: Any) -> DocumentBase:

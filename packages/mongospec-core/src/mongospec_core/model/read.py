@@ -204,7 +204,7 @@ def settle_read(call: Operation, documents: Iterable[Any]) -> None:
                     set_snapshot(each, UNKNOWN_CONTENT)
 
         call.on_abort(forget, unsure=forget)
-    elif call.write and not call.certain:
+    elif call.write and call.session is not None:
         for each in documents:
             if isinstance(each, SnapshotSlot):
                 set_snapshot(each, UNKNOWN_CONTENT)

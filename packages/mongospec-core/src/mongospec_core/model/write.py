@@ -1,6 +1,6 @@
 """From instances to what is sent: raw documents, checked, and their BSON."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -234,12 +234,18 @@ class Change:
     moves: bool = False
 
     def __init__(
-        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
+        self,
+        plan: Plan[Any],
+        document: Any,
+        raw: dict[str, Any],
+        data: bytes,
+        *,
+        upsert: bool = False,
     ) -> None:
         self.document: Any = document
         self.raw: dict[str, Any] = raw
         self.filter: dict[str, Any] = id_filter(plan.cls, raw.get("_id"))
-        self.data: bytes = encode_document(plan, raw)
+        self.data: bytes = data
         self.before: StoredForm = snapshot_of(document)
         self.update: bytes | None = _update(plan, self, upsert=upsert)
 
@@ -257,10 +263,16 @@ class GuardedChange(Change):
     guarded = True
 
     def __init__(
-        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
+        self,
+        plan: Plan[Any],
+        document: Any,
+        raw: dict[str, Any],
+        data: bytes,
+        *,
+        upsert: bool = False,
     ) -> None:
         self.version: int | None = None
-        super().__init__(plan, document, raw, upsert=upsert)
+        super().__init__(plan, document, raw, data, upsert=upsert)
         self.filter = own_filter(plan, document, raw.get("_id"))
         self.moves: bool = moves(plan, self.filter, raw)
         if plan.version is not None and self.version is None:
@@ -285,11 +297,30 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
+    encoded = [encode_document(plan, raw) for raw in raws]
+    return _changes(plan, zip(documents, raws, encoded, strict=True), upsert=upsert)
+
+
+def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:
+    """:func:`prepare` for documents of which most have not changed: the others, unchecked."""
+    raws = to_raw_documents(plan, documents, validate=False)
+    differ = [
+        (document, raw, data)
+        for document, raw in zip(documents, raws, strict=True)
+        if (data := encode_document(plan, raw)) != snapshot_of(document)
+    ]
+    return [each for each in _changes(plan, differ) if each.update is not None]
+
+
+def _changes(
+    plan: Plan[Any], encoded: Iterable[tuple[Any, dict[str, Any], bytes]], *, upsert: bool = False
+) -> list[Change]:
     kind = GuardedChange if plan.guarded else Change  # relatives are all alike in this
-    pairs = zip(documents, raws, strict=True)
-    if (members := plan.members) is not None:
-        return [kind(members[type(each)], each, raw, upsert=upsert) for each, raw in pairs]
-    return [kind(plan, document, raw, upsert=upsert) for document, raw in pairs]
+    members = plan.members
+    return [
+        kind(plan if members is None else members[type(each)], each, raw, data, upsert=upsert)
+        for each, raw, data in encoded
+    ]
 
 
 def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
@@ -307,8 +338,11 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
         changed.pop(plan.version, None)
         if changed or not known:  # a write that changes nothing leaves the version
             changed[plan.version] = cast("GuardedChange", change).raise_version(plan)
-    if not changed and known and not upsert:
-        return None
+    if not upsert and known:
+        if not changed:
+            return None
+        if None not in changed.values():
+            return join_elements([b"\x03$set\0" + join_elements(cast("Any", changed).values())])
     rest: list[bytes] = []
     if upsert:  # what did not change is only for a document that is gone
         now = split_elements(change.data)
@@ -331,6 +365,12 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     )
 
 
+def take_back_id(document: Any) -> None:
+    """Take back the ``_id`` that was made for a write, unless another write stored the document."""
+    if is_new(document):
+        force_setattr(document, "_id", None)
+
+
 def apply_outcome(
     call: Operation,
     document: Any,
@@ -343,7 +383,8 @@ def apply_outcome(
     """Make a document agree with what became of a write of it.
 
     Of two writes at once nobody can say which one the server carried out last: if another one was
-    acknowledged meanwhile, and left something else, the stored content is not known.
+    acknowledged meanwhile, and left something else, the stored content is not known. Nor is it after a
+    write in a session that the caller opened: its transaction may end without our knowing.
 
     :param before: what was known when the write was prepared.
     :param after: what is known once it is acknowledged.
@@ -354,7 +395,7 @@ def apply_outcome(
             revoke(document)
         return
     now = snapshot_of(document)
-    certain = outcome == "applied" and call.certain and (now is before or now == after)
+    certain = outcome == "applied" and call.session is None and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
     if call.transaction is not None:
@@ -456,12 +497,7 @@ class Replacement:
             outcome,
             before=self._before,
             after=data,
-            revoke=_without_id if had_none else None,
+            revoke=take_back_id if had_none else None,
         )
         if self.expected is not None:
             note_version(call, document, self.expected + 1, data)
-
-
-def _without_id(document: Any) -> None:
-    if is_new(document):
-        force_setattr(document, "_id", None)

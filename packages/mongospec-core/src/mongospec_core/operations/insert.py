@@ -1,12 +1,22 @@
 """Insert documents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Self, Unpack
 
-from mongospec_core.codec.codec_options import encode, named, to_raw
+from bson import ObjectId
+from msgspec.structs import force_setattr
+
+from mongospec_core.codec.codec_options import decode, encode, named, to_raw
 from mongospec_core.codec.truncation import trim
-from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError, Outcome, shown
+from mongospec_core.errors import (
+    DuplicateKeyError,
+    MissingIdError,
+    OperationError,
+    OptionError,
+    Outcome,
+    shown,
+)
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.own_filter import id_filter, own_filter
@@ -19,14 +29,15 @@ from mongospec_core.model.write import (
     encode_documents,
     run_hooks_and_checks,
     should_validate,
+    take_back_id,
     to_raw_documents,
 )
 from mongospec_core.operations.checks import check_filter
 from mongospec_core.operations.filters import Filter, equalities, refuse_other_filters, scoped
-from mongospec_core.operations.insert_many import Ids, InsertMany
+from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
-from mongospec_core.server.operation import outcome_of
+from mongospec_core.server.operation import Operation, outcome_of
 
 
 class InsertOperations(DocumentBase, abstract=True):
@@ -56,22 +67,28 @@ class InsertOperations(DocumentBase, abstract=True):
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
         cls._before_write([self])
-        with Ids([self]) as ids:
+        made_here = self._id is None
+        if made_here:
+            force_setattr(self, "_id", ObjectId())
+        before = snapshot_of(self)
+        data = b""
+        outcome: Outcome = "not_applied"
+        try:
             (raw,) = to_raw_documents(
                 binding.plan, [self], validate=should_validate(cls, validate_on_write)
             )
             data = encode_document(binding.plan, raw)
-            before = snapshot_of(self)
-            outcome: Outcome = "applied"
-            ids.sent = True
-            try:
-                await call.send("insert_one", data, document=raw)
-            except BaseException as error:
-                if not ids.is_written(call, self, error):
-                    outcome = outcome_of(error)
-                    raise
-            finally:
-                apply_outcome(call, self, outcome, before=before, after=data, revoke=ids.take_back)
+            await call.send("insert_one", data, document=raw)
+            outcome = "applied"
+        except BaseException as error:
+            if data:  # else nothing was sent
+                outcome = outcome_of(error)
+            if not (made_here and is_inserted(call, self, error)):
+                raise
+            outcome = "applied"
+        finally:
+            revoke = take_back_id if made_here else None
+            apply_outcome(call, self, outcome, before=before, after=data, revoke=revoke)
         return self
 
     @classmethod
@@ -171,6 +188,7 @@ class InsertOperations(DocumentBase, abstract=True):
             if binding.paths is not None and options.get("check", True):
                 check_filter(binding.paths, filter)
         await run_hooks_and_checks(binding, [document])
+        made_here = document._id is None
         with Ids([document]) as ids:
             (raw,) = to_raw_documents(
                 binding.plan, [document], validate=should_validate(cls, validate_on_write)
@@ -203,18 +221,22 @@ class InsertOperations(DocumentBase, abstract=True):
             try:
                 reply = await call.send("update_one", query, update)
             except DuplicateKeyError:
+                if call.transaction is not None:  # it has doomed the transaction
+                    ids.take_back()
+                    raise
+                # A lost race means "exists" if the winner matches the filter.
+                winner = await _winner(call, query, settle)
+                if made_here and winner == {"_id": raw["_id"]}:
+                    # Nobody else has this _id: the driver sent it twice, and the first had arrived.
+                    settle("applied")
+                    return document
                 ids.take_back()
-                if call.transaction is None:  # otherwise it has doomed the transaction
-                    look = call.look("find_one", {"_id": 1})
-                    # A lost race means "exists" where the winner matches the filter.
-                    if await look.send("find_one", query) is not None:
-                        return None
+                if winner is not None:
+                    return None
                 raise
             except BaseException as error:
                 outcome = await outcome_if_there(call, error, encode(id_filter(cls, raw["_id"])))
-                carried_out: Any = getattr(error, "reply", None)  # where it was cancelled meanwhile
-                if isinstance(carried_out, Mapping) and carried_out["upserted_id"] is None:
-                    outcome = "not_applied"
+                outcome = _unless_found(error, outcome)
                 settle(outcome)
                 raise
         if reply["upserted_id"] is None:
@@ -222,6 +244,33 @@ class InsertOperations(DocumentBase, abstract=True):
             return None
         settle("applied")
         return document
+
+
+def _unless_found(error: BaseException, outcome: Outcome) -> Outcome:
+    """The outcome of an upsert, which inserted nothing if it found a document."""
+    reply: Any = getattr(error, "reply", None) or getattr(error, "details", None) or {}
+    if "upserted_id" in reply:  # it was cancelled meanwhile
+        return outcome if reply["upserted_id"] is not None else "not_applied"
+    if outcome != "applied" or reply.get("upserted") or not reply.get("n"):
+        return outcome
+    if isinstance(error, OperationError):
+        error.outcome = "not_applied"
+    return "not_applied"
+
+
+async def _winner(
+    call: Operation, query: bytes, settle: Callable[[Outcome], None]
+) -> dict[str, Any] | None:
+    """The ``_id`` of what an upsert's filter finds after a duplicate key; None: nothing."""
+    look = call.look("find_one", {"_id": 1})
+    try:
+        found = await look.send("find_one", query)
+    except BaseException as error:
+        settle("unknown")
+        if isinstance(error, OperationError):
+            error.outcome = "unknown"
+        raise
+    return decode(found) if found is not None else None
 
 
 def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
