@@ -218,6 +218,16 @@ class Plan[T]:
             return self.encode_field(place, field.default_factory())
         return msgspec.UNSET
 
+    def inserted_default(self, place: int) -> Any:
+        """What an insert stores in a field that nobody sets, as raw data; ``UNSET``: nothing."""
+        field = self.fields[place]
+        if field.default is msgspec.UNSET:
+            return msgspec.UNSET
+        if (default := self.default_of(place)) is not msgspec.UNSET:
+            return msgspec.UNSET if self._omit_defaults else default
+        make = field.default_factory
+        return msgspec.UNSET if make is msgspec.NODEFAULT else self.encode_field(place, make())
+
     def encode_field(self, place: int, value: Any) -> Any:
         """One field's value as raw data."""
         encode = self.encoders[place]

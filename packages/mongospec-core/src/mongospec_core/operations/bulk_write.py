@@ -95,7 +95,7 @@ class BulkOperations(DocumentBase, abstract=True):
                 place: encode_document(binding.plan, raw)
                 for place, raw in zip(whole, raws, strict=True)
             }
-            check = options.get("check", True)
+            check, on_insert = options.get("check", True), options.get("on_insert", True)
             before = {place: snapshot_of(document) for place, document in inserts.items()}
             statements: list[Statement] = []
             replacements: dict[int, Replacement] = {}
@@ -112,7 +112,14 @@ class BulkOperations(DocumentBase, abstract=True):
                     )
                 statements.append(
                     await _statement(
-                        call, binding, operation, query, replacements.get(place), skip_hooks, check
+                        call,
+                        binding,
+                        operation,
+                        query,
+                        replacements.get(place),
+                        skip_hooks,
+                        check,
+                        on_insert,
                     )
                 )
             ids.sent = True
@@ -167,6 +174,7 @@ async def _statement(
     replacement: Replacement | None,
     skip_hooks: bool,
     check: bool,
+    on_insert: bool,
 ) -> Statement:
     """An update or a delete, as the command takes it.
 
@@ -192,13 +200,13 @@ async def _statement(
         if replacement.expected is not None or replacement.moves:
             alone = partial(_replace_alone, call, replacement, operation)
     else:
-        upserts = operation._filter if operation._upsert else None
         final = await encode_update(
             binding,
             operation._doc,
             skip_hooks=skip_hooks,
             check=check,
-            upserts=upserts,
+            upserts=given if operation._upsert else None,
+            on_insert=on_insert,
             array_filters=operation._array_filters,
         )
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]

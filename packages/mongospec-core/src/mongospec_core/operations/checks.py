@@ -8,13 +8,14 @@ What is not listed here is left to the server: other operators, expressions, geo
 # What stands in a query is of any type; this module tells the types apart.
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, TypeIs
 
 from bson import ObjectId, Timestamp
 
 from mongospec_core.codec.codec_options import key_to_raw, to_raw
 from mongospec_core.codec.paths import Node, PathTree
+from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import (
     DefinitionError,
     DocumentValidationError,
@@ -336,6 +337,44 @@ def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition:
                 _check_filter(tree, element, {rest: operand}, f"{name}.")
             else:
                 _check_condition(tree, element, name, operand)
+
+
+def check_insert(
+    tree: PathTree, plan: Plan[Any], stored: Mapping[str, Any], given: Iterable[str]
+) -> None:
+    """Check what an upsert inserts, of a class or of one of its relatives.
+
+    :param stored: what the filter's equalities store, by path.
+    :param given: the paths that are stored at all.
+    :raises DocumentValidationError: no read would take it.
+    """
+    for path, value in stored.items():
+        if type(value) not in (node := tree.at(path)).written:
+            _check_value(tree, node, path, value)
+    required = {each.encode_name for each in plan.fields if each.required}
+    if plan.version is not None:
+        required -= {plan.version}
+    if not plan.object_ids:  # the server would make an ObjectId
+        required |= {"_id"}
+    _check_required(tree, tree.root, required, [path.split(".") for path in given], "")
+
+
+def _check_required(
+    tree: PathTree, node: Node, required: Set[str], given: Iterable[Sequence[str]], above: str
+) -> None:
+    below: dict[str, list[Sequence[str]]] = {}
+    for name, *rest in given:
+        below.setdefault(name, []).append(rest)
+    for name in sorted(required - below.keys()):
+        raise _invalid(
+            tree,
+            f"{above}{name}",
+            "required, and the upsert would insert a document without it: say it by $setOnInsert",
+        )
+    for name, paths in below.items():
+        inside = node.fields.get(name)
+        if inside is not None and inside.is_document and all(paths):
+            _check_required(tree, inside, inside.required, paths, f"{above}{name}.")
 
 
 def _paths_of(update: Mapping[str, Any]) -> Iterator[str]:

@@ -35,7 +35,7 @@ from mongospec_core.model.write import (
 from mongospec_core.operations.checks import check_filter
 from mongospec_core.operations.filters import Filter, equalities, refuse_other_filters, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
-from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
+from mongospec_core.operations.options import ExistsOptions, InsertOptions, begin
 from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -156,7 +156,7 @@ class InsertOperations(DocumentBase, abstract=True):
         filter: Filter | None = None,
         *,
         validate_on_write: bool | None = None,
-        **options: Unpack[UpdateOptions],
+        **options: Unpack[ExistsOptions],
     ) -> Self | None:
         """Insert the document unless one is there that *filter* matches.
 

@@ -36,6 +36,12 @@ class Checked(TypedDict, total=False):
     check: bool
 
 
+class Upserting(TypedDict, total=False):
+    """``on_insert=False``: what an upsert inserts does not get the defaults of the class."""
+
+    on_insert: bool
+
+
 class ReadOptions(Options, total=False):
     """What every read takes."""
 
@@ -118,15 +124,20 @@ class InsertOptions(Options, total=False):
     write_concern: WriteConcern
 
 
-class UpdateOptions(Options, Checked, total=False):
-    """The driver's options of ``update_one`` and ``update_many``."""
+class ExistsOptions(Options, Checked, total=False):
+    """The driver's options of an upsert by ``$setOnInsert`` alone."""
 
     bypass_document_validation: bool
     collation: Mapping[str, Any]
-    array_filters: Sequence[Document]
     hint: Hint
     write_concern: WriteConcern
     let: Document
+
+
+class UpdateOptions(ExistsOptions, Upserting, total=False):
+    """The driver's options of ``update_one`` and ``update_many``."""
+
+    array_filters: Sequence[Document]
 
 
 class SaveOptions(Options, total=False):
@@ -163,7 +174,7 @@ class FindOneAndReplaceOptions(FindOneAndDeleteOptions, total=False):
     bypass_document_validation: bool
 
 
-class FindOneAndUpdateOptions(FindOneAndReplaceOptions, total=False):
+class FindOneAndUpdateOptions(FindOneAndReplaceOptions, Upserting, total=False):
     """The driver's options of ``find_one_and_update``."""
 
     array_filters: Sequence[Document]
@@ -177,7 +188,7 @@ class SaveManyOptions(Options, total=False):
     let: Document
 
 
-class BulkOptions(SaveManyOptions, Checked, total=False):
+class BulkOptions(SaveManyOptions, Checked, Upserting, total=False):
     """The options of ``bulk_write``."""
 
 
@@ -203,6 +214,10 @@ _CHECKED = frozenset(
     }
 )
 """The operations that take ``check=``."""
+_UPSERTING = frozenset(
+    {"update_one", "update_many", "update_by_id", "find_one_and_update", "bulk_write"}
+)
+"""The operations that take ``on_insert=``."""
 HINTS = {
     "return_document": "say return_updated=True (the default) or return_updated=False",
     "cursor_type": "tailable cursors are not offered; use get_collection() for them",
@@ -232,6 +247,8 @@ def begin(
     if options:
         sent = {**options}
         check = sent.pop("check", True) if operation in _CHECKED else True
+        if operation in _UPSERTING:
+            sent.pop("on_insert", None)
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
         if session is not None and not isinstance(session, ClientSession):
             raise OptionError(f"{name}: session={shown(session)} is no session of mongojet's")
@@ -259,7 +276,8 @@ def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, 
             raise OptionError(f"{name} does not take {option}=: {HINTS[option]}")
         if option not in known:
             named = _named_parameters(cls, operation)
-            common = COMMON_OPTIONS | {"check"} if operation in _CHECKED else COMMON_OPTIONS
+            common = COMMON_OPTIONS | ({"check"} if operation in _CHECKED else set())
+            common |= {"on_insert"} if operation in _UPSERTING else set()
             offered = ", ".join(sorted((known - HINTS.keys()) | common | named))
             raise OptionError(f"{name} does not take {option}=; it takes {offered}")
 

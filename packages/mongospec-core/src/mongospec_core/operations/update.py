@@ -56,10 +56,14 @@ class UpdateOperations(DocumentBase, abstract=True):
 
         :param filter: a query; ``__pre_find__`` scopes it.
         :param update: operators or a pipeline; ``__pre_update__`` may add to a copy of it.
-        :param upsert: insert a document made of filter and update where none matches.
+        :param upsert: insert a document made of filter and update if none matches. Fields that
+            neither of them names get the defaults of the class (``$setOnInsert``); ``__pre_save__``
+            does not run. With ``on_insert=False`` they stay out.
         :param skip_hooks: leave both hooks out.
         :returns: the number of changed documents, with ``matched_count`` and ``upserted_id``.
-        :raises OptionError: the update has no operator (it would replace the document).
+        :raises OptionError: the update has no operator (it would replace the document), or a path
+            or a value that cannot be right.
+        :raises DocumentValidationError: it would leave, or insert, a document that no read takes.
 
         .. code-block:: python
 
@@ -225,7 +229,8 @@ class UpdateOperations(DocumentBase, abstract=True):
             binding,
             update,
             skip_hooks=skip_hooks,
-            upserts=filter if options.get("upsert") else None,
+            upserts=query if options.get("upsert") else None,
+            on_insert=options.get("on_insert", True),
             check=options.get("check", True),
             array_filters=options.get("array_filters"),
         )
@@ -329,7 +334,8 @@ async def _update(
         binding,
         update,
         skip_hooks=skip_hooks,
-        upserts=filter if upsert else None,
+        upserts=query if upsert else None,
+        on_insert=options.get("on_insert", True),
         check=options.get("check", True),
         array_filters=options.get("array_filters"),
     )
