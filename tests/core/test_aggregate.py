@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from mongospec_core import DocumentValidationError, MongoDocument, NotBoundError
+from mongospec_core import DocumentValidationError, MongoDocument, NotBoundError, OptionError
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Numbered
@@ -159,3 +159,67 @@ async def test_aggregate_takes_documents_and_sends_no_command_before_it_is_read(
 async def test_an_aggregate_of_an_unbound_class_names_it() -> None:
     with pytest.raises(NotBoundError, match="Numbered"):
         Numbered.aggregate([])
+
+
+class Cat(msgspec.Struct, tag="cat"):
+    lives: int = 9
+    seen: dt.timedelta | None = None
+
+
+class Bird(msgspec.Struct, tag="bird"):
+    price: Decimal
+    nested: list[Geo] = []
+
+
+class Animal(MongoDocument):
+    type: str
+    lives: int = 9
+    seen: dt.timedelta | None = None
+    price: Decimal | None = None
+
+
+type Pet = Cat | Bird
+
+
+async def test_results_may_be_of_a_union_of_structs_that_a_tag_tells_apart(bind: Bind) -> None:
+    await bind(Animal)
+    await Animal(type="cat", seen=dt.timedelta(hours=1)).insert()
+    await Animal(type="bird", price=Decimal("1.50")).insert()
+    expected = [Cat(seen=dt.timedelta(hours=1)), Bird(price=Decimal("1.50"))]
+    assert await Animal.aggregate([], into=Cat | Bird).to_list() == expected
+    assert await Animal.aggregate([{"$sort": {"_id": 1}}], into=Pet).to_list() == expected
+    bird = {"$match": {"type": "bird"}}
+    assert await Animal.aggregate([bird], into=Pet).to_list() == expected[1:]
+    await Animal(type="fish").insert()
+    with pytest.raises(DocumentValidationError, match=r"type .*'fish' \(a result of the pipeline"):
+        await Animal.aggregate([], into=Cat | Bird).to_list()
+
+
+@pytest.mark.parametrize(
+    ("into", "words"),
+    [
+        (Cat | Geo, "tag"),
+        (Geo | Home, "tag"),
+        (Cat | None, "give a msgspec.Struct"),
+        (Cat | int, "give a msgspec.Struct"),
+        (Animal | Cat, "give a msgspec.Struct"),
+        (list[Cat], "give a msgspec.Struct"),
+        (dict, "give a msgspec.Struct"),
+        ("Cat", "give a msgspec.Struct"),
+        (Cat(), "give a msgspec.Struct"),
+    ],
+    ids=str,
+)
+async def test_what_results_cannot_be_read_as_is_refused(bind: Bind, into: Any, words: str) -> None:
+    await bind(Animal)
+    with pytest.raises(OptionError, match=rf"Animal\.aggregate: into=.*{words}"):
+        Animal.aggregate([], into=into)
+
+
+async def test_a_result_that_does_not_fit_is_not_called_stored_like_this(bind: Bind) -> None:
+    await bind(Animal)
+    await Animal(type="cat").insert()
+    with pytest.raises(DocumentValidationError, match=r"Geo\.lat .*missing") as caught:
+        await Animal.aggregate([], into=Geo).to_list()
+    assert "a result of the pipeline; correct its stages, or the fields of Geo" in str(caught.value)
+    assert "stored like this" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -16,9 +17,12 @@ from mongospec_core import (
     MongospecError,
     NotBoundError,
     OperationError,
+    OperationTimeoutError,
     OptionError,
+    ServerUnavailableError,
     close,
     connect,
+    connection,
     init,
 )
 from mongospec_testing import FaultProxy, MongoServer
@@ -321,3 +325,42 @@ async def test_a_uri_that_cannot_be_used_is_told_by_connect() -> None:
     with pytest.raises(OptionError, match="URI"):
         async with connect("localhost:27017", document_types=[Person]):
             pass
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb://127.0.0.1:1", "mongodb://127.0.0.1:1/app", "mongodb://127.0.0.1:1/app?"]
+)
+async def test_connect_tells_why_there_is_no_server_before_its_time_is_up(uri: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(
+        ServerUnavailableError, match=r"127\.0\.0\.1:1 \(Connection refused"
+    ) as caught:
+        async with connect(uri, database="app", document_types=[Numbered], timeout=1):
+            pass
+    assert time.monotonic() - start < 5
+    assert isinstance(caught.value, ConnectionError)
+    assert caught.value.outcome == "not_applied"
+
+
+@pytest.mark.parametrize(
+    ("uri", "seconds", "expected"),
+    [
+        ("mongodb://h", 10, "mongodb://h/?serverSelectionTimeoutMS=9500"),
+        ("mongodb://u:p@h:1,g:2/db", 1, "mongodb://u:p@h:1,g:2/db?serverSelectionTimeoutMS=900"),
+        ("mongodb://h/?tls=true", 1, "mongodb://h/?serverSelectionTimeoutMS=900&tls=true"),
+        ("mongodb://h/?", 0.001, "mongodb://h/?serverSelectionTimeoutMS=1"),
+        ("mongodb+srv://h/db", 30, "mongodb+srv://h/db?serverSelectionTimeoutMS=29500"),
+        ("mongodb://h/?ServerSelectionTimeoutMS=5", 1, "mongodb://h/?ServerSelectionTimeoutMS=5"),
+        ("mongodb://h/db", None, "mongodb://h/db"),
+        ("mongodb://h/db", 60, "mongodb://h/db"),
+    ],
+)
+def test_the_uris_own_words_stay(uri: str, seconds: float | None, expected: str) -> None:
+    assert connection._told_in_time(uri, seconds) == expected
+
+
+async def test_an_own_client_is_told_how_to_learn_why_there_is_no_server() -> None:
+    client = await mongojet.create_client("mongodb://127.0.0.1:1")
+    with pytest.raises(OperationTimeoutError, match=r"no answer.*serverSelectionTimeoutMS.*less"):
+        await init(client["app"], [Numbered], timeout=0.2, close_client=False)
+    await client.close()

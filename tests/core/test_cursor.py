@@ -15,6 +15,7 @@ from mongospec_core import (
     MongoDocument,
     MongospecError,
     OperationError,
+    OperationTimeoutError,
     OptionError,
 )
 from mongospec_testing import FaultProxy
@@ -373,6 +374,29 @@ async def test_a_cursor_that_failed_raises_at_every_further_read(
         with pytest.raises(OperationError):
             await cursor.to_list()
     assert len(seen) == 10
+
+
+@pytest.mark.parametrize("end", ["cancelled", "timed out"])
+async def test_a_fetch_that_was_given_up_and_then_failed_raises_at_every_further_read(
+    bind: Bind, mongo_proxy: FaultProxy, end: str
+) -> None:
+    await bind(Numbered)
+    await Numbered.insert_many([Numbered(_id=n) for n in range(30)])
+    cursor = Numbered.find(batch_size=10, timeout=0.1 if end == "timed out" else None)
+    for _ in range(10):
+        await anext(cursor)
+    with mongo_proxy.stall("getMore") as rule:
+        reading = asyncio.create_task(cursor.to_list())
+        await rule.reached()
+        if end == "cancelled":
+            reading.cancel()
+        with pytest.raises((asyncio.CancelledError, OperationTimeoutError)):
+            await reading
+        mongo_proxy.disconnect()
+    for _ in range(3):
+        with pytest.raises(OperationError) as raised:
+            await cursor.to_list()
+    assert not isinstance(raised.value, OperationTimeoutError)
 
 
 async def test_a_cursor_says_where_pymongos_chaining_went(bind: Bind) -> None:

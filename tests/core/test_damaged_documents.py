@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from mongospec_core import (
     DocumentValidationError,
     InvalidDocument,
     MongoDocument,
+    MongospecError,
+    OperationError,
     changes,
 )
 from mongospec_testing import FaultProxy
@@ -290,3 +293,60 @@ async def test_decimals_inside_of_dataclasses_and_named_tuples_come_back(bind: B
     two = await WithPair(pair=Pair(price, price)).insert()
     assert await WithDataclass.find_all() == [one]
     assert await WithPair.find_all() == [two]
+
+
+# -- damage of any byte: a list that looks whole is whole
+
+
+async def test_no_damaged_byte_makes_a_read_end_in_silence(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Event)
+    await Event.insert_many([Event(number=n, notes=["a"]) for n in range(6)])
+    seen: list[bytes] = []
+
+    def look(reply: bytes) -> bytes:
+        seen.append(reply)
+        return reply
+
+    with mongo_proxy.rewrite_bson("getMore", look, times=1):
+        assert len(await Event.find_all(batch_size=3)) == 6
+    batch = range(seen[0].index(b"nextBatch"), seen[0].index(b"\x12id\0"))
+    assert len(batch) > 200
+    for place in batch:
+        flipped = seen[0][place] ^ 0x07
+
+        def damage(reply: bytes, place: int = place, flipped: int = flipped) -> bytes:
+            return reply[:place] + bytes([flipped]) + reply[place + 1 :]
+
+        cursor = Event.find(batch_size=3)
+        with mongo_proxy.rewrite_bson("getMore", damage, times=1), suppress(MongospecError):
+            assert len(await Event.find_all(batch_size=3)) == 6
+        with mongo_proxy.rewrite_bson("getMore", damage, times=1):
+            try:
+                assert len(await cursor.to_list()) == 6
+            except DocumentValidationError:  # documents that cannot be read are told of
+                continue
+            except OperationError:
+                with pytest.raises(OperationError):
+                    await cursor.to_list()
+
+
+async def test_a_document_whose_bson_is_broken_is_one_that_does_not_fit(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Event)
+    await Event.insert_many([Event(number=n, name="broken" if n == 1 else "") for n in range(3)])
+    failures: list[InvalidDocument] = []
+
+    def breaking(reply: bytes) -> bytes:
+        return reply.replace(b"\x02name\0\x07", b"\x66name\0\x07")
+
+    with mongo_proxy.rewrite_bson("find", breaking):
+        with pytest.raises(DocumentValidationError, match=r"Event .*type"):
+            await Event.find_all()
+        with pytest.raises(DocumentValidationError, match="type"):
+            await Event.find_all(projection={"name": 1})
+        found = await Event.find_all(on_invalid=lambda failure, raw: failures.append(failure))
+    assert [each.number for each in found] == [0, 2]
+    assert failures[0].id is None

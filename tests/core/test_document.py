@@ -649,3 +649,26 @@ async def test_a_document_that_contains_itself_is_named(bind: Bind) -> None:
     endless.append(endless)
     with pytest.raises(EncodingError, match=r"Loose.*contains itself"):
         await Loose(anything=endless).insert()
+
+
+class Open(MongoDocument, dict=True):
+    """Takes attributes beside its fields, which are not stored."""
+
+    name: str
+
+
+async def test_attributes_beside_the_fields_survive_copies_and_pickles(bind: Bind) -> None:
+    await bind(Open)
+    one = await Open(name="a").insert()
+    document: Any = one
+    document.seen_by = ["Ann"]
+    for each in duplicates(document):
+        assert each == one
+        assert each.seen_by == ["Ann"]
+        assert changes(each) == {}
+        each.more = 1
+    assert not hasattr(document, "more")
+    assert copy.copy(document).seen_by is document.seen_by
+    assert copy.deepcopy(document).seen_by is not document.seen_by
+    assert copy.replace(document, name="b").seen_by == ["Ann"]
+    assert "seen_by" not in document.dump()

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from bson import ObjectId
+from bson import ObjectId, Regex
 
 from mongospec_core import DefinitionError, InvalidIdError, MongoDocument, OptionError
 from mongospec_testing import FaultProxy
@@ -61,8 +61,13 @@ async def test_an_operator_is_not_an_id(bind: Bind, cls: Any, id_: Any) -> None:
 async def test_a_pattern_is_not_an_id(bind: Bind) -> None:
     await bind(Free)
     await Free(_id="abc").insert()
-    assert await Free.find_by_id(re.compile("a")) is None
-    assert await Free.delete_by_id(re.compile("a")) == 0
+    for operation in (Free.find_by_id, Free.delete_by_id):
+        with pytest.raises(InvalidIdError, match=r"Free.*regular expression"):
+            await operation(re.compile("a"))
+    for id_ in (re.compile("a"), Regex("a")):
+        with pytest.raises(InvalidIdError):
+            await Free(_id=id_, x=2).save()
+    assert await stored(Free) == [{"_id": "abc", "x": 0}]
 
 
 async def test_ids_of_several_fields_are_found_as_they_are(bind: Bind) -> None:

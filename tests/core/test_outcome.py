@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 import mongojet
 import pytest
+from bson import ObjectId
 from mongojet import IndexModel
-from pymongo import InsertOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
 
 from mongospec_core import (
     BulkInsertError,
@@ -19,19 +20,23 @@ from mongospec_core import (
     OperationTimeoutError,
     OptionError,
     ServerUnavailableError,
+    changes,
     init,
 )
 from mongospec_core.extension import UNKNOWN_CONTENT, is_new, snapshot_of
 from mongospec_core.operations import insert_many
+from mongospec_core.server.driver_errors import UNDONE_CODES, UNKNOWN_CODES
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
+from tests.core.raw import stored
 from tests.zoo.people import Account, Person
 
-UNKNOWN = (
-    *(6, 7, 24, 46, 50, 64, 89, 91, 175, 189, 202, 237, 262, 279, 290, 317, 384),
-    *(9001, 11600, 11601, 11602, 46841),
-)
-REFUSED = (13, 2, 8000, 121, 112)
+MANY = [
+    *((code, 1, "partial") for code in (2, 14, 121)),
+    *((code, 0, "unknown") for code in (2, 14, 121, 50, 11601)),
+    *((code, 0, "not_applied") for code in (9, 13, 40, 72)),
+]
+"""Code, documents that the server counted, outcome."""
 
 
 class Pair(MongoDocument):
@@ -64,7 +69,7 @@ async def test_a_refused_write_is_not_applied_and_the_id_is_taken_back(bind: Bin
     assert account._id is None
 
 
-@pytest.mark.parametrize("code", UNKNOWN)
+@pytest.mark.parametrize("code", UNKNOWN_CODES)
 async def test_a_code_of_an_interrupted_server_means_unknown(
     bind: Bind, mongo_proxy: FaultProxy, code: int
 ) -> None:
@@ -95,7 +100,7 @@ async def test_an_update_many_that_failed_at_a_document_may_have_changed_others(
     assert error.outcome in ("partial", "unknown")
 
 
-@pytest.mark.parametrize("code", REFUSED)
+@pytest.mark.parametrize("code", [*UNDONE_CODES, 17, 99_999])
 async def test_any_other_code_means_not_applied(
     bind: Bind, mongo_proxy: FaultProxy, code: int
 ) -> None:
@@ -109,6 +114,86 @@ async def test_any_other_code_means_not_applied(
         assert person._id is None
         changed = await error_of(Person.find_one_and_update({}, {"$set": {"age": 1}}))
         assert changed.outcome == "not_applied"
+
+
+def failed_statement(code: int, n: int = 0) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """The reply of a server or a router that failed at the first statement."""
+    error = {"index": 0, "code": code, "errmsg": "made by the test"}
+    return lambda reply: {**reply, "n": n, "nModified": n, "writeErrors": [error]}
+
+
+@pytest.mark.parametrize("code", UNKNOWN_CODES)
+async def test_a_router_that_lost_a_single_statement_means_unknown(
+    bind: Bind, mongo_proxy: FaultProxy, code: int
+) -> None:
+    await bind(Person)
+    ada, eve = [await Person(name=name).insert() for name in ("Ada", "Eve")]
+    with mongo_proxy.rewrite(("insert", "update", "delete"), failed_statement(code)):
+        person = Person(name="x")
+        assert (await error_of(person.insert())).outcome == "unknown"
+        assert person._id is not None
+        assert snapshot_of(person) is UNKNOWN_CONTENT
+        ada.age = 1
+        assert (await error_of(ada.save())).outcome == "unknown"
+        assert snapshot_of(ada) is UNKNOWN_CONTENT
+        assert (await error_of(Person.delete_one({"name": "nobody"}))).outcome == "unknown"
+        many = [Person(name="a"), Person(name="b")]
+        inserted = await error_of(Person.insert_many(many), BulkInsertError)
+        assert inserted.outcome == "unknown"
+        assert inserted.unknown == many[:1]
+        assert [each.document for each in inserted.failures] == many[1:]
+        assert (many[0]._id is None, many[1]._id is None) == (False, True)
+        ada.age, eve.age = 2, 2
+        saved = await error_of(Person.save_many([ada, eve]), BulkWriteError)
+        assert (saved.outcome, saved.unknown[:1]) == ("unknown", [ada])
+        bulk = await error_of(
+            Person.bulk_write([DeleteOne({"name": "nobody"})], ordered=False), BulkWriteError
+        )
+        assert (bulk.outcome, bulk.failures, len(bulk.unknown)) == ("unknown", [], 1)
+
+
+@pytest.mark.parametrize(("code", "n", "outcome"), MANY)
+@pytest.mark.parametrize("verb", ["update", "delete"])
+async def test_a_write_of_many_that_failed_in_the_middle_is_partial_or_unknown(
+    bind: Bind, mongo_proxy: FaultProxy, verb: str, code: int, n: int, outcome: str
+) -> None:
+    await bind(Person)
+    await Person.insert_many([Person(name="a"), Person(name="b")])
+    with mongo_proxy.rewrite(verb, failed_statement(code, n)):
+        if verb == "update":
+            error = await error_of(Person.update_many({}, {"$set": {"age": 1}}))
+        else:
+            error = await error_of(Person.delete_many({}))
+        assert (error.outcome, error.code) == (outcome, code)
+    statement = UpdateMany({}, {"$set": {"age": 1}}) if verb == "update" else DeleteMany({})
+    with mongo_proxy.rewrite(verb, failed_statement(code, n)):
+        bulk = await error_of(Person.bulk_write([statement]), BulkWriteError)
+    assert bulk.outcome == ("not_applied" if outcome == "not_applied" else "unknown")
+
+
+async def test_insert_if_not_exists_that_the_driver_sent_twice_is_inserted(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Account)
+    taken = {
+        "ok": 0,
+        "code": 11000,
+        "errmsg": "E11000 duplicate key error collection: x.Account index: email_1 dup key: "
+        '{ email: "a@x" }',
+    }
+    with mongo_proxy.reply("update", taken, at="reply"):
+        account = Account(email="a@x")
+        assert await Account.insert_if_not_exists(account, {"email": "a@x"}) is account
+        assert not is_new(account)
+        other = Account(email="a@x")
+        assert await Account.insert_if_not_exists(other, {"email": "a@x"}) is None
+        assert other._id is None
+    with mongo_proxy.reply("update", taken, at="reply"), mongo_proxy.fail("find", 11601):
+        third = Account(email="c@x")
+        error = await error_of(Account.insert_if_not_exists(third, {"email": "c@x"}))
+    assert error.outcome == "unknown"
+    assert third._id is not None
+    assert await Account.count() == 2
 
 
 async def test_not_primary_is_unknown_where_the_driver_had_sent_it_twice(
@@ -253,6 +338,59 @@ async def test_labels_are_the_servers(bind: Bind, mongo_proxy: FaultProxy) -> No
     assert error.labels >= {"TransientTransactionError", "Another"}
     assert error.has_error_label("Another")
     assert not error.has_error_label("UnknownTransactionCommitResult")
+
+
+NOTHING: dict[str, Callable[[], Awaitable[Any]]] = {
+    "update_one": lambda: Person.update_one({"name": "nobody"}, {"$set": {"age": 1}}),
+    "update_many": lambda: Person.update_many({"name": "nobody"}, {"$set": {"age": 1}}),
+    "update_by_id": lambda: Person.update_by_id(ObjectId(), {"$set": {"age": 1}}),
+    "find_one_and_update": lambda: Person.find_one_and_update(
+        {"name": "nobody"}, {"$set": {"age": 1}}
+    ),
+    "find_one_and_replace": lambda: Person.find_one_and_replace(
+        {"name": "nobody"}, Person(name="x")
+    ),
+    "find_one_and_delete": lambda: Person.find_one_and_delete({"name": "nobody"}),
+    "delete_one": lambda: Person.delete_one({"name": "nobody"}),
+    "delete_many": lambda: Person.delete_many({"name": "nobody"}),
+    "delete_by_id": lambda: Person.delete_by_id(ObjectId()),
+    "delete": lambda: Person(_id=ObjectId(), name="x").delete(),
+    "save": lambda: Person(_id=ObjectId(), name="x").save(),
+    "insert_if_not_exists": lambda: Person.insert_if_not_exists(
+        Person(name="Ada"), {"name": "Ada"}
+    ),
+    "bulk_write": lambda: Person.bulk_write([DeleteOne({"name": "nobody"})]),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+async def test_a_write_that_found_nothing_is_not_applied_though_its_concern_failed(
+    bind: Bind, mongo_proxy: FaultProxy, name: str
+) -> None:
+    await bind(Person)
+    await Person(name="Ada").insert()
+    before = await stored(Person)
+    with mongo_proxy.write_concern_error(COMMANDS):
+        error = await error_of(NOTHING[name]())
+    assert (error.outcome, error.code) == ("not_applied", 64)
+    assert await stored(Person) == before
+
+
+async def test_a_write_that_found_something_is_applied_though_its_concern_failed(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    ada = await Person(name="Ada").insert()
+    ada.age = 1
+    with mongo_proxy.write_concern_error(COMMANDS), mongo_proxy.recording() as seen:
+        assert (await error_of(ada.save())).outcome == "applied"
+        assert changes(ada) == {}
+        upsert = Person.update_one({"name": "x"}, {"$set": {"age": 2}}, upsert=True)
+        assert (await error_of(upsert)).outcome == "applied"
+        eve = Person(name="Eve")
+        error = await error_of(Person.insert_if_not_exists(eve, {"name": "Eve"}))
+        assert (error.outcome, is_new(eve)) == ("applied", False)
+    assert {each.name for each in seen} == {"update"}
 
 
 # -- duplicate keys

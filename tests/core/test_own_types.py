@@ -1,6 +1,7 @@
 """A user's own types: written as register_encoder says, read by the class's dec_hook."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, NewType, Self
 
@@ -383,3 +384,109 @@ async def test_an_encoder_of_a_str_holds_in_filters_updates_and_documents(bind: 
     assert len(found) == 1
     await Member.bulk_write([UpdateOne({"handle": Handle("BOB")}, {"$set": {"handle": "c"}})])
     assert await Member.count({"handle": "c"}) == 1
+
+
+class Mark(msgspec.Struct):
+    """Knows itself how its types are read."""
+
+    at: Point
+    others: list[Point] = []
+
+    @classmethod
+    def dec_hook(cls, tp: type, value: Any) -> Any:
+        if tp is Point:
+            return Point(value[0], value[1])
+        raise NotImplementedError(tp)
+
+
+@dataclass
+class Till:
+    cash: Money | None = None
+
+    @classmethod
+    def dec_hook(cls, tp: type, value: Any) -> Any:
+        return Money(value["amount"], value["currency"])
+
+
+class Map(MongoDocument):
+    """Has no hook of its own."""
+
+    marks: list[Mark] = []
+    till: Till | None = None
+
+
+class Kiosk(MongoDocument):
+    """Has one that asks for no type."""
+
+    email: Email | None = None
+    mark: Mark | None = None
+    till: Till | None = None
+
+    @classmethod
+    def dec_hook(cls, tp: type, value: Any) -> Any:
+        return Email(value)
+
+
+async def test_the_dec_hook_of_a_part_is_asked_about_its_own_types(bind: Bind) -> None:
+    await bind(Map, Kiosk)
+    mark = Mark(Point(1.0, 2.0), [Point(3.0, 4.0)])
+    till = Till(Money(Decimal(3), "EUR"))
+    one = await Map(marks=[mark], till=till).insert()
+    found = await Map.find_by_id(one.id)
+    assert found == one
+    assert changes(one) == {}
+    kiosk = await Kiosk(email=Email("a@b.c"), mark=mark, till=till).insert()
+    assert await Kiosk.find_by_id(kiosk.id) == kiosk
+    await Map.get_collection().insert_one({"marks": [{"at": "x"}]})
+    with pytest.raises(DocumentValidationError, match=r"Map\.marks\[0\]\.at"):
+        await Map.find_all()
+
+
+async def test_the_dec_hook_of_a_projection_is_asked(bind: Bind) -> None:
+    class Spot(msgspec.Struct):
+        at: Point
+
+        @classmethod
+        def dec_hook(cls, tp: type, value: Any) -> Any:
+            return Pin(*value)
+
+    class Tour(msgspec.Struct):
+        name: str
+        mark: Mark
+
+    await bind(Shop)
+    await shop().insert()
+    found = await Shop.find_one(projection=Spot)
+    assert found is not None
+    assert type(found.at) is Pin
+    stages = [{"$set": {"mark": {"at": "$at"}}}]
+    (tour,) = await Shop.aggregate(stages, into=Tour).to_list()
+    assert tour == Tour("a", Mark(Point(1.0, 2.0)))
+
+
+async def test_a_type_that_no_dec_hook_knows_is_refused_by_name(bind: Bind) -> None:
+    class Chart(MongoDocument):
+        mark: Mark
+        cash: Money
+
+    await bind(Chart)
+    await Chart.get_collection().insert_one({"mark": {"at": [1, 2]}, "cash": {"amount": 1}})
+    with pytest.raises(DocumentValidationError, match=r"Chart\.cash .*dec_hook reads no Money"):
+        await Chart.find_all()
+
+
+async def test_an_encoder_may_return_a_value_of_its_own_class(bind: Bind) -> None:
+    register_encoder(Handle, lambda handle: Handle(handle.lower()))
+    register_encoder(Level, lambda level: level)
+    register_encoder(Point, lambda point: Point(point.x + 1, point.y))
+
+    class Row(MongoDocument):
+        handle: str
+        level: int
+        anything: Any = None
+
+    await bind(Row)
+    await Row(handle=Handle("Ann"), level=Level(3)).insert()
+    assert await Row.count({"handle": Handle("ANN"), "level": Level(3)}) == 1
+    with pytest.raises(EncodingError, match=r"Row\.anything"):
+        await Row(handle="b", level=1, anything=Point(1, 2)).insert()

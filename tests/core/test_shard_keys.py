@@ -1,6 +1,7 @@
 """__shard_key__: a write of a document reaches one shard."""
 
-from typing import Any
+import asyncio
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -212,6 +213,69 @@ async def test_an_error_of_a_change_that_is_sent_by_itself_is_noted(
     ):
         await Order(_id=one.id, tenant="b").save()
     assert concern.value.outcome == "applied"
+
+
+async def test_a_change_that_is_sent_by_itself_and_cancelled_is_known(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Order)
+    one, two = [await Order(tenant="a").insert() for _ in range(2)]
+    one.tenant, two.total = "b", 1
+    with mongo_proxy.delay("update", 0.1) as delayed:
+        task = asyncio.create_task(Order.save_many([one, two]))
+        await delayed.reached()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (changes(one), changes(two)) == ({}, {"total": 1})
+    assert [each["tenant"] for each in await stored(Order)] == ["b", "a"]
+
+
+async def test_an_ordered_bulk_stops_at_a_replacement_that_fails(bind: Bind) -> None:
+    class Unique(Order):
+        __collection_name__ = "unique_orders"
+        __indexes__: ClassVar = [{"key": {"total": 1}, "unique": True}]
+
+    await bind(Unique)
+    one, two = (
+        await Unique(tenant="a", total=1).insert(),
+        await Unique(tenant="a", total=2).insert(),
+    )
+    one.tenant, one.total = "b", 2
+    two.total = 3
+    operations = [ReplaceOne({"_id": each.id}, each) for each in (one, two)]
+    with pytest.raises(BulkWriteError) as caught:
+        await Unique.bulk_write(operations)
+    assert [each.code for each in caught.value.failures] == [11000, None]
+    assert caught.value.failures[0].key_pattern == {"total": 1}
+    with pytest.raises(BulkWriteError) as caught:
+        await Unique.bulk_write(operations[::-1], ordered=False)  # then 2 is free, and it works
+        await Unique.bulk_write([ReplaceOne({"_id": one.id}, Unique(tenant="c", total=3))])
+    assert [each.code for each in caught.value.failures] == [11000]
+    assert [(each["tenant"], each["total"]) for each in await stored(Unique)] == [
+        ("b", 2),
+        ("a", 3),
+    ]
+
+
+async def test_an_upgraded_document_is_found_by_what_is_stored(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    class Grown(MongoDocument):
+        __shard_key__ = ("tenant",)
+        tenant: str
+
+        @classmethod
+        def __upgrade__(cls, raw: dict[str, Any], /) -> dict[str, Any]:
+            return raw | {"tenant": raw["tenant"].lower()}
+
+    db = await bind(Grown)
+    await db["Grown"].insert_one({"tenant": "A"})
+    one = await Grown.get_one()
+    one.tenant = "b"
+    with mongo_proxy.recording() as seen:
+        await one.save()
+    assert updates(seen) == [({"_id": one.id, "tenant": "A"}, {"$set": {"tenant": "b"}})]
 
 
 async def test_a_version_is_compared_where_the_shard_key_changes(bind: Bind) -> None:

@@ -474,6 +474,31 @@ async def test_a_save_repeated_by_run_in_transaction_writes_each_time(
     assert changes(one) == {}
 
 
+async def test_a_default_that_is_made_anew_is_stored_once_it_is_set(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Fresh)
+    await Fresh.get_collection().insert_one({"name": "a"})
+    (first,), (second,) = await Fresh.find_all(), await Fresh.find_all()
+    assert first.token != second.token  # each read makes its own
+    first.name = "b"
+    assert changes(first) == {"name": "b"}  # the other was neither read nor set
+    await first.save()
+    assert "token" not in (await stored(Fresh))[0]
+    first.token = uuid4()
+    assert changes(first) == {"token": first.token}
+    with mongo_proxy.recording() as seen:
+        await first.save()
+    assert sent(seen) == [{"$set": {"token": first.token}}]
+    assert {each.token for each in await Fresh.find_all()} == {first.token}
+    await Fresh.update_by_id(first.id, {"$unset": {"token": ""}})
+    (again,) = await Fresh.find_all()
+    lacking = {"_id": again.id, "token": {"$exists": False}}
+    await Fresh.update_one(lacking, {"$set": {"token": again.token}})
+    (kept,) = await Fresh.find_all()
+    assert kept.token == again.token
+
+
 # -- copies
 
 

@@ -21,6 +21,7 @@ from mongospec_core import (
     OptionError,
     StaleDocumentError,
     changes,
+    init,
     transaction,
 )
 from mongospec_testing import FaultProxy
@@ -290,6 +291,7 @@ async def test_a_version_that_was_changed_by_hand_is_the_one_that_is_expected(bi
     await one.save()
     (read,) = await Product.find_all()
     read.version, read.stock = 0, 2
+    assert changes(read) == {"stock": 2}
     with pytest.raises(StaleDocumentError) as caught:
         await read.save()
     assert caught.value.expected == 0
@@ -371,6 +373,36 @@ async def test_save_many_is_not_sent_twice(bind: Bind, mongo_proxy: FaultProxy) 
     assert caught.value.outcome == "unknown"
     assert not isinstance(caught.value, StaleDocumentError)
     assert (one.version, (await the_only(Product))["version"]) == (0, 1)
+
+
+async def test_save_many_that_was_cancelled_knows_what_was_written(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Product)
+    one, stale = await Product().insert(), await Product().insert()
+    await Product.update_by_id(stale.id, {"$set": {"stock": 5}})
+    one.stock = stale.stock = 1
+    with mongo_proxy.delay("update", 0.1) as delayed:
+        task = asyncio.create_task(Product.save_many([one, stale]))
+        await delayed.reached()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (one.version, changes(one)) == (1, {})
+    assert (stale.version, changes(stale)) == (0, {"stock": 1})
+
+
+async def test_save_many_of_a_thousand_is_one_command(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    await bind(Product)
+    await Product.insert_many([Product(stock=n) for n in range(1000)])
+    many = await Product.find_all()
+    for each in many:
+        each.stock += 1
+    with mongo_proxy.recording() as seen:
+        result = await Product.save_many(many)
+    assert [len(command.body["updates"]) for command in seen] == [1000]
+    assert (result.matched_count, result.modified_count, result.upserted_ids) == (1000, 1000, {})
+    assert await Product.count({"version": 1}) == 1000
 
 
 async def test_save_many_that_cannot_learn_who_is_gone_says_stale(
@@ -554,6 +586,22 @@ async def test_find_one_and_replace_of_a_read_document_compares_and_raises(
     assert theirs.version == 3
 
 
+async def test_a_replacement_whose_write_concern_failed_has_an_unknown_outcome(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Product)
+    one = await Product().insert()
+    one.stock = 1
+    operations = [ReplaceOne({"_id": one.id}, one), InsertOne(Product(name="next"))]
+    with mongo_proxy.write_concern_error("update", 64), pytest.raises(BulkWriteError) as caught:
+        await Product.bulk_write(operations)
+    assert caught.value.unknown == [operations[0]]
+    assert caught.value.outcome == "unknown"
+    assert one.version == 0
+    with pytest.raises(StaleDocumentError):
+        await one.save()
+
+
 async def test_a_replacement_that_is_upserted_is_raised(bind: Bind) -> None:
     await bind(Product)
     one = Product(_id=ObjectId(), name="a")
@@ -666,6 +714,25 @@ async def test_a_save_whose_write_concern_failed_is_not_said_to_be_applied(
     assert caught.value.outcome == "unknown"
     with pytest.raises(StaleDocumentError):
         await one.save()
+
+
+async def test_the_primary_is_asked_what_is_there(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    """A secondary may not have the write yet that this one met."""
+    db = await bind(Product)
+    mine, theirs = await two()
+    theirs.stock = 1
+    await theirs.save()
+    mine.stock = 2
+    secondary = db.client.get_database(db.name, read_preference={"mode": "secondaryPreferred"})
+    await init(secondary, [Product], close_client=False)
+    with mongo_proxy.recording() as seen, pytest.raises(StaleDocumentError):
+        await mine.save()
+    with mongo_proxy.recording() as many, pytest.raises(StaleDocumentError):
+        await Product.save_many([mine])
+    finds = [each for each in (*seen, *many) if each.name == "find"]
+    assert len(finds) == 2
+    for each in finds:
+        assert each.body.get("$readPreference", {"mode": "primary"})["mode"] == "primary"
 
 
 async def test_a_look_that_fails_says_that_nothing_was_written(

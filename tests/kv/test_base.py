@@ -3,7 +3,7 @@
 import pickle
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
 
 import msgspec
@@ -364,3 +364,13 @@ async def test_two_stores_share_a_database_and_no_key(bind: Bind) -> None:
     await AppStorage.set("k", 1)
     await PlainStore.set("k", 2)
     assert (await AppStorage.get("k"), await PlainStore.get("k")) == (1, 2)
+
+
+@each_way
+async def test_a_store_has_no_versions(bind: Bind, how: str) -> None:
+    class Versioned(KVStore, MongoDocument, version_field="version"):
+        version: int = 0
+
+    await bind(Versioned)
+    with pytest.raises(DefinitionError, match="leave version_field= out"):
+        await make(cast("Store", Versioned), how)

@@ -319,3 +319,19 @@ def test_load_gives_unresolved_references() -> None:
     assert post.author.id == user and not is_resolved(post.author)
     assert [each.id for each in post.tags] == [tag]
     assert post.dump() == {"title": "x", "author": user, "reviewer": None, "tags": [tag]}
+
+
+class Marked(MongoDocument, dict=True):
+    name: str
+    friend: "Marked | None" = None
+
+
+async def test_attributes_beside_the_fields_survive_in_a_cycle(bind: Bind) -> None:
+    await bind(Marked)
+    one: Any = await Marked(name="a").insert()
+    one.friend, one.note = one, ["kept"]
+    for each in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert each.note == ["kept"]
+        assert each.friend.note == ["kept"]
+    twin = pickle.loads(pickle.dumps(one))
+    assert twin.friend is twin

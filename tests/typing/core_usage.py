@@ -42,6 +42,10 @@ class Address(msgspec.Struct):
     city: str
 
 
+class Tile(msgspec.Struct, tag="tile"):
+    name: str
+
+
 class Card(msgspec.Struct):
     name: str
 
@@ -200,6 +204,7 @@ async def counting() -> None:
     assert_type(await User.distinct("name", {"name": "a"}), list[Any])
     use(assert_type(User.aggregate([{"$match": {}}]), Cursor[dict[str, Any]]))
     use(assert_type(User.aggregate([{"$match": {}}], into=Card), Cursor[Card]))
+    use(assert_type(User.aggregate([{"$match": {}}], into=Card | Tile), Cursor[Card | Tile]))
     await User.count(nope=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await User.exists()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 

@@ -4,7 +4,7 @@ import asyncio
 import atexit
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any
@@ -13,15 +13,23 @@ import mongojet
 
 from mongospec_core.codec.annotations import resolve_names
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
-from mongospec_core.codec.plan import forget_plan, plan_of
-from mongospec_core.errors import OptionError, shown
+from mongospec_core.codec.plan import Plan, forget_plan, plan_of
+from mongospec_core.errors import OperationTimeoutError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.model.definition import (
     refuse_other_types,
     refuse_python_names,
     refuse_shared_collections,
+    refuse_unique_for_some,
     refuse_what_cannot_be_bound,
+)
+from mongospec_core.model.family import (
+    are_relatives,
+    collection_name_of,
+    family_plan,
+    scope_of,
+    tag_of,
 )
 from mongospec_core.model.hooks import overridden
 from mongospec_core.server.client import Target, drain, refuse_after_fork
@@ -34,12 +42,15 @@ from mongospec_core.server.indexes import (
     merged,
 )
 from mongospec_core.server.operation import Operation
+from mongospec_core.server.timeout import end_of
 from mongospec_core.server.transaction import refuse_in_transaction
 
 _LAST_WORDS = 2.0
 """Seconds that operations in flight get to end before their client is closed."""
 _PATIENCE = 3.0
 """Seconds that a client gets to close."""
+_SELECTION = 30
+"""Seconds that the driver looks for a server, unless the URI says otherwise."""
 _EXIT_GRACE = 0.02
 """Seconds that the driver's threads need after ``client.close()``; without them a third of short
 scripts end in SIGABRT."""
@@ -109,7 +120,7 @@ async def init(
     refuse_shared_collections(bindings | others)
     for cls in bindings:
         cls._before_bind(_bound.classes.keys() | bindings.keys())
-    declared = _declared_by_collection(bindings)
+    declared = _declared_by_collection(bindings, others)
     await _hello(db, timeout)
     for target, wanted in declared:
         owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
@@ -119,6 +130,7 @@ async def init(
     for cls, binding in bindings.items():
         bind(cls, binding)
         _bound.classes[cls] = binding.target.client
+    _join_families(bindings)
     if close_client:
         _bound.clients[id(db.client)] = db.client
 
@@ -163,7 +175,8 @@ async def connect(
     :param database: the database's name; None: the one in the URI.
     :raises OptionError: the URI cannot be used, or neither it nor *database* names a database.
 
-    The other parameters are :func:`init`'s.
+    The other parameters are :func:`init`'s. With *timeout*, the driver's ``serverSelectionTimeoutMS``
+    is a little less, unless the URI says another: an error then tells why no server can be reached.
 
     .. code-block:: python
 
@@ -172,7 +185,7 @@ async def connect(
     """
     refuse_after_fork("connect()")
     try:
-        client = await mongojet.create_client(uri)
+        client = await mongojet.create_client(_told_in_time(uri, timeout))
     except (ValueError, mongojet.PyMongoError) as error:
         raise OptionError(f"connect(): the URI cannot be used: {error}") from error
     try:
@@ -195,6 +208,18 @@ async def connect(
                     _bound.classes.pop(cls, None)
     finally:
         await _close_clients([client])
+
+
+def _told_in_time(uri: str, timeout: float | None) -> str:
+    """The URI of a client that says why no server can be reached before the time is up."""
+    end_of(timeout)  # it is a number of seconds, or refused here
+    if timeout is None or timeout > _SELECTION or "serverselectiontimeoutms=" in uri.lower():
+        return uri
+    milliseconds = max(1, int(max(timeout * 0.9, timeout - 0.5) * 1000))
+    start, question, options = uri.partition("?")
+    slash = "" if "/" in start.partition("://")[2] else "/"
+    more = f"&{options}" if question and options else ""
+    return f"{start}{slash}?serverSelectionTimeoutMS={milliseconds}{more}"
 
 
 def _database(client: mongojet.Client, name: str | None) -> mongojet.Database:
@@ -224,14 +249,28 @@ def _compiled(cls: type[DocumentBase], db: mongojet.Database, timeout: float | N
     forget_plan(cls)
     plan = plan_of(cls)
     refuse_what_cannot_be_bound(cls, plan)
-    target = Target(
-        cls.__name__,
-        db,
-        cls.__collection_name__ or cls.__name__,
-        DECIMAL_CODEC_OPTIONS if plan.decimals else CODEC_OPTIONS,
-        timeout,
-    )
-    return Binding(plan, target, overridden(cls, DocumentBase))
+    return _binding(plan, db, timeout)
+
+
+def _binding(plan: Plan[Any], db: mongojet.Database, timeout: float | None) -> Binding:
+    cls: Any = plan.cls
+    codec = DECIMAL_CODEC_OPTIONS if plan.decimals else CODEC_OPTIONS
+    target = Target(cls.__name__, db, collection_name_of(cls), codec, timeout)
+    hooks = overridden(cls, DocumentBase)
+    for member in plan.members or ():
+        hooks |= overridden(member, DocumentBase) & {"__pre_save__"}
+    return Binding(plan, target, hooks, scope_of(cls))
+
+
+def _join_families(new: Collection[type]) -> None:
+    """Let bound classes of a family read the documents of those that are bound now, too."""
+    bound = {cls: binding_of(cls) for cls in _bound.classes if is_bound(cls)}
+    for cls, binding in bound.items():
+        if tag_of(cls) is None or not any(are_relatives(cls, each) for each in new):
+            continue
+        database, timeout = binding.target.database, binding.target.timeout
+        beside = [each for each in bound if _same_database(bound[each].target, database)]
+        bind(cls, _binding(family_plan(cls, beside), database, timeout))
 
 
 def _listed(document_types: Any) -> list[Any]:
@@ -255,17 +294,30 @@ def _same_database(target: Target, db: mongojet.Database) -> bool:
 
 
 def _declared_by_collection(
-    bindings: Mapping[type[DocumentBase], Binding],
+    bindings: dict[type[DocumentBase], Binding], others: dict[type[DocumentBase], Binding]
 ) -> list[tuple[Target, Sequence[Declared]]]:
     targets = {binding.target.name: binding.target for binding in bindings.values()}
     declared: dict[str, list[Declared]] = defaultdict(list)
     for cls, binding in bindings.items():
         found = declared_indexes(cls)
         refuse_python_names(binding.plan, found)
+        relatives = {
+            each: other
+            for each, other in (others | bindings).items()
+            if each is not cls and are_relatives(each, cls)
+        }
+        refuse_unique_for_some(found, relatives)
         declared[binding.target.name] += found
     return [(targets[name], merged(found)) for name, found in declared.items()]
 
 
 async def _hello(db: mongojet.Database, timeout: float | None) -> None:
     target = Target("init", db, "$cmd", CODEC_OPTIONS, timeout)
-    await Operation(target, f"init of {db.name!r}", {}, write=False).command({"hello": 1})
+    try:
+        await Operation(target, f"init of {db.name!r}", {}, write=False).command({"hello": 1})
+    except OperationTimeoutError as error:
+        raise OperationTimeoutError(
+            f"{error}; if no server is there, the driver says so after the serverSelectionTimeoutMS "
+            f"of the URI: make it less than the timeout",
+            outcome=error.outcome,
+        ) from error

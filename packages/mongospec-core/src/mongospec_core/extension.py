@@ -23,10 +23,11 @@ from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, cut, shown
-from mongospec_core.model.base import DocumentBase
+from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, is_bound
 from mongospec_core.model.hooks import deep_copy, run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import DocumentMeta, is_abstract
+from mongospec_core.model.own_filter import check_id, id_filter
 from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_read
 from mongospec_core.model.snapshot import (
     DELETED,
@@ -36,6 +37,7 @@ from mongospec_core.model.snapshot import (
     remember_read,
     set_snapshot,
     snapshot_of,
+    with_fields,
 )
 from mongospec_core.model.write import (
     Change,
@@ -123,11 +125,13 @@ __all__ = (
     "UpdateOptions",
     "apply_outcome",
     "as_id",
+    "attributes_of",
     "begin",
     "binding_of",
     "by_id",
     "changed_fields",
     "check_class",
+    "check_id",
     "checked",
     "cut",
     "deep_copy",
@@ -137,6 +141,7 @@ __all__ = (
     "encode_filter",
     "encode_update",
     "forget_plan",
+    "id_filter",
     "is_abstract",
     "is_bound",
     "is_new",
@@ -167,4 +172,5 @@ __all__ = (
     "to_raw_documents",
     "type_args",
     "unwrap",
+    "with_fields",
 )

@@ -14,13 +14,16 @@ from mongospec_core.extension import (
     FindOneOptions,
     InsertOptions,
     as_id,
+    attributes_of,
     check_class,
+    check_id,
     encode,
     named,
     plan_of,
     register_builtin,
     set_snapshot,
     snapshot_of,
+    to_raw,
 )
 from mongospec_refs.equality import equal
 from mongospec_refs.find import FindAndModifyOperations, FindOperations
@@ -80,7 +83,9 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
             await Post(title="Hello", author=User.ref("65f0c0ffee65f0c0ffee0001")).insert()
         """
-        reference: Self = hollow(cls, as_id(plan_of(cls), id))
+        given = as_id(plan_of(cls), id)
+        check_id(cls, to_raw(given))
+        reference: Self = hollow(cls, given)
         return reference
 
     async def fetch(
@@ -248,18 +253,20 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         return (
             placeholder,
             (type(self), self._id),
-            (fields, snapshot_of(self)),
+            (fields, snapshot_of(self), attributes_of(self)),
             None,
             None,
             _restore,
         )
 
 
-def _restore(document: Any, state: tuple[tuple[Any, ...], Any]) -> None:
-    fields, form = state
+def _restore(document: Any, state: tuple[tuple[Any, ...], Any, dict[str, Any] | None]) -> None:
+    fields, form, attributes = state
     for name, value in zip(document.__struct_fields__, fields, strict=True):
         force_setattr(document, name, value)
     set_snapshot(document, form)
+    if attributes is not None:
+        vars(document).update(attributes)
 
 
 register_builtin(MongoDocument, id_of)

@@ -128,6 +128,11 @@ def _walks_of(cls: type[Any]) -> tuple[tuple[str, str, Walk], ...]:
     return walks
 
 
+def reference_fields(cls: type[Any]) -> list[str]:
+    """The stored names of the fields that may hold references."""
+    return [name for _, name, _ in _walks_of(cls)]
+
+
 def _walk_of(annotation: Any, *, strict: bool = True) -> Walk | None:
     tp = unwrap(annotation)
     cls = get_origin(tp) or tp

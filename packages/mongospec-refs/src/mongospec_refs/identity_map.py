@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Any, get_args
 
 import msgspec
-from bson import DBRef, ObjectId
+from bson import Code, DBRef, ObjectId, Regex
 
+from mongospec_core import DocumentValidationError
 from mongospec_core.extension import CHECKING, DocumentBase, Plan, misfit, plan_of, to_raw, unwrap
 from mongospec_refs.unresolved import class_of, fill, hollow_class, placeholder, turn
 
@@ -28,6 +29,8 @@ def key_of(raw: Any) -> Hashable:
         return dict, tuple((name, key_of(each)) for name, each in raw.items())
     if isinstance(raw, list):
         return list, tuple(key_of(each) for each in raw)
+    if isinstance(raw, Regex | Code):
+        return type(raw), repr(raw)
     return raw  # type: ignore[no-any-return]  # what BSON has besides is hashable
 
 
@@ -69,6 +72,14 @@ class IdentityMap:
     def know(self, document: Any, cls: type[Any]) -> None:
         """References to this id are this object."""
         self._known[cls][key_of_document(document)] = document
+
+    def adopt(self, document: Any, cls: type[Any]) -> Any:
+        """The object for a document that came with the read: what refers to its id is this one."""
+        key = key_of_document(document)
+        known = self._known[cls].setdefault(key, document)
+        if known is not document and self.open.get(cls, {}).pop(key, None) is not None:
+            fill(known, document)
+        return known
 
     def enter(self, documents: list[Any]) -> None:
         """Take the roots of the read in: references to one of them are this root."""
@@ -136,7 +147,7 @@ class IdDecoder:
             try:
                 id_ = self._read(raw)
             except (msgspec.ValidationError, TypeError, ValueError):
-                return self._refused(raw)
+                return self._refused(raw, reader)
         if reader is CHECKING:
             return placeholder(self.cls, id_)
         return reader.references.document(self.cls, raw, id_)
@@ -169,11 +180,21 @@ class IdDecoder:
     def _read(self) -> Callable[[Any], Any]:
         return lambda raw: self._plan.convert_field(self._place, raw, CHECKING)
 
-    def _refused(self, raw: Any) -> Any:
+    def _refused(self, raw: Any, reader: Any) -> Any:
         """What msgspec refuses; a plain value it may take for another arm of a union."""
         name = self.cls.__name__
         if isinstance(raw, DBRef):
             return misfit(f"looks like a DBRef; a reference to {name} is stored as the plain _id")
+        joined = isinstance(raw, Mapping) and getattr(reader, "joined", False)
+        if joined and raw.get("_id") is None:
+            return misfit(f"a copy of a {name} without its _id")
+        if joined:
+            try:
+                return reader.read_joined(self._plan, raw)
+            except DocumentValidationError:
+                if hasattr(self.cls, "__upgrade__"):
+                    return misfit(f"a document that is not read as a {name}")
+                return self._plan.decode(raw, reader)  # msgspec says what does not fit, and where
         if isinstance(raw, Mapping):
             return misfit(
                 f"looks like an embedded copy of a {name}; a reference is stored as its _id"

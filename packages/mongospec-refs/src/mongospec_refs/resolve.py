@@ -9,11 +9,14 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Se
 from functools import partial
 from typing import Any, override
 
+from bson import ObjectId
 from bson.codec_options import CodecOptions
 
-from mongospec_core import DocumentValidationError, InvalidDocument, OptionError
+from mongospec_core import DocumentValidationError, InvalidDocument, InvalidIdError, OptionError
 from mongospec_core.extension import (
+    DECIMAL_CODEC_OPTIONS,
     Binding,
+    DocumentBase,
     OnInvalid,
     Operation,
     Plan,
@@ -22,16 +25,22 @@ from mongospec_core.extension import (
     Reading,
     begin,
     binding_of,
+    check_id,
     encode,
+    id_filter,
+    set_snapshot,
     settle_read,
     shown,
+    snapshot_of,
     split_documents,
     to_raw,
+    with_fields,
 )
 from mongospec_refs.errors import MissingReferenceError
 from mongospec_refs.graph import (
     READS,
     inherited_options,
+    reference_fields,
     references_in,
     refuse_projection_into_references,
 )
@@ -44,9 +53,13 @@ _MOST_BYTES = 8 * 1024 * 1024
 
 
 class ReferenceReader[T](Reader[T]):
-    """A reader whose references are those of its whole read."""
+    """A reader whose references are those of its whole read.
 
-    __slots__ = ("guest", "references")
+    :ivar joined: whether whole documents may stand in the places of references, as ``$lookup``
+        puts them there.
+    """
+
+    __slots__ = ("guest", "joined", "references")
 
     def __init__(
         self,
@@ -60,10 +73,25 @@ class ReferenceReader[T](Reader[T]):
         super().__init__(plan, codec, on_invalid=on_invalid)
         self.references = references
         self.guest = guest
+        self.joined = False
+
+    def read_joined(self, plan: Plan[Any], raw: Mapping[str, Any]) -> Any:
+        """The document that stands in the place of a reference; one object for one ``_id``.
+
+        :raises DocumentValidationError: it does not fit its class.
+        """
+        reader = ReferenceReader(plan, DECIMAL_CODEC_OPTIONS, self.references)
+        reader.joined = True
+        (document,) = reader.decode([encode(raw)])
+        return self.references.adopt(document, plan.cls)
 
     def decode(self, parts: list[bytes]) -> list[T]:
         """As every reader; a hollow guest among the references is exact meanwhile."""
         guest = self.guest
+        if self.joined:  # by a pipeline, so there is no guest
+            documents = super().decode(parts)
+            _remember_ids(self.plan, documents)
+            return documents
         if guest is None or is_resolved(guest):
             return super().decode(parts)
         hollow = class_of(guest)
@@ -120,7 +148,7 @@ async def _fill(
         (cls, query, count)
         for cls, documents in wanted.items()
         if documents
-        for query, count in _queries([to_raw(each._id) for each in documents.values()])
+        for query, count in _queries(_ids(cls, documents.values()))
     ]
     batches = await _gathered(
         [
@@ -147,7 +175,25 @@ async def _fill(
         root.references.fill(wanted, cls, reader.decode(split_documents(batch)))
 
 
+def _ids(cls: type[Any], documents: Iterable[Any]) -> list[Any]:
+    """What to look for; a document whose ``_id`` MongoDB would read as operators is not there."""
+    ids = [each._id for each in documents]
+    if all(type(each) is ObjectId for each in ids):
+        return ids
+    return [raw for raw in map(to_raw, ids) if _may_be_there(cls, raw)]
+
+
+def _may_be_there(cls: type[Any], raw: Any) -> bool:
+    try:
+        check_id(cls, raw)
+    except InvalidIdError:
+        return False
+    return True
+
+
 def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:
+    if not ids:
+        return
     query = encode({"_id": {"$in": ids}})
     if len(query) <= _MOST_BYTES or len(ids) == 1:
         yield query, len(ids)
@@ -242,7 +288,7 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
 class RefReading(Reading):
     """A read whose references are resolved, *depth* levels deep.
 
-    :param results: what is read are results of a pipeline, which may have joined anything.
+    :param results: what is read are not documents of the class: its fields may hold anything.
     :param guest: a document outside of the read that references to its ``_id`` are to be.
     """
 
@@ -276,14 +322,16 @@ class RefReading(Reading):
             refuse_projection_into_references(cls, self.projection)
         if not plan.decoders:
             return Reader(plan, codec, on_invalid=self.on_invalid)
-        return RootReader(
+        reader = RootReader(
             plan,
-            codec,
+            DECIMAL_CODEC_OPTIONS if self.pipeline else codec,
             depth=self.depth,
             on_invalid=self.on_invalid,
             whole=self.projection is None,
             guest=self._guest,
         )
+        reader.joined = self.pipeline
+        return reader
 
 
 _WHOLE = RefReading()
@@ -337,11 +385,24 @@ class RootReader[T](ReferenceReader[T]):
         return documents
 
 
+def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
+    """Documents with others joined into them are stored with ids in these places."""
+    names = {name: plan.encode_names.index(name) for name in reference_fields(plan.cls)}
+    for document in documents:
+        form = snapshot_of(document) if isinstance(document, DocumentBase) else None
+        if isinstance(form, bytes):
+            ids = {
+                name: plan.encode_field(place, getattr(document, plan.fields[place].name))
+                for name, place in names.items()
+            }
+            set_snapshot(document, with_fields(form, ids))
+
+
 async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any]) -> None:
     """Read the document of a hollow reference into it."""
     cls = real_class(reference)
     binding, call = begin(cls, "fetch", "find_one", options, "read")
-    found = await call.send("find_one", encode({"_id": to_raw(reference._id)}))
+    found = await call.send("find_one", encode(id_filter(cls, to_raw(reference._id))))
     if found is None:
         if not is_resolved(reference):
             turn(reference, hollow_class(cls, missing=True))

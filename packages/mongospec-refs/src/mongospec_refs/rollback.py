@@ -8,7 +8,14 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from mongospec_core import MongospecError, ServerUnavailableError
-from mongospec_core.extension import Operation, encode, outcome_of, set_snapshot, snapshot_of
+from mongospec_core.extension import (
+    Operation,
+    encode,
+    id_filter,
+    outcome_of,
+    set_snapshot,
+    snapshot_of,
+)
 from mongospec_refs.errors import RollbackFailure
 from mongospec_refs.unresolved import class_of
 
@@ -28,7 +35,7 @@ class Created(msgspec.Struct, frozen=True):
         have been there before: only one that is exactly what was sent is ours.
         """
         if self.certain or self.fresh:
-            return {"_id": self.raw["_id"]}
+            return id_filter(class_of(self.document), self.raw["_id"])
         return {name: {"$eq": value} for name, value in self.raw.items()}
 
 
@@ -83,8 +90,8 @@ async def delete(
 
 def _query(group: Iterable[Created]) -> bytes:
     filters = [each.filter() for each in group]
-    by_id = [each["_id"] for each in filters if len(each) == 1]
-    others = [each for each in filters if len(each) > 1]
+    by_id = [each["_id"] for each in filters if not isinstance(each["_id"], dict)]
+    others = [each for each in filters if isinstance(each["_id"], dict)]
     if not others:
         return encode({"_id": {"$in": by_id}})
     return encode({"$or": [{"_id": {"$in": by_id}}, *others]})

@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
+from bson import ObjectId
+
 from mongospec_core import DocumentValidationError, InvalidDocument
-from mongospec_core.extension import DELETED, DocumentBase, shown, snapshot_of, to_raw
+from mongospec_core.extension import DELETED, DocumentBase, check_id, shown, snapshot_of, to_raw
 from mongospec_refs.errors import UnsavedReferenceError
 from mongospec_refs.graph import Reference, has_references, references_in
-from mongospec_refs.unresolved import real_class
+from mongospec_refs.unresolved import class_of, real_class
 
 
 def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
@@ -81,6 +83,7 @@ def id_of(document: Any) -> Any:
     """What stands for a document in a field, a filter or an update: its raw ``_id``.
 
     :raises UnsavedReferenceError: it has none.
+    :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:
         name = type(document).__name__
@@ -88,4 +91,5 @@ def id_of(document: Any) -> Any:
             f"a {name} is unsaved: it has no _id, so nothing can refer to it; insert it first",
             document,
         )
-    return to_raw(document._id)
+    raw = document._id
+    return raw if type(raw) is ObjectId else check_id(class_of(document), to_raw(raw))

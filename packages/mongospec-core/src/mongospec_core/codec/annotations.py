@@ -233,6 +233,18 @@ def iter_types(tp: Any) -> Iterable[Any]:
             todo.extend(_inside(annotation, cls))
 
 
+def names_in(tp: Any) -> set[Any]:
+    """The types that the fields of a class name, in containers too, but not in other classes."""
+    found: set[Any] = set()
+    todo = list(_inside(tp, get_origin(tp) or tp))
+    while todo:
+        annotation = unwrap(todo.pop())
+        if isinstance(annotation, type):
+            found.add(annotation)
+        todo.extend(type_args(annotation))
+    return found
+
+
 def _inside(tp: Any, cls: type) -> Iterable[Any]:
     """The annotations of the fields of a Struct, a dataclass or a NamedTuple."""
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):

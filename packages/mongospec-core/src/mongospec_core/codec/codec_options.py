@@ -255,7 +255,12 @@ def _encoder_for(tp: type) -> Encoder:
     """What writes values of exactly *tp*: the user's word first, then the nearest that we know."""
     for base in tp.__mro__:
         if base in _registered:
-            return _registered_encoder(_registered[base])
+            return _registered_encoder(_registered[base], _known_encoder(tp))
+    return _known_encoder(tp)
+
+
+def _known_encoder(tp: type) -> Encoder:
+    """What writes values of *tp* if the user says nothing."""
     if issubclass(tp, Enum):
         return _enum
     if dataclasses.is_dataclass(tp):
@@ -266,10 +271,10 @@ def _encoder_for(tp: type) -> Encoder:
     return _mapping if issubclass(tp, Mapping) else _same
 
 
-def _registered_encoder(encode: Encoder) -> Encoder:
+def _registered_encoder(encode: Encoder, known: Encoder) -> Encoder:
     def encoded(value: Any) -> Any:
         raw = encode(value)
-        return raw if raw is value else to_raw(raw)
+        return known(raw) if type(raw) is type(value) else to_raw(raw)
 
     return encoded
 

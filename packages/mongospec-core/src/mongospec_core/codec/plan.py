@@ -9,10 +9,11 @@ whole batch. Checking a document before it is written is therefore the same thin
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from functools import cached_property, partial
-from typing import Any, get_origin
+from functools import cache, cached_property, partial
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 from bson import ObjectId
@@ -25,6 +26,7 @@ from mongospec_core.codec.annotations import (
     has_fresh_inside,
     holds_decimals,
     iter_types,
+    names_in,
 )
 from mongospec_core.codec.codec_options import Encoder, register_builtin
 from mongospec_core.codec.encoder import write_encoder
@@ -44,6 +46,7 @@ from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
 
 type DecHook = Callable[[type, Any], Any]
+type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Plan[T]:
@@ -70,9 +73,13 @@ class Plan[T]:
         )
         self.shard_key: tuple[str, ...] = tuple(getattr(cls, "__shard_key__", ()))  # stored paths
         self.guarded: bool = self.version is not None or bool(self.shard_key)
-        self.dec_hook: DecHook | None = _own_hook(getattr(cls, "dec_hook", None))
+        self.dec_hook: DecHook | None = None
         config = getattr(cls, "__struct_config__", None)
-        self._tag = (config.tag_field, config.tag) if config and config.tag is not None else None
+        self.tag: tuple[str, str | int] | None = (
+            (config.tag_field or "", config.tag) if config and config.tag is not None else None
+        )
+        self.upgrade: Upgrade | None = getattr(cls, "__upgrade__", None)
+        self.members: Mapping[type, Plan[Any]] | None = None  # see model/family.py
         self._array_like = config is not None and config.array_like
         self._frozen: bool = (config or cls.__dataclass_params__).frozen
         self._set = object.__setattr__ if config is None else force_setattr
@@ -89,7 +96,7 @@ class Plan[T]:
             (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
         )
         self._decode = [each.decode for each in shapes]
-        self._trims: tuple[tuple[str, str, Trim], ...] = tuple(
+        self.trims: tuple[tuple[str, str, Trim], ...] = tuple(
             (field.name, f"{cls.__name__}.{field.name}", shape.trim)
             for field, shape in pairs
             if shape.trim is not None
@@ -116,7 +123,7 @@ class Plan[T]:
     def trim(self, instance: Any) -> bool:
         """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
         any_cut = False
-        for name, where, cut in self._trims:
+        for name, where, cut in self.trims:
             value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
                 self._set(instance, name, new)
@@ -136,7 +143,7 @@ class Plan[T]:
             self.fields,
             self.encoders,
             partial(not_of, self.cls),
-            tag=self._tag,
+            tag=self.tag,
             omit_defaults=self._omit_defaults,
             array_like=self._array_like,
         )
@@ -158,12 +165,12 @@ class Plan[T]:
         if self._array_like and type(raw) is list:
             named = dict(zip(self._array_names(), raw, strict=False))
             return list(decoded_fields(named, self.decoders, reader).values())
-        if type(raw) is not dict or (self._tag and raw.get(self._tag[0]) != self._tag[1]):
+        if type(raw) is not dict or (self.tag and raw.get(self.tag[0]) != self.tag[1]):
             return raw
         return decoded_fields(raw, self.decoders, reader)
 
     def _array_names(self) -> tuple[str, ...]:
-        return self.encode_names if self._tag is None else (self._tag[0], *self.encode_names)
+        return self.encode_names if self.tag is None else (self.tag[0], *self.encode_names)
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
         """A batch, made ready for :meth:`convert`; the given dicts stay as they are."""
@@ -177,12 +184,16 @@ class Plan[T]:
 
         :raises msgspec.ValidationError: one of them does not fit.
         """
+        hook = self.dec_hook
+        if len(prepared) == 1:
+            # What msgspec knows of a list's type it finds out anew each time: as long as a document.
+            (raw,) = prepared
+            one = msgspec.convert(
+                raw, self.type, builtin_types=BUILTIN_TYPES, str_keys=True, dec_hook=hook
+            )
+            return [one]
         return msgspec.convert(
-            prepared,
-            self.list_type,
-            builtin_types=BUILTIN_TYPES,
-            str_keys=True,
-            dec_hook=self.dec_hook,
+            prepared, self.list_type, builtin_types=BUILTIN_TYPES, str_keys=True, dec_hook=hook
         )
 
     def convert_field(self, place: int, raw: Any, reader: Any) -> Any:
@@ -213,24 +224,53 @@ class Plan[T]:
         return value if value is None or encode is None else encode(value)
 
 
-def _own_hook(hook: DecHook | None) -> DecHook | None:
-    """A class's ``dec_hook``, asked only about types of the user's own.
+def hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:
+    """The ``dec_hook`` of a class and of the classes inside of it, asked only about users' own types.
 
     msgspec asks it about every type that is not msgspec's, also where the value is one already: an
-    ObjectId for ``_id``. What the hook says it does not know is a value that does not fit.
+    ObjectId for ``_id``. What the hooks say they do not know is a value that does not fit. Those of
+    the classes whose fields name a type are asked about it before the others.
     """
-    if hook is None:
+    owners = {get_origin(each) or each: each for each in (cls, *inside)}
+    hooks = {each: hook for each in owners if (hook := getattr(each, "dec_hook", None)) is not None}
+    if not hooks:
         return None
+
+    @cache
+    def asked(tp: Any) -> list[DecHook]:
+        near = {each for each in hooks if tp in names_in(owners[each])}
+        return [hooks[each] for each in sorted(hooks, key=lambda each: each not in near)]
 
     def dec_hook(tp: Any, value: Any) -> Any:
         if isinstance(tp, type) and isinstance(value, tp):
             return value
-        try:
-            return hook(tp, value)
-        except NotImplementedError as error:
-            raise TypeError(f"dec_hook reads no {getattr(tp, '__name__', tp)}") from error
+        for hook in asked(tp):
+            try:
+                return hook(tp, value)
+            except NotImplementedError:
+                continue
+            except (LookupError, AttributeError, ArithmeticError) as error:
+                # As a ValueError it is one of this value, which msgspec names by its place.
+                raise ValueError(f"{type(error).__name__} in dec_hook: {error}") from error
+        raise TypeError(f"dec_hook reads no {getattr(tp, '__name__', tp)}")
 
     return dec_hook
+
+
+class UnionPlan(Plan[Any]):
+    """A union of Structs that a tag tells apart: what results are read as, never a field."""
+
+    def __init__(self, tp: Any) -> None:
+        super().__init__(get_args(tp)[0])
+        self.type = tp
+        self.list_type = list[tp]
+        decode = shape_of(tp, Scope(_nested, None)).decode
+        self.decoders = (("", decode),) if decode is not None else ()
+
+    def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
+        for _, decode in self.decoders:
+            return [decode(raw, reader) for raw in raws]
+        return raws
 
 
 _plans: dict[Any, Plan[Any]] = {}
@@ -246,10 +286,11 @@ def plan_of(tp: Any) -> Plan[Any]:
     if plan is None:
         _building.append(tp)
         try:
-            plan = Plan(tp)
+            plan = UnionPlan(tp) if get_origin(tp) in (Union, UnionType) else Plan(tp)
         finally:
             _building.pop()
         inside = list(iter_types(tp))
+        plan.dec_hook = hook_of(plan.cls, inside)
         plan.decimals = plan.dec_hook is not None or any(map(holds_decimals, inside))
         plan.documents = tuple(
             each for each in inside if each is not tp and hasattr(each, "__bson_decoder__")
@@ -301,7 +342,7 @@ def _nested(tp: Any) -> FieldCodec:
     return FieldCodec(
         plan.encode,
         plan.decode if plan.decoders else None,
-        plan.trim_nested if plan._trims else None,
+        plan.trim_nested if plan.trims else None,
     )
 
 

@@ -36,12 +36,12 @@ _MISSING = r"^Object missing required field `(?P<field>[^`]*)`$"
 def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     """The field path (``"address.zip"``) and the reason of one of msgspec's errors.
 
-    :param error: from the conversion of one document, in a list or alone.
+    :param error: from the conversion of one document, alone.
     """
     text = str(error)
     at = re.match(_AT, text)
     path, reason = (at["path"], at["reason"]) if at else ("", text)
-    path = path.removeprefix("[0]").removeprefix(".")
+    path = path.removeprefix(".")
     if at and at["key"]:
         reason = f"a key: {reason}"
     told = re.match(_TOLD, reason)
@@ -50,7 +50,8 @@ def explain(error: msgspec.ValidationError) -> tuple[str, str]:
     missing = re.match(_MISSING, reason)
     if missing:
         field = missing["field"]
-        return (f"{path}.{field}" if path else field), "missing, and it has no default"
+        way = '; the id is stored as _id: rename={"id": "_id"}' if field == "id" else ""
+        return (f"{path}.{field}" if path else field), f"missing, and it has no default{way}"
     # msgspec's word for a Struct; in the database, and for a reference, it is a document.
     return path, reason.replace("Expected `object", "Expected `document")
 

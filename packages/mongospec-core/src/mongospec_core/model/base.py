@@ -20,9 +20,11 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import DefinitionError, MissingIdError
-from mongospec_core.model.binding import binding_of
+from mongospec_core.model.binding import binding_of, reading_plan
+from mongospec_core.model.family import collection_name_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
+from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import SnapshotSlot, set_snapshot, snapshot_of
 
@@ -32,7 +34,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """What every document is, before any operation."""
 
     __collection_name__: ClassVar[str | None] = None
-    """The collection's name; None: the name of the class."""
+    """The collection's name; None: the name of the class, or of the first of its tagged bases."""
     __indexes__: ClassVar[Sequence[Any]] = ()
     """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
     __shard_key__: ClassVar[Sequence[str]] = ()
@@ -101,7 +103,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     @classmethod
     def get_collection_name(cls) -> str:
         """The name of the class's collection; it need not be bound for it."""
-        return cls.__collection_name__ or cls.__name__
+        return collection_name_of(cls)
 
     # -- plain data
 
@@ -142,7 +144,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     @classmethod
     def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
         """The seam of :meth:`load`; without *upgrade* the data have today's shape."""
-        reader = Reader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
+        reader = Reader(reading_plan(cls), DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
         (document,) = reader.decode([named(cls.__name__, "data", encode, data)])
@@ -203,6 +205,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     def __replace__(self, /, **changes: Any) -> Self:
         twin = msgspec.structs.replace(self, **changes)
+        _take_attributes(twin, attributes_of(self))
         if twin._id == self._id:  # with another _id it is another document, not stored yet
             set_snapshot(twin, snapshot_of(self))
         return twin
@@ -212,11 +215,12 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         memo[id(self)] = twin  # before its fields: they may lead back to it
         for name in self.__struct_fields__:
             force_setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
+        _take_attributes(twin, copy.deepcopy(attributes_of(self), memo))
         return twin
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
-        return _rebuilt, (type(self), fields, snapshot_of(self))
+        return _rebuilt, (type(self), fields, snapshot_of(self)), attributes_of(self)
 
 
 _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B009 - not in the stubs
@@ -225,7 +229,18 @@ _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B0
 def _copied[D: DocumentBase](document: D) -> D:
     twin: D = _shallow(document)
     set_snapshot(twin, snapshot_of(document))
+    _take_attributes(twin, attributes_of(document))
     return twin
+
+
+def attributes_of(document: DocumentBase) -> dict[str, Any] | None:
+    """What a document of a class with ``dict=True`` has beside its fields; else None."""
+    return getattr(document, "__dict__", None) or None
+
+
+def _take_attributes(twin: DocumentBase, attributes: dict[str, Any] | None) -> None:
+    if attributes:
+        vars(twin).update(attributes)
 
 
 def _rebuilt(cls: type[DocumentBase], fields: dict[str, Any], form: Any) -> DocumentBase:
@@ -238,12 +253,13 @@ def reference_id(document: DocumentBase) -> Any:
     """What stands for a document in a filter, an update or a field: its ``_id``.
 
     :raises MissingIdError: it has none yet.
+    :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:
         raise MissingIdError(
             f"{type(document).__name__} has no _id to stand for it; insert it first"
         )
-    return to_raw(document._id)
+    return check_id(type(document), to_raw(document._id))
 
 
 register_builtin(DocumentBase, reference_id)

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.errors import NotBoundError
+from mongospec_core.model.family import Scope
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.model.read import Reader
 from mongospec_core.server.client import Target
@@ -12,12 +13,15 @@ from mongospec_core.server.client import Target
 class Binding:
     """A document class on its collection: its plan, where it goes, which hooks it has."""
 
-    __slots__ = ("hooks", "plan", "reader", "target")
+    __slots__ = ("hooks", "plan", "reader", "scope", "target")
 
-    def __init__(self, plan: Plan[Any], target: Target, hooks: frozenset[str]) -> None:
+    def __init__(
+        self, plan: Plan[Any], target: Target, hooks: frozenset[str], scope: Scope | None = None
+    ) -> None:
         self.plan: Plan[Any] = plan
         self.target: Target = target
         self.hooks: frozenset[str] = hooks
+        self.scope: Scope | None = scope
         self.reader: Reader[Any] = Reader(
             plan, target.codec
         )  # of reads that ask for nothing special
@@ -47,3 +51,9 @@ def binding_of(cls: type) -> Binding:
 def is_bound(cls: type) -> bool:
     """Whether *cls* itself is bound."""
     return cls.__dict__.get("__binding__") is not None
+
+
+def reading_plan(tp: Any) -> Plan[Any]:
+    """The plan by which documents of a class are read: of its whole family if it is bound."""
+    binding: Binding | None = getattr(tp, "__dict__", {}).get("__binding__")
+    return plan_of(tp) if binding is None else binding.plan

@@ -13,6 +13,7 @@ from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import DefinitionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
+from mongospec_core.model.family import are_relatives, collection_name_of, tag_of
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.server.indexes import Declared
 
@@ -37,7 +38,7 @@ def refuse_what_cannot_be_bound(cls: type[DocumentBase], plan: Plan[Any]) -> Non
 
 
 def _refuse_bad_name(cls: type[DocumentBase]) -> None:
-    name: Any = cls.__collection_name__ or cls.__name__
+    name: Any = collection_name_of(cls)
     if not isinstance(name, str) or "$" in name or "\0" in name:
         raise DefinitionError(
             f"{cls.__name__}.__collection_name__ = {name!r} is no name of a collection"
@@ -131,15 +132,58 @@ def _stored_path(annotation: Any, path: str) -> str:
     return field.encode_name + dot + (_stored_path(field.type, rest) if rest else rest)
 
 
+def refuse_unique_for_some(
+    declared: Iterable[Declared], relatives: Mapping[type[DocumentBase], Binding]
+) -> None:
+    """Refuse a unique index on fields that a relative in the collection lacks.
+
+    Each of its documents counts as null there: the second would be refused.
+    """
+    for index in declared:
+        fields = {path.partition(".")[0] for path in index.document["key"]}
+        partial = index.document.keys() & {"partialFilterExpression", "sparse"}
+        if partial or not index.document.get("unique"):
+            continue
+        for cls, binding in relatives.items():
+            if fields.isdisjoint(binding.plan.encode_names):
+                field = binding.plan.tag[0] if binding.plan.tag else None
+                raise DefinitionError(
+                    f"{index.owner}.__indexes__: {cls.__name__} has none of the fields of the unique "
+                    f"index {index.document['name']!r}, so the second {cls.__name__} would be "
+                    f"refused; add sparse=True, or a partialFilterExpression on {field!r}"
+                )
+
+
 def refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) -> None:
-    """Related classes on one collection would read, and delete, each other's documents."""
+    """Related classes on one collection would read, and delete, each other's documents.
+
+    Unless tags tell them apart.
+    """
     classes = list(bindings)
     for place, one in enumerate(classes):
         for other in classes[place + 1 :]:
-            same = bindings[one].target.name == bindings[other].target.name
-            if same and (issubclass(one, other) or issubclass(other, one)):
+            name = bindings[one].target.name
+            if name != bindings[other].target.name:
+                continue
+            if are_relatives(one, other):
+                tag = tag_of(one)
+                if tag is not None and tag == tag_of(other):
+                    raise DefinitionError(
+                        f"{one.__name__} and {other.__name__} share the collection {name!r} and have "
+                        f"the tag {tag[1]!r} both: give one of them another by tag="
+                    )
+                plans = bindings[one].plan, bindings[other].plan
+                if len({(each.version, each.shard_key) for each in plans}) > 1:
+                    raise DefinitionError(
+                        f"{one.__name__} and {other.__name__} share the collection {name!r} and have "
+                        f"other version_field= or __shard_key__: declare them at the root"
+                    )
+            elif issubclass(one, other) or issubclass(other, one):
+                base, sub = (other, one) if issubclass(one, other) else (one, other)
                 raise DefinitionError(
                     f"{one.__name__} and {other.__name__} are related and share the collection "
-                    f"{bindings[one].target.name!r}: each would see the other's documents; give "
-                    f"one of them another __collection_name__"
+                    f"{name!r}: each would see the other's documents; give one of them another "
+                    f"__collection_name__, or tell them apart by tags: class "
+                    f'{base.__name__}(..., tag_field="kind", tag={base.__name__.lower()!r}), class '
+                    f"{sub.__name__}({base.__name__}, tag={sub.__name__.lower()!r})"
                 )

@@ -5,14 +5,13 @@
 # What is read from BSON is of any type; this module tells the types apart.
 
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from copy import copy
 from typing import Any
 
 from mongospec_core.codec.codec_options import ENDLESS
+from mongospec_core.codec.plan import Upgrade
 from mongospec_core.errors import EncodingError, HookError, shown
-
-type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 NAMES = ("__pre_save__", "__pre_update__", "__pre_find__", "__upgrade__")
 
@@ -72,6 +71,8 @@ def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, A
     """
     try:
         result: Any = upgrade(raw)
+    except (UpgradeFailedError, HookError):  # of a class of the family
+        raise
     except Exception as error:
         raise UpgradeFailedError(f"__upgrade__ raised {shown(error)}") from error
     if not isinstance(result, dict):

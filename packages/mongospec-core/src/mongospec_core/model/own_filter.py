@@ -5,12 +5,13 @@ Every write of a document that is given as such sends this filter. Of a class wi
 """
 
 import datetime as dt
+import re
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, cast
 
-from bson import ObjectId
+from bson import ObjectId, Regex
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
@@ -28,19 +29,29 @@ from mongospec_core.server.operation import Operation
 _SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
 
 
-def id_filter(cls: type, raw: Any) -> dict[str, Any]:
-    """The filter for one raw ``_id``, which is a value and never an operator.
+def check_id(cls: type, raw: Any) -> Any:
+    """A raw ``_id``, which stands for a value wherever it is sent.
 
-    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators.
+    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators, or a pattern.
     """
-    if type(raw) in _SCALARS:
-        return {"_id": raw}
+    if isinstance(raw, re.Pattern | Regex):
+        raise InvalidIdError(f"{cls.__name__}: {shown(raw)} is not an id, but a regular expression")
     if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
         raise InvalidIdError(
             f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
             f"documents up by operators give them in a filter"
         )
-    return {"_id": {"$eq": raw}}
+    return raw
+
+
+def id_filter(cls: type, raw: Any) -> dict[str, Any]:
+    """The filter for one raw ``_id``, which is a value and never an operator.
+
+    :raises InvalidIdError: MongoDB would read it as operators.
+    """
+    if type(raw) in _SCALARS:
+        return {"_id": raw}
+    return {"_id": {"$eq": check_id(cls, raw)}}
 
 
 def own_filter(plan: Plan[Any], document: Any, id_: Any) -> dict[str, Any]:
@@ -138,7 +149,7 @@ async def refuse_stale(
     """
     if plan.version is None or version is None:
         return
-    look = call.sibling("find_one", projection={plan.version: 1})
+    look = call.look("find_one", {plan.version: 1})
     found = await look.send("find_one", encode(id_filter(plan.cls, id_)))
     if found is not None and (decode(found).get(plan.version) or 0) != version:
         raise stale(document, version)

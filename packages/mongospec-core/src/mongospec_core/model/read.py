@@ -14,10 +14,10 @@ from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode_trusted
-from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.plan import Plan, Upgrade
 from mongospec_core.codec.types import plain
 from mongospec_core.codec.validation import explain
-from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument
+from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument, cut
 from mongospec_core.model.hooks import UpgradeFailedError, run_upgrade
 from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
@@ -36,6 +36,9 @@ type OnInvalid = Literal["raise", "skip"] | Callable[[InvalidDocument, Mapping[s
 :class:`InvalidDocument` and the raw document: what it returns stands in the result (None: nothing).
 """
 
+STORED = (
+    'stored like this; correct it, teach the class by __upgrade__, or read with on_invalid="skip"'
+)
 _LEFT_OUT: Any = object()
 _CHUNK = 500
 """Documents that are decoded at a time: their raw dicts are gone again while they are in the cache;
@@ -73,9 +76,7 @@ class Reader[T]:
         self.codec: CodecOptions[dict[str, Any]] = codec
         self.on_invalid: OnInvalid = on_invalid
         self._keeps_form = issubclass(plan.cls, SnapshotSlot)
-        self.upgrade: Callable[[dict[str, Any]], dict[str, Any]] | None = getattr(
-            plan.cls, "__upgrade__", None
-        )
+        self.upgrade: Upgrade | None = plan.upgrade
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
         """Instances for BSON documents, as :class:`BatchReader` says."""
@@ -127,7 +128,7 @@ class Reader[T]:
         for part in parts:
             document: Any
             if (failure := _damage(part)) is not None:
-                document = self._unfit(failure, decode(part, _SALVAGING), failures)
+                document = self._unfit(failure, _salvaged(part), failures)
             else:
                 document = self._converted(part, decode(part, self.codec), failures)
             if document is not _LEFT_OUT:
@@ -171,8 +172,7 @@ class Reader[T]:
             raise DocumentValidationError(
                 self.plan.cls,
                 failures,
-                "stored like this; correct it, teach the class by __upgrade__, or read with "
-                'on_invalid="skip"',
+                STORED,
             )
 
 
@@ -204,7 +204,7 @@ def settle_read(call: Operation, documents: Iterable[Any]) -> None:
                     set_snapshot(each, UNKNOWN_CONTENT)
 
         call.on_abort(forget, unsure=forget)
-    elif call.write and not call.certain:
+    elif call.write and call.session is not None:
         for each in documents:
             if isinstance(each, SnapshotSlot):
                 set_snapshot(each, UNKNOWN_CONTENT)
@@ -233,6 +233,14 @@ def _damage(part: bytes) -> InvalidDocument | None:
     try:
         decode(part)
     except BSONError as error:
-        raw = decode(part, _SALVAGING)
-        return InvalidDocument(raw.get("_id"), _unreadable(raw), str(error))
+        raw = _salvaged(part)
+        return InvalidDocument(raw.get("_id"), _unreadable(raw), cut(str(error)))
     return None
+
+
+def _salvaged(part: bytes) -> dict[str, Any]:
+    """What can be read of a damaged document: text that is not UTF-8 costs single letters."""
+    try:
+        return decode(part, _SALVAGING)
+    except BSONError:
+        return {}

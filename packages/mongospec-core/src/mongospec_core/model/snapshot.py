@@ -85,6 +85,13 @@ def upgraded(original: bytes, data: bytes) -> bytes:
     return data if data == original else _known(data, {}, original)
 
 
+def with_fields(form: bytes, fields: Mapping[str, Any]) -> bytes:
+    """A form whose top-level fields of these names, if it has them, are others."""
+    stored = decode(form)
+    data = encode({**stored, **{name: fields[name] for name in fields if name in stored}})
+    return _known(data, form.gaps, form.original) if isinstance(form, Snapshot) else data
+
+
 def snapshot_of(document: Any) -> StoredForm:
     """What *document* knows of its stored copy."""
     try:
@@ -115,8 +122,10 @@ def remember_read(
     for document, part in zip(documents, parts, strict=True):
         _write(document, part)
     if plan.fresh or plan.fresh_inside:
+        members = plan.members
         for document, part, raw in zip(documents, parts, raws, strict=True):
-            _remember_gaps(plan, document, part, raw)
+            own = plan if members is None else members[type(document)]
+            _remember_gaps(own, document, part, raw)
 
 
 def _remember_gaps(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str, Any]) -> None:

@@ -21,7 +21,8 @@ from mongospec_core.errors import (
     shown,
 )
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, reading_plan
+from mongospec_core.model.family import is_member
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.own_filter import id_filter, moves, own_filter, raised
 from mongospec_core.model.snapshot import (
@@ -37,7 +38,7 @@ from mongospec_core.model.snapshot import (
 )
 from mongospec_core.server.operation import Operation
 
-_CHUNK = 500
+_CHUNK = 100
 _NOTHING = "nothing was written"
 MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
@@ -49,17 +50,22 @@ def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
 
 
 def check_class(cls: type, documents: Sequence[Any]) -> None:
-    """A class writes its own documents only.
+    """A class writes its own documents only, and those of its family's members.
 
     :raises OptionError: one is of another class.
     """
     for document in documents:
         if type(document) is cls:
             continue
+        members = reading_plan(cls).members or ()
+        if type(document) in members:
+            continue
         given = type(document).__name__
         hint = "documents of subclasses have collections of their own"
         if isinstance(document, Mapping):
             hint = f"make it one by {cls.__name__}(...) or {cls.__name__}.load({{...}})"
+        elif isinstance(document, DocumentBase) and is_member(type(document), cls):
+            hint = f"{given} is not bound: add it to document_types"
         raise OptionError(f"{cls.__name__}: this is a {given}, not a {cls.__name__}; {hint}")
 
 
@@ -81,7 +87,14 @@ async def run_hooks_and_checks(binding: Binding, documents: Sequence[Any]) -> No
     if "__pre_save__" in binding.hooks:
         for document in documents:
             await run_pre_save(document)
-    binding.plan.cls._before_write(documents)
+    plan = binding.plan
+    if plan.members is None:
+        plan.cls._before_write(documents)
+        return
+    cls: Any
+    for cls in plan.members:  # each has fields of its own to judge
+        if own := [each for each in documents if type(each) is cls]:
+            cls._before_write(own)
 
 
 def to_raw_documents(
@@ -96,9 +109,10 @@ def to_raw_documents(
     :raises EncodingError: a dict's key cannot be a field's name.
     """
     try:
-        for document in documents:
-            plan.trim(document)
-        raws = [plan.encode(document) for document in documents]
+        if plan.trims:
+            for document in documents:
+                plan.trim(document)
+        raws = list(map(plan.encode, documents))
     except EncodingError as error:
         raise _named(plan, documents, error) from error
     except RecursionError as error:
@@ -124,7 +138,7 @@ def checked(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]
 def encode_documents(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[bytes]:
     """:func:`to_raw_documents` and :func:`encode_document` for many documents.
 
-    A few hundred at a time: their raw documents are gone again while they are in the cache, and the
+    A hundred at a time: their raw documents are gone again while they are in the cache, and the
     garbage collector never sees them all at once.
 
     :raises DocumentValidationError: some do not fit; it names all of them.
@@ -271,11 +285,11 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
-    kind = GuardedChange if plan.guarded else Change
-    return [
-        kind(plan, document, raw, upsert=upsert)
-        for document, raw in zip(documents, raws, strict=True)
-    ]
+    kind = GuardedChange if plan.guarded else Change  # relatives are all alike in this
+    pairs = zip(documents, raws, strict=True)
+    if (members := plan.members) is not None:
+        return [kind(members[type(each)], each, raw, upsert=upsert) for each, raw in pairs]
+    return [kind(plan, document, raw, upsert=upsert) for document, raw in pairs]
 
 
 def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
@@ -317,6 +331,12 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
     )
 
 
+def take_back_id(document: Any) -> None:
+    """Take back the ``_id`` that was made for a write, unless another write stored the document."""
+    if is_new(document):
+        force_setattr(document, "_id", None)
+
+
 def apply_outcome(
     call: Operation,
     document: Any,
@@ -329,7 +349,8 @@ def apply_outcome(
     """Make a document agree with what became of a write of it.
 
     Of two writes at once nobody can say which one the server carried out last: if another one was
-    acknowledged meanwhile, and left something else, the stored content is not known.
+    acknowledged meanwhile, and left something else, the stored content is not known. Nor is it after a
+    write in a session that the caller opened: its transaction may end without our knowing.
 
     :param before: what was known when the write was prepared.
     :param after: what is known once it is acknowledged.
@@ -340,14 +361,22 @@ def apply_outcome(
             revoke(document)
         return
     now = snapshot_of(document)
-    certain = outcome == "applied" and call.certain and (now is before or now == after)
+    certain = outcome == "applied" and call.session is None and (now is before or now == after)
     noted = after if certain else UNKNOWN_CONTENT
     set_snapshot(document, noted)
-    if call.transaction is None:
-        return
+    if call.transaction is not None:
+        _undo_on_abort(call, document, noted, now, revoke)
 
+
+def _undo_on_abort(
+    call: Operation,
+    document: Any,
+    noted: StoredForm,
+    before: StoredForm,
+    revoke: Callable[[Any], None] | None,
+) -> None:
     def undo() -> None:
-        set_snapshot(document, now if snapshot_of(document) is noted else UNKNOWN_CONTENT)
+        set_snapshot(document, before if snapshot_of(document) is noted else UNKNOWN_CONTENT)
         if revoke is not None:
             revoke(document)
 
@@ -434,12 +463,7 @@ class Replacement:
             outcome,
             before=self._before,
             after=data,
-            revoke=_without_id if had_none else None,
+            revoke=take_back_id if had_none else None,
         )
         if self.expected is not None:
             note_version(call, document, self.expected + 1, data)
-
-
-def _without_id(document: Any) -> None:
-    if is_new(document):
-        force_setattr(document, "_id", None)

@@ -1,20 +1,25 @@
 """Aggregation pipelines, and the distinct values of a field."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Unpack, cast, get_origin, overload
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, Unpack, cast, get_args, get_origin, overload
 
 import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode, named
-from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.field_codec import unwrap
+from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, plain
-from mongospec_core.errors import OptionError, shown
+from mongospec_core.errors import DefinitionError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.operations.cursor import AggregateSource, Cursor
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.options import AggregateOptions, DistinctOptions, begin
 from mongospec_core.operations.projection import Reading
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 type Pipeline = Sequence[Mapping[str, Any]]
 """The stages of an aggregation; values as everywhere: dates, enums, decimals, documents."""
@@ -33,21 +38,27 @@ class AggregateOperations(DocumentBase, abstract=True):
     def aggregate[S: msgspec.Struct](
         cls, pipeline: Pipeline, *, into: type[S], **options: Unpack[AggregateOptions]
     ) -> Cursor[S]: ...
+    @overload
+    @classmethod
+    def aggregate[S: msgspec.Struct](
+        cls, pipeline: Pipeline, *, into: "TypeForm[S]", **options: Unpack[AggregateOptions]
+    ) -> Cursor[S]: ...
     @classmethod
     def aggregate(
         cls,
         pipeline: Pipeline,
         *,
-        into: type[msgspec.Struct] | None = None,
+        into: Any = None,
         **options: Unpack[AggregateOptions],
     ) -> Cursor[Any]:
-        """A cursor over the results of a pipeline. No hook scopes it.
+        """A cursor over the results of a pipeline. No hook scopes it; a family's tag does.
 
         Sends nothing yet; reading sends one ``aggregate``, and a ``getMore`` for each further batch.
 
         :param pipeline: stages, as MongoDB takes them.
-        :param into: a Struct that the results are read as; None: plain dicts. A document class is
-            for pipelines that leave its documents whole: what one leaves out would read as default.
+        :param into: a Struct that the results are read as, or a union of Structs with ``tag=``
+            (``Cat | Dog``); None: plain dicts. A document class is for pipelines that leave its
+            documents whole: what one leaves out would read as default.
         :raises DocumentValidationError: while reading: a result does not fit *into*.
 
         .. code-block:: python
@@ -73,17 +84,13 @@ class AggregateOperations(DocumentBase, abstract=True):
                 f"the driver's cursor takes it: await {cls.__name__}.get_collection().aggregate("
                 f'[{{"$changeStream": {{}}}}]), whose StopAsyncIteration only means "nothing yet"'
             )
-        shape: Any = get_origin(into) or into
-        if shape is not None and not (
-            isinstance(shape, type) and issubclass(shape, msgspec.Struct)
-        ):
-            raise OptionError(
-                f"{cls.__name__}.aggregate: into={shown(into)}: give a msgspec.Struct class, which the "
-                f"results are read as, or leave it out for dicts"
-            )
-        stages = [named(cls.__name__, "a stage", encode, stage) for stage in pipeline]
+        _refuse_into(cls, into)
+        whole = _scoped(binding, pipeline)
+        stages = [named(cls.__name__, "a stage", encode, stage) for stage in whole]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
-        reading = cls._reading_into(into) if into is not None else None
+        reading = cls._reading_into(unwrap(into)) if into is not None else None
+        if reading is not None:
+            reading.pipeline = True
         return Cursor(AggregateSource(binding, call, stages, reading), options.get("batch_size"))
 
     @classmethod
@@ -122,6 +129,38 @@ class AggregateOperations(DocumentBase, abstract=True):
     def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
         """Read single values by a reader; packages built on core have another for their classes."""
         return read(CHECKING)
+
+
+_FIRST = frozenset({"$geoNear", "$search", "$vectorSearch"})
+"""Stages that must be the first."""
+_NOT_OF_DOCUMENTS = frozenset({"$collStats", "$indexStats", "$planCacheStats", "$searchMeta"})
+
+
+def _scoped(binding: Binding, pipeline: Pipeline) -> Pipeline:
+    """The pipeline over documents of the class only, be there others in its collection."""
+    if binding.scope is None or (pipeline and not _NOT_OF_DOCUMENTS.isdisjoint(pipeline[0])):
+        return pipeline
+    place = 1 if pipeline and not _FIRST.isdisjoint(pipeline[0]) else 0
+    return [*pipeline[:place], {"$match": binding.scope.condition}, *pipeline[place:]]
+
+
+def _refuse_into(cls: type, into: Any) -> None:
+    """Refuse what results cannot be read as, before anything is sent."""
+    tp = unwrap(into)
+    union = get_origin(tp) in (Union, UnionType)
+    arms = [get_origin(each) or each for each in (get_args(tp) if union else (tp,))]
+    structs = all(isinstance(each, type) and issubclass(each, msgspec.Struct) for each in arms)
+    documents = union and any(hasattr(each, "__bson_decoder__") for each in arms)
+    if into is not None and (not structs or documents):
+        raise OptionError(
+            f"{cls.__name__}.aggregate: into={shown(into)}: give a msgspec.Struct class, which the "
+            f"results are read as, or a union of some with tag=, or leave it out for dicts"
+        )
+    if union:
+        try:
+            plan_of(tp)
+        except DefinitionError as error:
+            raise OptionError(f"{cls.__name__}.aggregate: into={shown(into)}: {error}") from error
 
 
 def _typed(binding: Binding, field: str, values: list[Any], reader: Any) -> list[Any]:

@@ -177,7 +177,8 @@ async def _statement(
     }
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
-        return Statement("delete", _sized(binding, statement, more), operation)
+        many = kind == "DeleteMany"
+        return Statement("delete", _sized(binding, statement, more), operation, many)
     change: Any
     alone = None
     if replacement is not None:
@@ -185,7 +186,8 @@ async def _statement(
         if replacement.expected is not None or replacement.moves:
             alone = partial(_replace_alone, call, replacement, operation)
     else:
-        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks)
+        upserts = operation._filter if operation._upsert else None
+        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks, upserts=upserts)
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
@@ -278,7 +280,8 @@ def raise_for(call: Operation, sent: Sent) -> None:
     if not sent.failures and not sent.unknown and sent.error is None:
         return
     done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
-    outcome: Outcome = "applied"
+    counts = sent.inserted, sent.matched, sent.deleted, len(sent.upserted)
+    outcome: Outcome = "applied" if any(counts) else "not_applied"
     if sent.unknown or sent.partly:
         outcome = "unknown"
     elif sent.failures:

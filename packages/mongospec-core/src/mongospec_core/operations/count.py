@@ -58,7 +58,8 @@ class CountOperations(DocumentBase, abstract=True):
 
         No hook can scope it.
 
-        :raises OptionError: with a ``session``: the driver has none for it.
+        :raises OptionError: with a ``session``: the driver has none for it; or other classes of the
+            family have documents in the collection.
 
         .. code-block:: python
 
@@ -69,9 +70,14 @@ class CountOperations(DocumentBase, abstract=True):
                 f"{cls.__name__}.estimated_document_count does not take session=: it reads the "
                 f"collection's metadata; use count()"
             )
-        _, call = begin(
+        binding, call = begin(
             cls, "estimated_document_count", "estimated_document_count", options, "read"
         )
+        if binding.scope is not None:
+            raise OptionError(
+                f"{cls.__name__}.estimated_document_count would count the whole collection "
+                f"{binding.target.name!r}, which has documents of other classes; use count()"
+            )
         return int(await call.send("estimated_document_count"))
 
     @classmethod

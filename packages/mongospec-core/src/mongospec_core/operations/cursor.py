@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mongospec_core.codec.codec_options import decode
-from mongospec_core.errors import CursorClosedError, OperationError
+from mongospec_core.errors import CursorClosedError, DocumentValidationError, OperationError
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.read import BatchReader, PlainReader
+from mongospec_core.model.read import STORED, BatchReader, PlainReader
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.projection import Reading
 from mongospec_core.server.driver import WIRE_NAMES
@@ -294,4 +294,24 @@ class AggregateSource:
     def reader(self) -> BatchReader[Any]:
         if self._reading is None:
             return PlainReader()
-        return self._reading.reader(self.binding)
+        return _ResultReader(self._reading.reader(self.binding))
+
+
+class _ResultReader:
+    """Reads results of a pipeline, which are not stored like this."""
+
+    def __init__(self, reader: BatchReader[Any]) -> None:
+        self._reader = reader
+
+    async def load(self, parts: list[bytes], call: Operation | None) -> list[Any]:
+        try:
+            return await self._reader.load(parts, call)
+        except DocumentValidationError as error:
+            if error.advice != STORED:  # a document behind a reference
+                raise
+            raise DocumentValidationError(
+                error.document_class,
+                error.failures,
+                f"a result of the pipeline; correct its stages, or the fields of "
+                f"{error.document_class.__name__}",
+            ) from error.__cause__

@@ -1,7 +1,7 @@
 """Which documents an operation is about: the caller's filter or id, scoped by the class's hook."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import msgspec
 from bson import ObjectId
@@ -44,10 +44,35 @@ async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -
     check_filter(binding.plan.cls, filter)
     if not skip_hooks and "__pre_find__" in binding.hooks:
         filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))  # noqa: A001
+    if binding.scope is not None:
+        filter = binding.scope.applied(filter)  # noqa: A001
     try:  # not by named(): every read and most writes come here
         return encode(filter)
     except EncodingError as error:
         raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
+
+
+def scoped(binding: Binding, filter: Filter) -> Filter:
+    """A filter that finds documents of the class only, be there others in its collection."""
+    return filter if binding.scope is None else binding.scope.applied(filter)
+
+
+def equalities(filter: Filter) -> dict[str, Any]:
+    """The fields that an upsert by *filter* would store, as the server finds them."""
+    found: dict[str, Any] = {}
+    for field, value in filter.items():
+        if field == "$and" or (field == "$or" and len(value) == 1):
+            for clause in value:
+                found |= equalities(clause)
+        elif not field.startswith("$"):
+            operators = isinstance(value, dict) and any(
+                key.startswith("$") for key in cast("dict[str, Any]", value)
+            )
+            if not operators:
+                found[field] = value
+            elif "$eq" in value:
+                found[field] = value["$eq"]
+    return found
 
 
 def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:

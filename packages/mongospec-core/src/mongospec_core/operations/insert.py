@@ -1,12 +1,22 @@
 """Insert documents."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Self, Unpack, cast
+from typing import Any, Self, Unpack
 
-from mongospec_core.codec.codec_options import encode, named, to_raw
+from bson import ObjectId
+from msgspec.structs import force_setattr
+
+from mongospec_core.codec.codec_options import decode, encode, named, to_raw
 from mongospec_core.codec.truncation import trim
-from mongospec_core.errors import DuplicateKeyError, MissingIdError, OptionError, Outcome, shown
+from mongospec_core.errors import (
+    DuplicateKeyError,
+    MissingIdError,
+    OperationError,
+    OptionError,
+    Outcome,
+    shown,
+)
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.own_filter import id_filter, own_filter
@@ -19,13 +29,14 @@ from mongospec_core.model.write import (
     encode_documents,
     run_hooks_and_checks,
     should_validate,
+    take_back_id,
     to_raw_documents,
 )
-from mongospec_core.operations.filters import Filter, check_filter
-from mongospec_core.operations.insert_many import Ids, InsertMany
+from mongospec_core.operations.filters import Filter, check_filter, equalities, scoped
+from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
-from mongospec_core.server.operation import outcome_of
+from mongospec_core.server.operation import Operation, outcome_of
 
 
 class InsertOperations(DocumentBase, abstract=True):
@@ -55,22 +66,28 @@ class InsertOperations(DocumentBase, abstract=True):
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
         cls._before_write([self])
-        with Ids([self]) as ids:
+        made_here = self._id is None
+        if made_here:
+            force_setattr(self, "_id", ObjectId())
+        before = snapshot_of(self)
+        data = b""
+        outcome: Outcome = "not_applied"
+        try:
             (raw,) = to_raw_documents(
                 binding.plan, [self], validate=should_validate(cls, validate_on_write)
             )
             data = encode_document(binding.plan, raw)
-            before = snapshot_of(self)
-            outcome: Outcome = "applied"
-            ids.sent = True
-            try:
-                await call.send("insert_one", data, document=raw)
-            except BaseException as error:
-                if not ids.is_written(call, self, error):
-                    outcome = outcome_of(error)
-                    raise
-            finally:
-                apply_outcome(call, self, outcome, before=before, after=data, revoke=ids.take_back)
+            await call.send("insert_one", data, document=raw)
+            outcome = "applied"
+        except BaseException as error:
+            if data:  # else nothing was sent
+                outcome = outcome_of(error)
+            if not (made_here and is_inserted(call, self, error)):
+                raise
+            outcome = "applied"
+        finally:
+            revoke = take_back_id if made_here else None
+            apply_outcome(call, self, outcome, before=before, after=data, revoke=revoke)
         return self
 
     @classmethod
@@ -168,6 +185,7 @@ class InsertOperations(DocumentBase, abstract=True):
         if filter is not None:
             check_filter(cls, filter)
         await run_hooks_and_checks(binding, [document])
+        made_here = document._id is None
         with Ids([document]) as ids:
             (raw,) = to_raw_documents(
                 binding.plan, [document], validate=should_validate(cls, validate_on_write)
@@ -178,10 +196,10 @@ class InsertOperations(DocumentBase, abstract=True):
                 wanted = own_filter(binding.plan, document, raw["_id"])
                 if binding.plan.version is not None:  # it exists whatever its version is
                     del wanted[binding.plan.version]
-                equal = _equalities(wanted)
+                equal = equalities(wanted)
             else:
                 wanted = trim(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
-                equal = _equalities(wanted)
+                equal = equalities(wanted)
                 _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
             # where an equality does, it is this value. Only an _id may not be set twice.
@@ -189,7 +207,7 @@ class InsertOperations(DocumentBase, abstract=True):
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
             query, update = (
-                named(cls.__name__, "a filter", encode, wanted),
+                named(cls.__name__, "a filter", encode, scoped(binding, wanted)),
                 encode({"$setOnInsert": fields}),
             )
             before = snapshot_of(document)
@@ -200,18 +218,22 @@ class InsertOperations(DocumentBase, abstract=True):
             try:
                 reply = await call.send("update_one", query, update)
             except DuplicateKeyError:
+                if call.transaction is not None:  # it has doomed the transaction
+                    ids.take_back()
+                    raise
+                # A lost race means "exists" if the winner matches the filter.
+                winner = await _winner(call, query, settle)
+                if made_here and winner == {"_id": raw["_id"]}:
+                    # Nobody else has this _id: the driver sent it twice, and the first had arrived.
+                    settle("applied")
+                    return document
                 ids.take_back()
-                if call.transaction is None:  # otherwise it has doomed the transaction
-                    look = call.sibling("find_one", projection={"_id": 1})
-                    # A lost race means "exists" where the winner matches the filter.
-                    if await look.send("find_one", query) is not None:
-                        return None
+                if winner is not None:
+                    return None
                 raise
             except BaseException as error:
                 outcome = await outcome_if_there(call, error, encode(id_filter(cls, raw["_id"])))
-                carried_out: Any = getattr(error, "reply", None)  # where it was cancelled meanwhile
-                if isinstance(carried_out, Mapping) and carried_out["upserted_id"] is None:
-                    outcome = "not_applied"
+                outcome = _unless_found(error, outcome)
                 settle(outcome)
                 raise
         if reply["upserted_id"] is None:
@@ -219,6 +241,33 @@ class InsertOperations(DocumentBase, abstract=True):
             return None
         settle("applied")
         return document
+
+
+def _unless_found(error: BaseException, outcome: Outcome) -> Outcome:
+    """The outcome of an upsert, which inserted nothing if it found a document."""
+    reply: Any = getattr(error, "reply", None) or getattr(error, "details", None) or {}
+    if "upserted_id" in reply:  # it was cancelled meanwhile
+        return outcome if reply["upserted_id"] is not None else "not_applied"
+    if outcome != "applied" or reply.get("upserted") or not reply.get("n"):
+        return outcome
+    if isinstance(error, OperationError):
+        error.outcome = "not_applied"
+    return "not_applied"
+
+
+async def _winner(
+    call: Operation, query: bytes, settle: Callable[[Outcome], None]
+) -> dict[str, Any] | None:
+    """The ``_id`` of what an upsert's filter finds after a duplicate key; None: nothing."""
+    look = call.look("find_one", {"_id": 1})
+    try:
+        found = await look.send("find_one", query)
+    except BaseException as error:
+        settle("unknown")
+        if isinstance(error, OperationError):
+            error.outcome = "unknown"
+        raise
+    return decode(found) if found is not None else None
 
 
 def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
@@ -236,21 +285,3 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
             raise OptionError(
                 f"{cls.__name__}: the filter says {field}={shown(value)}, the document {shown(raw[field])}"
             )
-
-
-def _equalities(filter: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that an upsert by *filter* would store, as the server finds them."""
-    found: dict[str, Any] = {}
-    for field, value in filter.items():
-        if field == "$and" or (field == "$or" and len(value) == 1):
-            for clause in value:
-                found |= _equalities(clause)
-        elif not field.startswith("$"):
-            operators = isinstance(value, dict) and any(
-                key.startswith("$") for key in cast("dict[str, Any]", value)
-            )
-            if not operators:
-                found[field] = value
-            elif "$eq" in value:
-                found[field] = value["$eq"]
-    return found

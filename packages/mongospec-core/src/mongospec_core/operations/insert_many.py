@@ -18,9 +18,9 @@ from mongospec_core.errors import (
     cut,
 )
 from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
-from mongospec_core.model.write import apply_outcome
+from mongospec_core.model.write import apply_outcome, take_back_id
 from mongospec_core.server.driver_call import CancelledCall
-from mongospec_core.server.driver_errors import duplicate_key
+from mongospec_core.server.driver_errors import UNKNOWN_CODES, duplicate_key
 from mongospec_core.server.driver_text import write_errors
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -47,16 +47,9 @@ class Ids:
         if kind is not None and not self.sent:
             self.take_back()
 
-    def is_written(self, call: Operation, document: Any, error: object) -> bool:
-        """Whether an error says that the very ``_id`` that was made here is taken.
-
-        Nobody else can have it, unless another write of this object was acknowledged: the driver
-        sent the insert twice, and the first had arrived.
-        """
-        pattern: Any = getattr(error, "key_pattern", None)
-        made_here = id(document) in self._fresh and is_new(document)
-        alone = call.transaction is None and call.session is None
-        return made_here and alone and pattern is not None and list(pattern) == ["_id"]
+    def is_inserted(self, call: Operation, document: Any, error: object) -> bool:
+        """Whether an error says that a document which got its ``_id`` here is there already."""
+        return id(document) in self._fresh and is_inserted(call, document, error)
 
     def take_back(self, document: Any = None) -> None:
         """Take the id back from *document* (default: from all) where it was handed out here.
@@ -65,8 +58,18 @@ class Ids:
         keeps it.
         """
         for each in self.documents if document is None else (document,):
-            if id(each) in self._fresh and is_new(each):
-                force_setattr(each, "_id", None)
+            if id(each) in self._fresh:
+                take_back_id(each)
+
+
+def is_inserted(call: Operation, document: Any, error: object) -> bool:
+    """Whether an error says that the very ``_id`` is taken that was made for this insert.
+
+    Nobody else can have it, unless another write of this object was acknowledged: the driver
+    sent the insert twice, and the first had arrived.
+    """
+    pattern: Any = getattr(error, "key_pattern", None)
+    return call.is_alone and is_new(document) and pattern is not None and list(pattern) == ["_id"]
 
 
 class InsertMany:
@@ -118,6 +121,9 @@ class InsertMany:
             raise self._error(self.first) from self.first.__cause__ or self.first
 
     def _batches(self) -> Iterable[tuple[int, int]]:
+        if len(self.encoded) <= _BATCH_DOCUMENTS and sum(map(len, self.encoded)) <= _BATCH_BYTES:
+            yield 0, len(self.encoded)
+            return
         start = size = 0
         for place, data in enumerate(self.encoded):
             if place - start == _BATCH_DOCUMENTS or (size and size + len(data) > _BATCH_BYTES):
@@ -131,21 +137,26 @@ class InsertMany:
         cause = error.__cause__
         named = write_errors(str(cause)) if isinstance(cause, mongojet.PyMongoError) else []
         failures: dict[int, WriteFailure] = {}
+        unknown: set[int] = set()
         for index, number, message in named:
             place = start + index
+            if number in UNKNOWN_CODES:
+                unknown.add(place)
+                continue
             document = self.documents[place]
             _, pattern, value = duplicate_key(message, None, decode(self.encoded[place]))
             failure = WriteFailure(place, number, message, document, pattern, value)
-            if not (self._is_first(place) and self.ids.is_written(self.call, document, failure)):
+            if not (self._is_first(place) and self.ids.is_inserted(self.call, document, failure)):
                 failures[place] = failure
         after = range(start + named[0][0] + 1, end) if named and self.ordered else range(0)
-        if named and not failures and not after:
+        if named and not failures and not unknown and not after:
             return True
         self.first = self.first or error
         if named:
             self.named = True
             self.failures |= failures
-            if failures:
+            self.unknown |= unknown
+            if failures or unknown:
                 self._fail(after, None, "not attempted: an earlier document failed")
             else:  # they may have arrived with the one that was there
                 self.unknown.update(after)

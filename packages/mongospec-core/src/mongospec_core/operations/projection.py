@@ -9,10 +9,10 @@ import msgspec
 from mongospec_core.codec.annotations import fields_of
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.field_codec import unwrap
-from mongospec_core.codec.plan import Plan, plan_of
+from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding
+from mongospec_core.model.binding import Binding, binding_of, reading_plan
 from mongospec_core.model.read import BatchReader, OnInvalid, PlainReader, Reader
 from mongospec_core.server.operation import Operation
 
@@ -23,15 +23,18 @@ class Reading:
     """The caller's ``projection=`` and ``on_invalid=``, and the reader that they ask for.
 
     This is the seam for reads that do more: a subclass gives another reader.
+
+    :ivar pipeline: what is read are results of a pipeline, which may have joined whole documents.
     """
 
-    __slots__ = ("on_invalid", "projection", "upgrade")
+    __slots__ = ("on_invalid", "pipeline", "projection", "upgrade")
 
     def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
         # A user without a type checker may write anything.
         if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
             raise OptionError(f'on_invalid={shown(on_invalid)}: say "raise", "skip" or a function')
         self.upgrade: Any = None
+        self.pipeline: bool = False
         self.projection: Projection = projection
         self.on_invalid: OnInvalid = on_invalid
 
@@ -56,7 +59,7 @@ class Reading:
                 f"projection={shape.__name__} is a document class, and there are no half-filled "
                 f"documents; make a msgspec.Struct of the fields that you want"
             )
-        self.upgrade = getattr(cls, "__upgrade__", None)
+        self.upgrade = None if cls is None else binding_of(cls).plan.upgrade
         return None if self.upgrade is not None else dict(projection_of(self.projection))
 
     def reader(self, binding: Binding) -> BatchReader[Any]:
@@ -68,7 +71,7 @@ class Reading:
             return self.struct_reader(binding, plan, binding.target.codec)
         if isinstance(self.projection, Mapping):
             return PlainReader()
-        plan = plan_of(self.projection)
+        plan = reading_plan(self.projection)
         decimals = plan.decimals or self.upgrade is not None
         codec = DECIMAL_CODEC_OPTIONS if decimals else CODEC_OPTIONS
         reader = self.struct_reader(binding, plan, codec)

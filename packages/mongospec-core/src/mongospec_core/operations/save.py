@@ -172,8 +172,10 @@ async def outcome_if_there(
     """
     if not isinstance(error, OperationError) or error.outcome != "applied" or call.transaction:
         return outcome_of(error)
+    if "n" in (error.details or ()):
+        return "applied"  # the server counted it
     try:
-        there = await call.sibling("find_one", projection={"_id": 1}).send("find_one", query)
+        there = await call.look("find_one", {"_id": 1}).send("find_one", query)
     except OperationError:
         error.outcome = "unknown"
     else:
@@ -186,7 +188,8 @@ def changes(document: DocumentBase) -> dict[str, Any]:
 
     :param document: a document; it need not be bound.
     :returns: the changed top-level fields by their stored names, as raw data; ``msgspec.UNSET`` for
-        a field that would be removed. All fields where the stored content is not known.
+        a field that would be removed. All fields where the stored content is not known. A version
+        is left out: the save raises it.
 
     .. code-block:: python
 
@@ -201,6 +204,7 @@ def changes(document: DocumentBase) -> dict[str, Any]:
         name: msgspec.UNSET if element is None else element_value(element)
         for name, element in changed_fields(plan, form, encode_document(plan, raw)).items()
         if isinstance(form, bytes) or (element is not None and name != "_id")
+        if name != plan.version
     }
 
 
@@ -349,7 +353,7 @@ async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> 
     if not applied:
         return
     query = encode({"_id": {"$in": [changes[place].raw["_id"] for place in applied]}})
-    look = call.sibling("find_many", projection={"_id": 1})
+    look = call.look("find_many", {"_id": 1})
     try:
         found = decode(await look.send("find_many", query)).values()
     except OperationError as error:  # some are gone, and nobody can say which

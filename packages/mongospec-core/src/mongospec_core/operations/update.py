@@ -219,7 +219,8 @@ class UpdateOperations(DocumentBase, abstract=True):
             return_document="after" if return_updated else "before",
         )
         query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-        change = await encode_update(binding, update, skip_hooks=skip_hooks)
+        upserts = filter if options.get("upsert") else None
+        change = await encode_update(binding, update, skip_hooks=skip_hooks, upserts=upserts)
         found = await call.send("find_one_and_update", query, change)
         return await _given(reading, binding, call, found)
 
@@ -310,6 +311,8 @@ async def _update(
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
     query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-    change = await encode_update(binding, update, skip_hooks=skip_hooks)
+    change = await encode_update(
+        binding, update, skip_hooks=skip_hooks, upserts=filter if upsert else None
+    )
     reply = await call.send(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])

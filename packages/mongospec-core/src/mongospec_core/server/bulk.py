@@ -18,7 +18,7 @@ from mongospec_core.errors import (
     WriteFailure,
 )
 from mongospec_core.server.driver_call import CancelledCall
-from mongospec_core.server.driver_errors import REFUSED_WHOLE
+from mongospec_core.server.driver_errors import REFUSED_WHOLE, UNKNOWN_CODES
 from mongospec_core.server.operation import Operation, outcome_of
 
 type Kind = Literal["insert", "update", "delete"]
@@ -90,6 +90,9 @@ class Sent:
                 "key_value": error.get("keyValue"),
             }
             place = places[int(error["index"])]
+            if error["code"] in UNKNOWN_CODES:
+                self.unknown.add(place)
+                continue
             self.fail([place], error["code"], error.get("errmsg", ""), **key)
             if self.statements[place].many and error["code"] not in REFUSED_WHOLE:
                 self.partly = True

@@ -57,26 +57,17 @@ class UninterruptedCall[T]:
     """Waits for a driver's coroutine; what was given up can be waited for again.
 
     :param patience: seconds to wait on after a cancellation; with 0 it is given up at once.
-    :raises TimeUp: ``seconds`` were set, and are over.
-    :raises Cancelled: the caller was cancelled in the meantime.
+    :raises DeadlineExceeded: ``seconds`` were set, and are over.
+    :raises CancelledCall: the caller was cancelled in the meantime.
     """
 
-    __slots__ = (
-        "_asyncio_future_blocking",
-        "_cancelled",
-        "_context",
-        "_coroutine",
-        "_future",
-        "_given_up",
-        "_message",
-        "_patience",
-        "_timer",
-        "_wakeup",
-        "failure",
-        "finished",
-        "reply",
-        "seconds",
-    )
+    # Of the class, because most calls never set them, and every write makes one.
+    finished: bool = False
+    reply: Any = None
+    failure: Exception | None = None
+    _message: Any = None
+    _future: asyncio.Future[Any] | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def __init__(
         self,
@@ -86,16 +77,13 @@ class UninterruptedCall[T]:
     ) -> None:
         self._coroutine = coroutine
         self._patience = patience
-        self._future: asyncio.Future[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self.finished: bool = False
-        self.failure: Exception | None = None
         self.seconds: float | None = seconds
 
     def __await__(self) -> Generator[Any, None, T]:  # noqa: PLR0912 - every write passes it: one frame
         self._cancelled = self._given_up = False
         if self.finished:
-            return cast("T", self.reply)
+            reply: T = self.reply
+            return reply
         coroutine = self._coroutine
         try:
             if self.seconds is not None:
@@ -114,7 +102,7 @@ class UninterruptedCall[T]:
                 future = coroutine.send(None)
         except StopIteration as end:
             self.finished = True
-            self.reply: Any = end.value
+            self.reply = reply = end.value
         except Exception as error:
             if not isinstance(error, DeadlineExceeded):
                 self.failure = error
@@ -127,7 +115,7 @@ class UninterruptedCall[T]:
                 self._timer = None
         if self._cancelled:
             raise self._cancellation()
-        return cast("T", self.reply)
+        return reply
 
     def _step(self) -> Generator[None]:
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from mongospec_core.errors import OperationError
 from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS, UninterruptedCall
 
 EMPTY = b"\x05\x00\x00\x00\x00"
@@ -82,14 +83,25 @@ class DriverCursor:
 
 
 def split_documents(batch: bytes) -> list[bytes]:
-    """The documents of a batch, which is BSON of ``{"0": document, "1": document, ...}``."""
+    """The documents of a batch, which is BSON of ``{"0": document, "1": document, ...}``.
+
+    :raises OperationError: the batch is damaged: nobody can say where a document ends.
+    """
     parts: list[bytes] = []
     place = 4
     end = len(batch) - 1
-    while place < end:
-        start = batch.index(b"\0", place) + 1
-        place = start + int.from_bytes(batch[start : start + 4], "little")
-        parts.append(batch[start:place])
+    try:
+        while place < end:
+            start = batch.index(b"\0", place) + 1
+            place = start + int.from_bytes(batch[start : start + 4], "little")
+            parts.append(batch[start:place])
+    except ValueError:
+        place = 0
+    if place != end and batch:
+        raise OperationError(
+            "a reply of the server is damaged: its documents cannot be told apart",
+            outcome="not_applied",
+        )
     return parts
 
 

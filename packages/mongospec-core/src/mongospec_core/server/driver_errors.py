@@ -21,24 +21,36 @@ from mongospec_core.errors import (
 )
 from mongospec_core.server.driver_text import DriverText, duplicate_key_names, parse
 
-_UNKNOWN_CODES = {
+UNKNOWN_CODES: Mapping[int, str] = {
+    1: "an error inside of the server, at any place",
     6: "host unreachable: a router lost the shard that it had sent the write to",
     7: "host not found: the same",
+    8: "an error that the server cannot name",
     24: "a lock was not had in time, by a later document perhaps",
     46: "a lock is busy: the same",
     50: "the time is up",
     64: "the write concern was not fulfilled in time",
+    77: "the operation was not finished",
+    83: "a router did not get the results of a shard",
     89: "a router's network timed out",
+    90: "what a router waited for was canceled",
     91: "the server shuts down",
+    145: "a router dropped its connections",
+    172: "the session of a connection was closed",
     175: "the plan was killed: an index or the collection was dropped meanwhile",
     189: "the primary steps down",
     202: "a router's network exceeded its time limit",
     237: "the cursor was killed",
     262: "a time limit was exceeded",
     279: "the client disconnected",
+    281: "the coordinator of a transaction over shards steps down",
+    282: "the coordinator of a transaction over shards decided to abort",
     290: "the transaction lived too long",
     317: "a router's pool of connections expired",
+    355: "interrupted: the storage changes",
+    363: "the first attempt of a retried write is still going on",
     384: "a router's connection failed",
+    407: "a router had no connection in time, to one of several shards perhaps",
     9001: "a socket failed",
     11600: "interrupted: the server shuts down",
     11601: "interrupted: the operation was killed",
@@ -46,6 +58,30 @@ _UNKNOWN_CODES = {
     46841: "the client was marked as killed",
 }
 """Codes after which a write, or a part of it, may have been carried out, and what each means."""
+
+UNDONE_CODES: Mapping[int, str] = {
+    2: "a value that the command or a document does not take",
+    9: "the command cannot be parsed",
+    13: "the user may not do that",
+    14: "a type that the command or a document does not take",
+    26: "there is no such collection",
+    112: "a conflict with another write: the storage took this one back",
+    121: "the collection's validator refused the document",
+    133: "a router found no server for it",
+    134: "the read concern cannot be had yet: asked before the command begins",
+    148: "the read concern cannot be had: the same",
+    251: "there is no such transaction",
+    358: "transactions inside of the server are not possible: asked before one begins",
+    365: "the storage has no room for it now, and took it back",
+    371: "writes of users are blocked",
+    433: "the server is overloaded: it was not admitted",
+    449: "too many operations: the same",
+    8000: "Atlas refused it",
+}
+"""Codes that look as if a write might have been carried out, and some that are frequent: it was not.
+
+So it is with every code that is in neither table: a check came before, or the storage took it back.
+"""
 
 _NOT_PRIMARY = frozenset({10107, 13435, 13436})
 """The server did nothing; but the driver has sent a retryable write twice by then, and what became
@@ -136,8 +172,10 @@ def reply_error(reply: Mapping[str, Any], operation: str) -> OperationError | No
         return None
     first = errors[0] if errors else concern or {}
     code, message = int(first.get("code", 0)), str(first.get("errmsg", ""))
-    outcome: Outcome = "applied"
-    if errors:
+    outcome: Outcome = "applied" if _found(reply) != 0 else "not_applied"
+    if any(error.get("code") in UNKNOWN_CODES for error in errors):
+        outcome = "unknown"
+    elif errors:
         outcome = "partial" if reply.get("n") else "not_applied"
     common: dict[str, Any] = {
         "outcome": outcome,
@@ -172,15 +210,21 @@ def _outcome(parts: DriverText, labels: frozenset[str], *, many: bool) -> Outcom
     if parts.kind.startswith(_INVALID_REPLY):
         carried_out = reply is not None and reply.get("ok") == 1 and "writeErrors" not in reply
         return "applied" if carried_out else "unknown"
-    if parts.part == "write":
-        return _partly(code, reply) if many else "not_applied"
     if parts.part == "concern":
-        return "applied"
-    if code is None or code in _UNKNOWN_CODES:
+        return "not_applied" if reply is not None and _found(reply) == 0 else "applied"
+    if parts.part == "write" and many:
+        return _partly(code, reply)
+    if code is None or code in UNKNOWN_CODES:  # a router says it of single statements as well
         return "unknown"
     if code in _NOT_PRIMARY and "RetryableWriteError" in labels:
         return "not_applied" if "NoWritesPerformed" in labels else "unknown"
     return "not_applied"
+
+
+def _found(reply: Mapping[str, Any]) -> int | None:
+    """How many documents a write found or inserted, if its reply says it."""
+    found: int | None = (reply.get("lastErrorObject") or reply).get("n")
+    return found
 
 
 def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:

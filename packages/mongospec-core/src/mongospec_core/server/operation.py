@@ -98,19 +98,20 @@ class Operation:
         assert options.keys() <= driver.OPTIONS[verb]
         return self.on(self.target, self.operation, options, write=False)
 
+    def look(self, verb: str, projection: Mapping[str, Any]) -> Self:
+        """A read that must see what was just written: it asks the primary.
+
+        :param verb: ``"find_one"`` or ``"find_many"``.
+        """
+        if self.transaction is not None:  # which reads from the primary
+            return self.sibling(verb, projection=projection)
+        return self.sibling(verb, projection=projection, read_preference={"mode": "primary"})
+
     def unlimited(self) -> Self:
         """The same call without a time of its own; blocks ``with timeout()`` still count."""
         call = self.on(self.target, self.operation, self.options, write=self.write)
         call.timeout, call._end = math.inf, None
         return call
-
-    @property
-    def certain(self) -> bool:
-        """Whether an acknowledged write is there for good, or we learn it when it is not.
-
-        In a session that the caller opened, a transaction may end without our knowing.
-        """
-        return self.session is None
 
     @property
     def is_alone(self) -> bool:

@@ -1,0 +1,201 @@
+"""Families: tagged classes that inherit from each other and share one collection.
+
+A class with a tag of msgspec's (``tag_field="kind", tag="animal"``) keeps its documents in the
+collection of the first of its tagged bases, its *root*. The root sees them all, each as its own class;
+every other class sees its own documents and those of its subclasses, by a condition on the tag.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
+# What is read from BSON is of any type; this module tells the types apart.
+
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from itertools import chain
+from typing import Any, Union
+
+from mongospec_core.codec.annotations import iter_types
+from mongospec_core.codec.codec_options import Encoder, Misfit
+from mongospec_core.codec.field_codec import decoded_fields
+from mongospec_core.codec.plan import Plan, Upgrade, hook_of, plan_of
+from mongospec_core.errors import shown
+from mongospec_core.model.hooks import run_upgrade
+from mongospec_core.model.metaclass import is_abstract
+
+type Tag = tuple[str, str | int]
+"""The name of the tag's field, and the tag."""
+
+
+def tag_of(cls: Any) -> Tag | None:
+    """The tag of a class's documents; None if it has none."""
+    config = getattr(cls, "__struct_config__", None)
+    tag = getattr(config, "tag", None)  # of Struct itself the config is a descriptor
+    return None if config is None or tag is None else (config.tag_field, tag)
+
+
+def collection_name_of(cls: Any) -> str:
+    """The name of a class's collection: its own word, its root's name, or its own name."""
+    if cls.__collection_name__:
+        return cls.__collection_name__  # type: ignore[no-any-return]
+    if tag_of(cls) is None:
+        return cls.__name__  # type: ignore[no-any-return]
+    tagged = [base for base in cls.__mro__ if tag_of(base) is not None and not is_abstract(base)]
+    return (tagged or [cls])[-1].__name__  # type: ignore[no-any-return]
+
+
+def is_member(cls: type, of: type) -> bool:
+    """Whether documents of *cls* are documents of the class *of* as well, in its collection."""
+    if cls is of:
+        return True
+    one, other = tag_of(cls), tag_of(of)
+    if one is None or other is None or not issubclass(cls, of):
+        return False
+    return one[0] == other[0] and collection_name_of(cls) == collection_name_of(of)
+
+
+def are_relatives(one: type, other: type) -> bool:
+    """Whether the documents of two classes are told apart by tags, in one collection."""
+    return tag_of(one) is not None and any(
+        is_member(one, base) and is_member(other, base) for base in one.__mro__
+    )
+
+
+def members_of(cls: type) -> list[type]:
+    """*cls* and its subclasses whose documents are documents of it as well, bound or not."""
+    found: dict[type, None] = {}
+    todo = [cls]
+    for each in todo:  # grows as it goes
+        todo += type.__subclasses__(each)
+        generated = "[" in each.__name__  # by mongospec-refs: User[unresolved]
+        if not generated and is_member(each, cls) and not is_abstract(each):
+            found[each] = None
+    return list(found)
+
+
+class Scope:
+    """The condition on the tag that tells a class's documents from the others of its collection."""
+
+    __slots__ = ("condition", "is_exact", "tag_field")
+
+    def __init__(self, tag_field: str, tags: Collection[str | int]) -> None:
+        self.tag_field: str = tag_field
+        first, *others = sorted(tags, key=str)
+        self.is_exact: bool = not others
+        self.condition: Mapping[str, Any] = {
+            tag_field: {"$in": [first, *others]} if others else first
+        }
+
+    def applied(self, filter: Mapping[str, Any]) -> dict[str, Any]:
+        """A filter with the condition."""
+        if self.tag_field in filter:
+            return {"$and": [self.condition, filter]}
+        return {**filter, **self.condition}
+
+
+def scope_of(cls: Any) -> Scope | None:
+    """The scope of a class's operations; None if all documents of its collection are its own."""
+    tag = tag_of(cls)
+    above = [base for base in cls.__mro__[1:] if hasattr(base, "__collection_name__")]
+    if tag is None or not any(is_member(cls, base) for base in above):
+        return None
+    tags = [tag_of(each) for each in (cls, *members_of(cls))]
+    return Scope(tag[0], {each[1] for each in tags if each is not None})
+
+
+class FamilyPlan(Plan[Any]):
+    """The plan of a class whose collection holds documents of its subclasses as well.
+
+    What is asked of the class itself is its own plan's answer; whole documents are written and read
+    by the plan of their own class, a batch of them by one call of msgspec.
+
+    :param plan: the class's own plan.
+    :param members: the bound classes of its documents, itself among them.
+    :param unbound: the other classes of its documents.
+    """
+
+    def __init__(
+        self, plan: Plan[Any], members: Collection[type], unbound: Collection[Any]
+    ) -> None:
+        self.__dict__.update(plan.__dict__)
+        self.__dict__.pop("encode", None)  # it is cached
+        assert plan.tag is not None
+        self._tag_field = plan.tag[0]
+        plans = [plan if each is plan.cls else plan_of(each) for each in members]
+        self.members = self._plans = {each.cls: each for each in plans}
+        self._own = plan
+        self._by_tag = {each.tag[1]: each for each in plans if each.tag is not None}
+        self._unbound = {each.__struct_config__.tag: each.__name__ for each in unbound}
+        union: Any = Union[tuple(self._plans)]  # noqa: UP007
+        self.type, self.list_type = union, list[union]
+        # A field's own decoder is the last word on it.
+        self.decoders = (*chain.from_iterable(each.decoders for each in plans), *plan.decoders)
+        self.decimals = any(each.decimals for each in plans)
+        self.fresh = tuple(chain.from_iterable(each.fresh for each in plans))
+        self.fresh_inside = tuple(chain.from_iterable(each.fresh_inside for each in plans))
+        inside = chain.from_iterable(iter_types(each) for each in self._plans)
+        self.dec_hook = hook_of(plan.cls, list(inside))
+        self.upgrade = self._upgrade if any(each.upgrade for each in plans) else None
+
+    def trim(self, instance: Any) -> bool:
+        return self._plans[type(instance)].trim(instance)
+
+    @cached_property
+    def encode(self) -> Encoder:
+        return lambda instance: self._plans[type(instance)].encode(instance)
+
+    def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
+        return [self._prepared(raw, reader) for raw in raws]
+
+    def _prepared(self, raw: Any, reader: Any) -> Any:
+        plan = self._plan_of(raw)
+        if plan is None:
+            reason = self._told(raw.get(self._tag_field)).replace("`", "'")
+            return {
+                **raw,
+                self._tag_field: type(reason, (Misfit,), {})(),
+            }  # as misfit(), not cached
+        return decoded_fields(raw, plan.decoders, reader) if plan.decoders else raw
+
+    def _plan_of(self, raw: Mapping[str, Any]) -> Plan[Any] | None:
+        tag: Any = raw.get(self._tag_field)
+        return self._by_tag.get(tag) if type(tag) in (str, int) else None
+
+    def _told(self, tag: Any) -> str:
+        """Why there is no class for a tag."""
+        if tag is None:
+            return f"missing: {self.cls.__name__} and its subclasses are told apart by it"
+        name = self._unbound.get(tag) if type(tag) in (str, int) else None
+        if name is not None:
+            return f"{tag!r} is the tag of {name}, which is not bound: add it to document_types"
+        known = ", ".join(map(repr, self._by_tag))
+        return f"{shown(tag)} is the tag of no class: {self.cls.__name__} and its subclasses have {known}"
+
+    def _upgrade(self, raw: dict[str, Any]) -> dict[str, Any]:
+        """Upgrade a document by its own class, or else by this one, which may tell its class by it."""
+        first = self._plan_of(raw) or self._own
+        if first.upgrade is not None:
+            raw = run_upgrade(first.cls, first.upgrade, raw)
+        second = self._plan_of(raw)
+        if second is None or second.upgrade is None or _same(first.upgrade, second.upgrade):
+            return raw
+        return run_upgrade(second.cls, second.upgrade, raw)
+
+
+def _same(one: Upgrade | None, other: Upgrade | None) -> bool:
+    return getattr(one, "__func__", one) is getattr(other, "__func__", other)
+
+
+def family_plan(cls: type, bound: Collection[type]) -> Plan[Any]:
+    """The plan of *cls*, and if it has members besides itself, of all of them.
+
+    :param bound: the classes that are bound to its database.
+    """
+    plan = plan_of(cls)
+    members = members_of(cls)
+    if plan.tag is None or len(members) == 1:
+        return plan
+    return FamilyPlan(
+        plan,
+        [each for each in members if each in bound],
+        [each for each in members if each not in bound],
+    )
