@@ -27,6 +27,7 @@ LAST_LINES = {
     "key_value_store": "4 settings are stored; 40 visits were counted.",
     "lifecycle_hooks": "Four hooks kept the timestamps, the history, the scope and an old note readable.",
     "model_discovery": "3 classes were found in the package and bound.",
+    "fastapi_app": "Created, listed, patched, paged and refused over HTTP, a transaction included.",
     "transactions": "Alice has 70, Bob has 80: no transfer was carried out by half.",
     "web_app": "Created, listed, patched, paged and refused over HTTP, with one OpenAPI page.",
     "index_creation": "5 indexes are there, the one on _id included; a double e-mail was refused.",

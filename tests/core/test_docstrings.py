@@ -144,6 +144,7 @@ WITHOUT = {  # they say it all by their name, or are what other calls give
     "InvalidDocument",
     "MongoDocument.get_collection_name",
     "Page",
+    "PydanticObjectId",
     "WriteFailure",
 }
 

@@ -13,8 +13,11 @@ from pymongo import InsertOne
 from mongospec_core import (
     BulkWriteError,
     MongoDocument,
+    OperationError,
     OperationTimeoutError,
     OptionError,
+    changes,
+    close,
     init,
     run_in_transaction,
     timeout,
@@ -112,9 +115,14 @@ async def test_an_insert_that_ran_out_of_time_keeps_its_id(ada: Person) -> None:
     assert bob._id is not None
 
 
-async def test_save_many_and_bulk_write_end_within_their_timeout(ada: Person) -> None:
+async def test_save_many_ends_within_its_timeout(ada: Person) -> None:
     ada.age = 1
-    await ends(Person.save_many([ada], timeout=0.1), "unknown")
+    error = await ends(Person.save_many([ada], timeout=0.1), "unknown")
+    assert isinstance(error, BulkWriteError)
+    assert error.unknown == [ada]
+
+
+async def test_bulk_write_ends_within_its_timeout(ada: Person) -> None:
     bulk = [InsertOne(Person(name="x"))]
     error = await ends(Person.bulk_write(bulk, timeout=0.1), "unknown")
     assert isinstance(error, BulkWriteError)
@@ -124,8 +132,9 @@ async def test_save_many_and_bulk_write_end_within_their_timeout(ada: Person) ->
 async def test_init_timeout_bounds_every_operation(bind: Bind, mongo_proxy: FaultProxy) -> None:
     await bind(Person, timeout=0.15)
     with mongo_proxy.stall(ALL):
-        await ends(Person.find_one(), "not_applied", 0.15)
         await ends(Person(name="x").insert(), "unknown", 0.15)
+        await ends(Person.find_one(), "not_applied", 0.15)
+        await ends(Person(name="x").insert(), "not_applied", 0.15)  # asked first, and not sent
 
 
 async def test_an_operations_own_timeout_replaces_inits(
@@ -379,3 +388,55 @@ async def test_what_is_no_timeout_is_refused(bind: Bind, seconds: Any) -> None:
         pass
     with pytest.raises(OptionError, match="number of seconds"):
         await Person.find_one(timeout=seconds)
+
+
+# -- late writes: what waits in the driver is sent when it can be
+
+
+@pytest.fixture
+async def narrow(mongo_db: mongojet.Database, mongo_proxy: FaultProxy) -> AsyncIterator[Person]:
+    """A stored person, over a client with a single connection."""
+    client = await mongojet.create_client(f"{mongo_proxy.uri}&maxPoolSize=1")
+    await init(client[mongo_db.name], [Person], close_client=False)
+    yield await Person(name="Ada").insert()
+    await close()
+    await client.close()
+
+
+async def test_a_write_behind_a_call_that_hangs_is_not_sent_after_its_time(
+    narrow: Person, mongo_proxy: FaultProxy
+) -> None:
+    with mongo_proxy.recording() as seen, mongo_proxy.stall("find"):
+        with pytest.raises(OperationTimeoutError):
+            await Person.find_one({}, timeout=0.05)
+        narrow.age = 1
+        for write in (
+            lambda: narrow.save(timeout=0.05),
+            lambda: Person.delete_by_id(narrow.id, timeout=0.05),
+            lambda: Person(name="Eve").insert(timeout=0.05),
+            lambda: Person.save_many([narrow], timeout=0.05),
+        ):
+            with pytest.raises((OperationTimeoutError, BulkWriteError)) as raised:
+                await write()
+            assert raised.value.outcome == "not_applied"
+    assert changes(narrow) == {"age": 1}
+    with mongo_proxy.recording() as later:
+        found = await Person.find_all()
+    assert [(each.name, each.age) for each in found] == [("Ada", 0)]
+    assert {each.name for each in [*seen, *later]} <= {"find", "ping"}
+    await narrow.save(timeout=5)
+    assert await Person.count({"age": 1}) == 1
+
+
+async def test_a_server_that_answers_is_not_asked_before_a_write(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    ada = await Person(name="Ada").insert(timeout=5)
+    with mongo_proxy.cut("find", times=2), pytest.raises(OperationError):
+        await Person.find_one({})
+    with mongo_proxy.recording() as seen:
+        for age in (1, 2):
+            ada.age = age
+            await ada.save(timeout=5)
+    assert [each.name for each in seen] == ["ping", "update", "update"]

@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import pickle
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -586,20 +587,21 @@ async def test_find_one_and_replace_of_a_read_document_compares_and_raises(
     assert theirs.version == 3
 
 
-async def test_a_replacement_whose_write_concern_failed_has_an_unknown_outcome(
+async def test_a_replacement_whose_write_concern_failed_is_applied(
     bind: Bind, mongo_proxy: FaultProxy
 ) -> None:
     await bind(Product)
-    one = await Product().insert()
-    one.stock = 1
-    operations = [ReplaceOne({"_id": one.id}, one), InsertOne(Product(name="next"))]
+    one, stale = await Product().insert(), await Product().insert()
+    await Product.update_by_id(stale.id, {"$set": {"stock": 5}})
+    one.stock = stale.stock = 1
+    operations = [ReplaceOne({"_id": each.id}, each) for each in (one, stale)]
     with mongo_proxy.write_concern_error("update", 64), pytest.raises(BulkWriteError) as caught:
-        await Product.bulk_write(operations)
-    assert caught.value.unknown == [operations[0]]
-    assert caught.value.outcome == "unknown"
-    assert one.version == 0
-    with pytest.raises(StaleDocumentError):
-        await one.save()
+        await Product.bulk_write(operations, ordered=False)
+    assert caught.value.outcome == "partial"
+    assert [each.index for each in caught.value.failures] == [1]
+    assert [each.version for each in (one, stale)] == [1, 0]
+    one.stock = 2
+    await one.save()
 
 
 async def test_a_replacement_that_is_upserted_is_raised(bind: Bind) -> None:
@@ -699,10 +701,9 @@ async def test_a_save_that_did_not_arrive_can_be_made_again(
 
 
 @pytest.mark.parametrize("stale", [False, True])
-async def test_a_save_whose_write_concern_failed_is_not_said_to_be_applied(
+async def test_a_save_whose_write_concern_failed_says_whether_it_found_its_version(
     bind: Bind, mongo_proxy: FaultProxy, stale: bool
 ) -> None:
-    """By the stored version nobody can tell whose write raised it."""
     await bind(Product)
     mine, theirs = await two()
     theirs.stock = 1
@@ -711,9 +712,31 @@ async def test_a_save_whose_write_concern_failed_is_not_said_to_be_applied(
     one.name = "b"
     with mongo_proxy.write_concern_error("update", 64), pytest.raises(OperationError) as caught:
         await one.save()
-    assert caught.value.outcome == "unknown"
-    with pytest.raises(StaleDocumentError):
+    assert caught.value.outcome == ("not_applied" if stale else "applied")
+    assert one.version == (0 if stale else 2)
+    one.name = "c"
+    if stale:
+        with pytest.raises(StaleDocumentError):
+            await one.save()
+    else:
         await one.save()
+
+
+async def test_a_save_that_was_cancelled_knows_its_version(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Product)
+    one = await Product().insert()
+    one.stock = 1
+    with mongo_proxy.delay("update", 0.1) as delayed:
+        task = asyncio.create_task(one.save())
+        await delayed.reached()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (one.version, changes(one)) == (1, {})
+    one.stock = 2
+    await one.save()
 
 
 async def test_the_primary_is_asked_what_is_there(bind: Bind, mongo_proxy: FaultProxy) -> None:
@@ -829,6 +852,46 @@ async def test_a_stale_document_in_a_transaction_is_told_and_ends_nothing(bind: 
     assert two.version == 1
 
 
+# -- families
+
+
+class Animal(MongoDocument, version_field="version", tag_field="kind", tag="animal"):
+    __collection_name__ = "animals"
+    __shard_key__ = ("zoo",)
+
+    zoo: str = "a"
+    name: str = ""
+    version: int = 0
+
+
+class Dog(Animal, tag="dog"):
+    barks: int = 0
+
+
+async def test_a_family_has_its_version_and_shard_key_from_its_root(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Animal, Dog)
+    await Animal.insert_many([Animal(), Dog()])
+    await Animal.update_many({}, {"$set": {"name": "x"}})
+    await Dog.update_many({}, {"$inc": {"barks": 1}})
+    mine, theirs = await Animal.find_all(sort="_id"), await Animal.find_all(sort="_id")
+    assert [each.version for each in mine] == [1, 2]
+    for each in (*mine, *theirs):
+        each.name = "y"
+    with mongo_proxy.recording() as seen:
+        await Animal.save_many(theirs)
+    assert [query for query, _ in updates(seen)] == [
+        {"_id": each.id, "zoo": "a", "version": version}
+        for each, version in zip(theirs, (1, 2), strict=True)
+    ]
+    with pytest.raises(StaleDocumentError):
+        await mine[1].save()
+    with pytest.raises(BulkWriteError) as caught:
+        await Animal.save_many(mine)
+    assert [each.expected for each in caught.value.failures] == [1, 2]
+
+
 # -- what it is for
 
 
@@ -863,6 +926,61 @@ async def test_a_hundred_tasks_that_read_change_and_save_lose_nothing(bind: Bind
         "version": 100,
     }
     assert sum(attempts) > 0  # they did meet
+
+
+async def test_lost_replies_lose_nothing_that_was_said_to_be_done(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Product)
+    one = await Product().insert()
+    dice = random.Random(7)
+    done = unknown = stale = 0
+
+    async def sell(number: int) -> None:
+        nonlocal done, unknown, stale
+        while True:
+            try:
+                product = await Product.get_by_id(one.id)
+                product.stock += 1
+                if number % 3 == 0:
+                    await Product.save_many([product])
+                elif number % 3 == 1:
+                    await Product.find_one_and_replace({"_id": one.id}, product)
+                else:
+                    await product.save()
+            except StaleDocumentError:
+                stale += 1
+            except OperationError as error:
+                if error.outcome == "unknown":
+                    unknown += 1
+                    return
+            else:
+                done += 1
+                return
+
+    names = ("update", "findAndModify")
+    with (
+        mongo_proxy.cut(names, at="reply", where=lambda _: dice.random() < 0.2),
+        mongo_proxy.cut(names, at="request", where=lambda _: dice.random() < 0.2),
+    ):
+        await asyncio.gather(*map(sell, range(15)))
+    found = await Product.get_by_id(one.id)
+    assert found.stock == found.version
+    assert done <= found.stock <= done + unknown
+    assert done
+    assert unknown
+    assert stale
+
+
+async def test_a_single_save_is_repeated_by_the_driver(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    await bind(Product)
+    one = await Product().insert()
+    one.stock = 1
+    with mongo_proxy.recording() as seen, mongo_proxy.cut("update", at="reply", times=1):
+        await one.save()
+    assert [command.name for command in seen] == ["update", "update"]
+    assert len({command.body["txnNumber"] for command in seen}) == 1
+    assert one.version == (await the_only(Product))["version"] == 1
 
 
 # -- definitions

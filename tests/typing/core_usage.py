@@ -369,6 +369,28 @@ async def versions(one: Versioned) -> None:
     use(raised)
 
 
+class Animal(MongoDocument, tag_field="kind", tag="animal"):
+    name: str
+
+
+class Dog(Animal, tag="dog"):
+    breed: str = "mutt"
+
+
+async def families(dog: Dog) -> None:
+    assert_type(await Animal.find_all(), list[Animal])
+    assert_type(Dog.find(), Cursor[Dog])
+    assert_type(await Animal.find_one(), Animal | None)
+    await Animal.insert_many([Animal(name="Ant"), dog])
+    await Animal.find_one_and_replace({}, dog)
+    match await Animal.get_one():
+        case Dog() as found:
+            assert_type(found.breed, str)
+        case other:
+            assert_type(other, Animal)
+    await Dog.insert_many([Animal(name="Ant")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
 class Point:
     def __init__(self, x: float) -> None:
         self.x = x

@@ -1,10 +1,13 @@
 """What type checkers know of references. Read by them, never run."""
 
-from typing import Any, assert_type
+from typing import Annotated, Any, assert_type
 
 import msgspec
+from bson import ObjectId
+from fastapi import Body
+from pydantic import BaseModel
 
-from mongospec_core import BulkResult, Cursor, Page
+from mongospec_core import BulkResult, Cursor, ForPydantic, Page, PydanticObjectId
 from mongospec_refs import (
     CascadeSaveError,
     MongoDocument,
@@ -31,6 +34,27 @@ class Post(MongoDocument):
     reviewer: User | None = None
     tags: list[Tag] = []
     by_name: dict[str, User] = {}
+
+
+class Animal(MongoDocument, tag_field="kind", tag="animal"):
+    name: str
+
+
+class Dog(Animal, tag="dog"):
+    breed: str = "mutt"
+
+
+class Home(MongoDocument):
+    pet: Animal
+
+
+async def families(dog: Dog) -> None:
+    home = Home(pet=dog)
+    home.pet = await home.pet.fetch()
+    assert_type(home.pet, Animal)
+    assert_type(Animal.ref(1), Animal)
+    if isinstance(home.pet, Dog):
+        assert_type(home.pet, Dog)
 
 
 class Card(msgspec.Struct):
@@ -83,6 +107,21 @@ async def references(post: Post) -> None:
     assert_type(is_resolved(post.author), bool)
     assert_type(to_builtins(post, refs="id"), Any)
     Post(title="x", author=User.ref(1), tags=[Tag(label="t")])
+
+
+class Order(BaseModel):
+    post: Post
+    cards: list[Annotated[Card, ForPydantic]] = []
+    id: PydanticObjectId | None = None
+
+
+async def handler(post: Annotated[Post, Body()], id: PydanticObjectId) -> Page[Post]:
+    assert_type(id, ObjectId)
+    assert_type(Order(post=post).post.author.name, str)
+    assert_type(Order(post=post).cards, list[Card])
+    assert_type(Order(post=post).id, ObjectId | None)
+    Order(post=id)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    return await Post.page()
 
 
 async def writes(post: Post) -> None:

@@ -2,6 +2,8 @@
 
 from mongospec_core.codec.codec_options import register_encoder
 from mongospec_core.codec.json import (
+    ForPydantic,
+    PydanticObjectId,
     dec_hook,
     enc_hook,
     schema_hook,
@@ -37,8 +39,9 @@ from mongospec_core.errors import (
     WriteFailure,
 )
 from mongospec_core.operations.cursor import Cursor
+from mongospec_core.operations.page import Page
 from mongospec_core.operations.save import changes
-from mongospec_core.results import BulkResult, Page, UpdateResult
+from mongospec_core.results import BulkResult, UpdateResult
 from mongospec_core.server.instrument import instrument
 from mongospec_core.server.timeout import timeout
 from mongospec_core.server.transaction import (
@@ -59,6 +62,7 @@ __all__ = (
     "DocumentValidationError",
     "DuplicateKeyError",
     "EncodingError",
+    "ForPydantic",
     "HookError",
     "IndexConflictError",
     "InvalidDocument",
@@ -72,6 +76,7 @@ __all__ = (
     "OptionError",
     "Page",
     "PageTokenError",
+    "PydanticObjectId",
     "ServerUnavailableError",
     "StaleDocumentError",
     "Transaction",

@@ -45,17 +45,3 @@ class BulkResult(msgspec.Struct):
     modified_count: int = 0
     deleted_count: int = 0
     upserted_ids: dict[int, Any] = {}
-
-
-class Page[T](msgspec.Struct):
-    """A page of documents, as ``page()`` returns it; msgspec and Litestar write it as it is.
-
-    ``items`` are its documents. ``next`` and ``previous`` are what to give as ``after=`` for the pages
-    around it, text that can stand in a URL; None if there is nothing more that way. ``total`` is the
-    number of all documents that match, if it was asked for.
-    """
-
-    items: list[T]
-    next: str | None = None
-    previous: str | None = None
-    total: int | None = None

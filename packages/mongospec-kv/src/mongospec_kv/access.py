@@ -4,7 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from mongospec_core import DuplicateKeyError, MongoDocument
-from mongospec_core.extension import Operation, begin, encode, encode_update, split_documents
+from mongospec_core.extension import (
+    Operation,
+    begin,
+    encode,
+    encode_update,
+    scoped,
+    split_documents,
+)
 from mongospec_kv.entries import VALUE_ONLY, entry_reader, key_filter
 
 MISSING: Final[Any] = object()
@@ -31,7 +38,7 @@ async def entries_of(
 ) -> list[Any]:
     """The entries that a query finds, each with its key and its value."""
     binding, call = begin(cls, operation, "find_many", options, "read", projection=VALUE_ONLY)
-    batch = await call.send("find_many", encode(query))
+    batch = await call.send("find_many", encode(scoped(binding, query)))
     return await entry_reader(cls, binding).load(split_documents(batch), call)
 
 

@@ -20,9 +20,11 @@ from mongospec_core.extension import (
     BatchReader,
     Binding,
     Plan,
+    binding_of,
     encode,
     encode_document,
     run_dict_hook,
+    scoped,
     shown,
     to_raw_documents,
 )
@@ -69,7 +71,7 @@ def key_filter(store: type[MongoDocument], key: Any) -> bytes:
     :raises OptionError: it is not a str.
     """
     check_key(store, key)
-    return encode({"key": key})
+    return encode(scoped(binding_of(store), {"key": key}))
 
 
 def check_key(store: type[MongoDocument], key: Any) -> None:

@@ -18,6 +18,7 @@ from mongospec_core.extension import (
     encode,
     encode_update,
     raise_for,
+    scoped,
     send_statements,
     shown,
     split_documents,
@@ -246,7 +247,7 @@ class KVStore(MongoDocument, mixin=True):
         binding, call = begin(
             cls, "keys", "find_many", sorted_options, "read", projection=only_keys.fields()
         )
-        batch = await call.send("find_many", encode({}))
+        batch = await call.send("find_many", encode(scoped(binding, {})))
         entries = await only_keys.reader(binding).load(split_documents(batch), call)
         return [entry["key"] for entry in entries]
 
@@ -274,7 +275,11 @@ class KVStore(MongoDocument, mixin=True):
         for key, raw in zip(items, raws, strict=True):
             change = await final_change(binding, {"$set": {"value": raw.get("value")}})
             repeatable = repeatable and change.keys() <= _REPEATABLE
-            statement = {"q": {"key": key}, "u": upsert(change, raw), "upsert": True}
+            statement = {
+                "q": scoped(binding, {"key": key}),
+                "u": upsert(change, raw),
+                "upsert": True,
+            }
             statements.append(Statement("update", encode(statement), key))
         for left in reversed(range(tries(call))):
             sent = Sent(statements)
@@ -295,10 +300,12 @@ class KVStore(MongoDocument, mixin=True):
 
             gone = await AppStorage.delete_keys(["theme", "language"])
         """
-        _, call = begin(cls, "delete_keys", "delete_many", options, "write")
+        binding, call = begin(cls, "delete_keys", "delete_many", options, "write")
         gone = 0
         for query in key_filters(key_list(cls, keys)):
-            gone += int((await call.send("delete_many", encode(query)))["deleted_count"])
+            gone += int(
+                (await call.send("delete_many", encode(scoped(binding, query))))["deleted_count"]
+            )
         return gone
 
     @classmethod
@@ -311,5 +318,5 @@ class KVStore(MongoDocument, mixin=True):
 
             await AppStorage.clear()
         """
-        _, call = begin(cls, "clear", "delete_many", options, "write")
-        return int((await call.send("delete_many", encode({})))["deleted_count"])
+        binding, call = begin(cls, "clear", "delete_many", options, "write")
+        return int((await call.send("delete_many", encode(scoped(binding, {}))))["deleted_count"])

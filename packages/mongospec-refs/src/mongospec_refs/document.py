@@ -32,7 +32,7 @@ from mongospec_refs.graph import ambiguous_in, has_references, targets_of
 from mongospec_refs.identity_map import IdDecoder
 from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
 from mongospec_refs.page import PageOperations
-from mongospec_refs.resolve import RefReading, RootReader, fetch
+from mongospec_refs.resolve import JsonReader, RefReading, RootReader, fetch
 from mongospec_refs.save import SaveOperations
 from mongospec_refs.unresolved import hollow, is_resolved, placeholder
 from mongospec_refs.validation import id_of, validate_references
@@ -102,7 +102,9 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
         :param resolve_refs: whether its own references are resolved.
         :param ref_depth: how many levels of them; None: all.
-        :returns: the same object, which is resolved now.
+        :returns: the same object, which is resolved now. If the field is annotated with a family's class
+            and the document is of a subclass, that document: put it there, ``post.pet = await
+            post.pet.fetch()``.
         :raises MissingReferenceError: there is no such document.
 
         .. code-block:: python
@@ -113,7 +115,8 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         """
         reading = RefReading(resolve_refs=resolve_refs, ref_depth=ref_depth)
         if not is_resolved(self):
-            await fetch(self, reading, options)
+            document: Self = await fetch(self, reading, options)
+            return document
         return self
 
     async def insert_recursive(
@@ -191,11 +194,12 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @override
     @classmethod
     def _read_values(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
-        reader = RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS)
-        try:
-            return read(reader)
-        finally:
-            reader.references.close()
+        return _read(RootReader(plan_of(cls), DECIMAL_CODEC_OPTIONS), read)
+
+    @override
+    @classmethod
+    def _read_json(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        return _read(JsonReader(plan_of(cls), DECIMAL_CODEC_OPTIONS), read)
 
     @override
     @classmethod
@@ -258,6 +262,13 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
             None,
             _restore,
         )
+
+
+def _read(reader: RootReader[Any], read: Callable[[Any], list[Any]]) -> list[Any]:
+    try:
+        return read(reader)
+    finally:
+        reader.references.close()
 
 
 def _restore(document: Any, state: tuple[tuple[Any, ...], Any, dict[str, Any] | None]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from mongospec_core.extension import DocumentBase
-from mongospec_refs.unresolved import real_class, same_id
+from mongospec_refs.unresolved import may_be_one, same_id
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -22,7 +22,7 @@ def _alike(one: Any, other: Any) -> bool:
     if one is other:
         return True
     if isinstance(one, DocumentBase):
-        if not isinstance(other, DocumentBase) or real_class(one) is not real_class(other):
+        if not isinstance(other, DocumentBase) or not may_be_one(one, other):
             return False
         return same_id(one, other)
     if type(one) is not type(other):

@@ -189,5 +189,6 @@ class GetOperations(core.MongoDocument, abstract=True):
         if is_resolved(self):
             await self._reload(reading, options)
         else:
-            await fetch(self, reading, options)
+            document: Self = await fetch(self, reading, options)
+            return document
         return self

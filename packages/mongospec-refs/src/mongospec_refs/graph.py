@@ -18,9 +18,10 @@ from typing import (
 )
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from mongospec_core import OptionError
-from mongospec_core.extension import DocumentBase, Operation, plan_of, type_args, unwrap
+from mongospec_core.extension import DocumentBase, Operation, Plan, plan_of, type_args, unwrap
 from mongospec_refs.unresolved import is_resolved
 
 READS = ("read_preference", "read_concern", "comment")
@@ -54,6 +55,11 @@ def references_in(holder: Any) -> list[Reference]:
 def has_references(cls: type[Any]) -> bool:
     """Whether instances of a class may hold references."""
     return bool(_walks_of(cls))
+
+
+def any_has_references(plan: Plan[Any]) -> bool:
+    """Whether documents of a class, or of its family's members, may hold references."""
+    return any(map(has_references, plan.members or (plan.cls,)))
 
 
 def targets_of(cls: type[Any]) -> dict[type[Any], str]:
@@ -299,15 +305,56 @@ def reachable_documents(roots: Iterable[Any]) -> list[Any]:
             found.append(document)
         elif id(document) not in seen:
             seen.add(id(document))
-            todo.append((document, True))
-            todo += [(each, False) for each in reversed(references_of(document))]
+            below = references_of(document)
+            if below:
+                todo.append((document, True))
+                todo += [(each, False) for each in reversed(below)]
+            else:
+                found.append(document)
     return found
 
 
 def references_of(document: Any) -> list[Any]:
     """The loaded documents that *document* refers to itself."""
+    if not has_references(type(document)):
+        return []
     return [
         link.document
         for link in references_in(document)
         if isinstance(link.document, DocumentBase) and is_resolved(link.document)
     ]
+
+
+def replace_stand_ins(holder: Any, documents: Mapping[int, Any]) -> None:
+    """Put documents in the places of those that stood for them, in the fields of *holder*.
+
+    :param documents: by the ``id()`` of what stands for them.
+    """
+    if not isinstance(holder, msgspec.Struct) and not dataclasses.is_dataclass(holder):
+        return
+    if isinstance(holder, DocumentBase) and not is_resolved(holder):
+        return
+    put: Any = force_setattr if isinstance(holder, msgspec.Struct) else object.__setattr__
+    for attribute, _, _ in _walks_of(type(holder)):
+        value = getattr(holder, attribute, None)
+        if (now := _replaced(value, documents)) is not value:
+            put(holder, attribute, now)
+
+
+def _replaced(value: Any, documents: Mapping[int, Any]) -> Any:
+    if isinstance(value, DocumentBase):
+        return documents.get(id(value), value)
+    if isinstance(value, dict):
+        value.update({key: _replaced(each, documents) for key, each in value.items()})
+    elif isinstance(value, list):
+        value[:] = [_replaced(each, documents) for each in value]
+    elif isinstance(value, set):
+        now = [_replaced(each, documents) for each in value]
+        value.clear()
+        value.update(now)
+    elif isinstance(value, tuple | frozenset):
+        now = [_replaced(each, documents) for each in value]
+        return value._make(now) if hasattr(value, "_make") else type(value)(now)
+    else:
+        replace_stand_ins(value, documents)
+    return value

@@ -13,8 +13,19 @@ from typing import Any, get_args
 import msgspec
 from bson import Code, DBRef, ObjectId, Regex
 
-from mongospec_core import DocumentValidationError
-from mongospec_core.extension import CHECKING, DocumentBase, Plan, misfit, plan_of, to_raw, unwrap
+from mongospec_core import DocumentValidationError, InvalidIdError
+from mongospec_core.extension import (
+    CHECKING,
+    DocumentBase,
+    Plan,
+    as_id,
+    misfit,
+    plan_of,
+    reading_plan,
+    to_raw,
+    unwrap,
+)
+from mongospec_refs.graph import replace_stand_ins
 from mongospec_refs.unresolved import class_of, fill, hollow_class, placeholder, turn
 
 
@@ -49,12 +60,16 @@ class IdentityMap:
 
     A reference is *open* until it is asked for. Those that a query brought are filled in place;
     :meth:`close` makes the others hollow, once nothing is converted any more.
+
+    A blank is of the class that its field is annotated with. If its document turns out to be of a
+    subclass (of one family), it cannot become that; it stands for it, until :meth:`put_in_place`.
     """
 
-    __slots__ = ("_known", "missing", "open", "unresolved")
+    __slots__ = ("_known", "_stand_ins", "missing", "open", "unresolved")
 
     def __init__(self) -> None:
         self._known: Wanted = defaultdict(dict)
+        self._stand_ins: dict[int, tuple[Any, Any]] = {}
         self.open: Wanted = {}
         self.missing: list[Any] = []
         self.unresolved: list[Any] = []
@@ -76,6 +91,11 @@ class IdentityMap:
     def adopt(self, document: Any, cls: type[Any]) -> Any:
         """The object for a document that came with the read: what refers to its id is this one."""
         key = key_of_document(document)
+        if class_of(document) is not cls:
+            known = self.document(cls, to_raw(document._id), document._id)
+            self.open.get(cls, {}).pop(key, None)
+            self._stand_in(known, self._known[class_of(document)].setdefault(key, document))
+            return known
         known = self._known[cls].setdefault(key, document)
         if known is not document and self.open.get(cls, {}).pop(key, None) is not None:
             fill(known, document)
@@ -100,17 +120,56 @@ class IdentityMap:
 
     def take_open(self) -> Wanted:
         """The open references, which are open no longer."""
+        for cls in self.open:
+            for member in reading_plan(cls).members or ():
+                if member is not cls and member in self._known:
+                    self._match(cls, self._known[member])
         wanted = {cls: documents for cls, documents in self.open.items() if documents}
         self.open = {}
         return wanted
 
-    @staticmethod
-    def fill(wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
+    def _match(self, cls: type[Any], known: Mapping[Hashable, Any]) -> None:
+        """Open references of *cls* whose documents are known, as those of a subclass."""
+        waiting = self.open[cls]
+        for key in waiting.keys() & known.keys():
+            if key not in self.open.get(class_of(known[key]), ()):
+                self._stand_in(waiting.pop(key), known[key])
+
+    def fill(self, wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
         """Fill blanks with the documents that a query brought, and strike them off *wanted*."""
+        waiting = wanted[cls]
+        if reading_plan(cls).members is not None:
+            self._fill_of_family(wanted, cls, found)
+            return
         for document in found:
-            waiting = wanted[cls].pop(key_of_document(document), None)
-            if waiting is not None:
-                fill(waiting, document)
+            blank = waiting.pop(key_of_document(document), None)
+            if blank is not None:
+                fill(blank, document)
+
+    def _fill_of_family(self, wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
+        for document in found:
+            key, own = key_of_document(document), class_of(document)
+            blank = wanted[cls].pop(key, None)
+            if blank is None:
+                continue
+            if own is cls:
+                fill(blank, document)
+                continue
+            known = self._known[own].setdefault(key, document)
+            for blanks in (wanted.get(own, {}), self.open.get(own, {})):
+                if blanks.pop(key, None) is not None:
+                    fill(known, document)
+            self._stand_in(blank, known)
+
+    def _stand_in(self, waiting: Any, document: Any) -> None:
+        self._stand_ins[id(waiting)] = waiting, document  # which keeps the id from being used anew
+
+    def put_in_place(self, roots: Iterable[Any]) -> None:
+        """Put documents in the places of those that stand for them: in *roots* and in each other."""
+        if self._stand_ins:
+            documents = {key: document for key, (_, document) in self._stand_ins.items()}
+            for holder in (*roots, *self.documents()):
+                replace_stand_ins(holder, documents)
 
     def close(self) -> None:
         """Make hollow what was not filled."""
@@ -182,6 +241,8 @@ class IdDecoder:
 
     def _refused(self, raw: Any, reader: Any) -> Any:
         """What msgspec refuses; a plain value it may take for another arm of a union."""
+        if getattr(reader, "reads_json", False):
+            return self._of_json(raw, reader)
         name = self.cls.__name__
         if isinstance(raw, DBRef):
             return misfit(f"looks like a DBRef; a reference to {name} is stored as the plain _id")
@@ -200,3 +261,13 @@ class IdDecoder:
                 f"looks like an embedded copy of a {name}; a reference is stored as its _id"
             )
         return raw
+
+    def _of_json(self, raw: Any, reader: Any) -> Any:
+        """JSON has an id as text, a reference as ``{"_id": id}``, or an embedded document."""
+        if isinstance(raw, dict) and raw.keys() != {"_id"}:
+            return self._plan.decode(raw, reader)
+        try:
+            id_ = as_id(self._plan, raw["_id"] if isinstance(raw, dict) else raw)
+        except InvalidIdError as error:
+            return misfit(str(error).partition(": ")[2])
+        return reader.references.document(self.cls, to_raw(id_), id_)

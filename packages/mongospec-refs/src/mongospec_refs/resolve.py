@@ -26,8 +26,11 @@ from mongospec_core.extension import (
     begin,
     binding_of,
     check_id,
+    decode,
     encode,
     id_filter,
+    reading_plan,
+    scoped,
     set_snapshot,
     settle_read,
     shown,
@@ -80,7 +83,7 @@ class ReferenceReader[T](Reader[T]):
 
         :raises DocumentValidationError: it does not fit its class.
         """
-        reader = ReferenceReader(plan, DECIMAL_CODEC_OPTIONS, self.references)
+        reader = ReferenceReader(reading_plan(plan.cls), DECIMAL_CODEC_OPTIONS, self.references)
         reader.joined = True
         (document,) = reader.decode([encode(raw)])
         return self.references.adopt(document, plan.cls)
@@ -122,6 +125,7 @@ async def resolve(
         if possibly_stale:
             await _fill(root, possibly_stale, call, unfit, {"read_preference": _PRIMARY})
         if unfit.found and root.on_invalid == "raise":
+            references.put_in_place(documents)
             raise unfit.error(documents)
         references.unresolved += [document for document, _ in unfit.found]
         references.missing += [each for left in wanted.values() for each in left.values()]
@@ -148,7 +152,7 @@ async def _fill(
         (cls, query, count)
         for cls, documents in wanted.items()
         if documents
-        for query, count in _queries(_ids(cls, documents.values()))
+        for query, count in _queries(cls, _ids(cls, documents.values()))
     ]
     batches = await _gathered(
         [
@@ -191,16 +195,16 @@ def _may_be_there(cls: type[Any], raw: Any) -> bool:
     return True
 
 
-def _queries(ids: list[Any]) -> Iterable[tuple[bytes, int]]:
+def _queries(cls: type[Any], ids: list[Any]) -> Iterable[tuple[bytes, int]]:
     if not ids:
         return
-    query = encode({"_id": {"$in": ids}})
+    query = encode(scoped(binding_of(cls), {"_id": {"$in": ids}}))
     if len(query) <= _MOST_BYTES or len(ids) == 1:
         yield query, len(ids)
     else:
         half = len(ids) // 2
-        yield from _queries(ids[:half])
-        yield from _queries(ids[half:])
+        yield from _queries(cls, ids[:half])
+        yield from _queries(cls, ids[half:])
 
 
 async def _ask(call: Operation, cls: type[Any], query: bytes, options: Mapping[str, Any]) -> bytes:
@@ -318,8 +322,9 @@ class RefReading(Reading):
         """The reader of a document class, or of a smaller Struct with references in it."""
         if isinstance(self.projection, type) and not self._results:
             # A class is hashable, which mypy does not see of its metaclass.
-            cls: Any = binding.plan.cls
-            refuse_projection_into_references(cls, self.projection)
+            each: Any
+            for each in binding.plan.members or (binding.plan.cls,):
+                refuse_projection_into_references(each, self.projection)
         if not plan.decoders:
             return Reader(plan, codec, on_invalid=self.on_invalid)
         reader = RootReader(
@@ -379,30 +384,43 @@ class RootReader[T](ReferenceReader[T]):
             if self._whole:
                 references.enter(documents)
             await resolve(self, documents, call, self._depth)
+        references.put_in_place(documents)
         references.close()
         if call is not None:
             settle_read(call, [*documents, *references.documents()])
         return documents
 
 
+class JsonReader(RootReader[Any]):
+    """Reads JSON, in which a document may stand in the place of its id."""
+
+    __slots__ = ()
+    reads_json = True
+
+
 def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
     """Documents with others joined into them are stored with ids in these places."""
-    names = {name: plan.encode_names.index(name) for name in reference_fields(plan.cls)}
     for document in documents:
         form = snapshot_of(document) if isinstance(document, DocumentBase) else None
         if isinstance(form, bytes):
+            own = plan if plan.members is None else plan.members[class_of(document)]
+            places = {name: own.encode_names.index(name) for name in reference_fields(own.cls)}
             ids = {
-                name: plan.encode_field(place, getattr(document, plan.fields[place].name))
-                for name, place in names.items()
+                name: own.encode_field(place, getattr(document, own.fields[place].name))
+                for name, place in places.items()
             }
             set_snapshot(document, with_fields(form, ids))
 
 
-async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any]) -> None:
-    """Read the document of a hollow reference into it."""
+async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any]) -> Any:
+    """Read the document of a hollow reference into it.
+
+    :returns: the reference; if its document is of a subclass, which it cannot become, the document.
+    """
     cls = real_class(reference)
     binding, call = begin(cls, "fetch", "find_one", options, "read")
-    found = await call.send("find_one", encode(id_filter(cls, to_raw(reference._id))))
+    wanted = scoped(binding, id_filter(cls, to_raw(reference._id)))
+    found = await call.send("find_one", encode(wanted))
     if found is None:
         if not is_resolved(reference):
             turn(reference, hollow_class(cls, missing=True))
@@ -411,8 +429,13 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
             f"{binding.target.name!r}",
             reference,
         )
-    codec = binding.target.codec
-    reader = RootReader(binding.plan, codec, depth=reading.depth, guest=reference)
+    plan, codec = binding.plan, binding.target.codec
+    exact = plan.tag is None or decode(found).get(plan.tag[0]) == plan.tag[1]
+    guest = reference if exact else None
+    reader = RootReader(plan, codec, depth=reading.depth, guest=guest)
     (document,) = await reader.load([found], call)
+    if class_of(document) is not cls:
+        return document
     if not is_resolved(reference):  # another task may have been faster; its object is in use
         fill(reference, document)
+    return reference

@@ -23,6 +23,7 @@ from mongospec_core.extension import (
     is_new,
     outcome_of,
     prepare,
+    prepare_changed,
     refuse_without_id,
     run_pre_save,
     send,
@@ -31,7 +32,13 @@ from mongospec_core.extension import (
     shown,
 )
 from mongospec_refs.errors import CascadeSaveError, cascade_error
-from mongospec_refs.graph import WRITES, has_references, inherited_options, reachable_documents
+from mongospec_refs.graph import (
+    WRITES,
+    any_has_references,
+    has_references,
+    inherited_options,
+    reachable_documents,
+)
 from mongospec_refs.unresolved import class_of
 
 
@@ -114,7 +121,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
             await Post.save_many(posts)
         """
         given = document_list(cls, documents)
-        if not save_refs or not has_references(binding_of(cls).plan.cls):
+        if not save_refs or not any_has_references(binding_of(cls).plan):
             return await super().save_many(given, validate_on_write=validate_on_write, **options)
         _, call = begin(cls, "save_many", "bulk", options, "write")
         for document in given:
@@ -163,10 +170,14 @@ class Cascade:
             if should_validate(cls, self._validate_on_write):
                 checked(binding_of(cls).plan, [each.raw for each in batch])
         changes: list[Change] = []
-        for cls, roots in _by_class(self._roots).items():  # one class, or none of an empty list
+        by_class = _by_class(self._roots)
+        for cls, roots in by_class.items():  # those of one family
             cls._before_write(roots)
             validate = should_validate(cls, self._validate_on_write)
             changes += prepare(binding_of(cls).plan, roots, validate=validate, upsert=upsert)
+        if len(by_class) > 1:
+            by_root = {id(each.document): each for each in changes}
+            return [by_root[id(each)] for each in self._roots]
         return changes
 
     def _find_changed(self) -> list[tuple[type[Any], list[Change]]]:
@@ -180,8 +191,8 @@ class Cascade:
         changed: dict[int, Change] = {}
         for cls, documents in _by_class(loaded).items():
             cls._before_write(documents)
-            changes = prepare(binding_of(cls).plan, documents, validate=False)
-            changed |= {id(each.document): each for each in changes if each.update is not None}
+            changes = prepare_changed(binding_of(cls).plan, documents)
+            changed |= {id(each.document): each for each in changes}
         found = _by_class(each for each in loaded if id(each) in changed)
         return [
             (cls, [changed[id(each)] for each in documents]) for cls, documents in found.items()

@@ -15,7 +15,14 @@ from typing import Any, ClassVar, NoReturn, cast
 import msgspec
 from msgspec.structs import force_setattr
 
-from mongospec_core.extension import UNKNOWN_CONTENT, DocumentBase, set_snapshot, shown, snapshot_of
+from mongospec_core.extension import (
+    UNKNOWN_CONTENT,
+    DocumentBase,
+    is_member,
+    set_snapshot,
+    shown,
+    snapshot_of,
+)
 from mongospec_refs.errors import MissingReferenceError, UnresolvedReferenceError
 
 _WRITES = ("save", "insert", "insert_recursive", "delete", "dump")
@@ -56,7 +63,7 @@ class UnresolvedMixin:
         return f"{type(self).__name__}(_id={_id(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, DocumentBase) or real_class(other) is not type(self).__real__:
+        if not isinstance(other, DocumentBase) or not may_be_one(self, other):
             return NotImplemented
         return same_id(self, other)
 
@@ -117,6 +124,12 @@ def real_class(document: Any) -> type[Any]:
     """The class that a document is of, hollow or not."""
     cls = class_of(document)
     return cls.__real__ if issubclass(cls, UnresolvedMixin) else cls
+
+
+def may_be_one(one: Any, other: Any) -> bool:
+    """Whether two documents are of one class; unresolved, one may be of a subclass in the end."""
+    mine, others = real_class(one), real_class(other)
+    return mine is others or is_member(mine, others) or is_member(others, mine)
 
 
 def same_id(one: Any, other: Any) -> bool:

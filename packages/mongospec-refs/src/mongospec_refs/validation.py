@@ -6,7 +6,15 @@ from typing import Any
 from bson import ObjectId
 
 from mongospec_core import DocumentValidationError, InvalidDocument
-from mongospec_core.extension import DELETED, DocumentBase, check_id, shown, snapshot_of, to_raw
+from mongospec_core.extension import (
+    DELETED,
+    DocumentBase,
+    check_id,
+    is_member,
+    shown,
+    snapshot_of,
+    to_raw,
+)
 from mongospec_refs.errors import UnsavedReferenceError
 from mongospec_refs.graph import Reference, has_references, references_in
 from mongospec_refs.unresolved import class_of, real_class
@@ -50,7 +58,7 @@ def _wrong(link: Reference) -> str | None:
             f"Expected `{name}`, got `{type(given).__name__}`; "
             f"{name}.ref(id) makes a reference of an id"
         )
-    if target is None or real_class(given) is target:
+    if target is None or is_member(real_class(given), target):
         return None
     return (
         f"Expected `{target.__name__}`, got `{real_class(given).__name__}`, whose documents are in "

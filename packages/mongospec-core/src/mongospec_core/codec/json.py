@@ -16,7 +16,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from bson import (
@@ -135,6 +135,42 @@ _SCHEMAS: dict[type, dict[str, Any]] = {
     Regex: {"type": "string", "format": "regex"},
     re.Pattern: {"type": "string", "format": "regex"},
 }
+
+
+class ForPydantic:
+    """Lets pydantic and FastAPI take a type as msgspec does: ``Annotated[Card, ForPydantic]``.
+
+    For plain Structs, for an ``ObjectId`` (:data:`PydanticObjectId`), and for what holds them; document
+    classes and ``Page`` need nothing. pydantic itself is not needed to import it.
+
+    .. code-block:: python
+
+        from typing import Annotated
+        from pydantic import BaseModel
+
+
+        class Card(msgspec.Struct):
+            name: str
+
+
+        class Deck(BaseModel):
+            cards: list[Annotated[Card, ForPydantic]]
+
+
+        Deck.model_validate({"cards": [{"name": "Tea"}]}).cards  # [Card(name='Tea')]
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Answer pydantic."""
+        # Not at the top: only whoever is asked by pydantic has it.
+        from mongospec_core.codec.pydantic_schema import core_schema_of  # noqa: PLC0415
+
+        return core_schema_of(source)
+
+
+PydanticObjectId = Annotated[ObjectId, ForPydantic]
+"""An ``ObjectId`` in pydantic's models and in FastAPI's parameters: 24 hex digits in JSON and in URLs."""
 
 type_encoders: dict[Any, Callable[[Any], Any]] = dict(_ENCODERS)
 """For Litestar's ``type_encoders=``."""

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from mongospec_core.codec.codec_options import encode
 from mongospec_core.errors import EncodingError
 
@@ -33,7 +31,7 @@ _TOLD = r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$"
 _MISSING = r"^Object missing required field `(?P<field>[^`]*)`$"
 
 
-def explain(error: msgspec.ValidationError) -> tuple[str, str]:
+def explain(error: Exception) -> tuple[str, str]:
     """The field path (``"address.zip"``) and the reason of one of msgspec's errors.
 
     :param error: from the conversion of one document, alone.

@@ -16,6 +16,7 @@ from mongospec_core.codec.codec_options import (
     register_builtin,
     to_raw,
 )
+from mongospec_core.codec.json import ForPydantic
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
@@ -150,6 +151,14 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         (document,) = reader.decode([named(cls.__name__, "data", encode, data)])
         set_snapshot(document, None)  # that it could be stored does not say that it is
         return cast("Self", document)
+
+    # pydantic asks for it: documents stand in its models, and in FastAPI's handlers, as they are
+    __get_pydantic_core_schema__: ClassVar[Any] = ForPydantic.__get_pydantic_core_schema__
+
+    @classmethod
+    def _read_json(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
+        """The seam for packages whose documents stand for their ids: pass *read* a reader of them."""
+        return read(None)
 
     # -- hooks; Any lets both a plain and an async override pass the type checkers
 

@@ -1,6 +1,6 @@
 """From instances to what is sent: raw documents, checked, and their BSON."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, cast
 
@@ -234,12 +234,18 @@ class Change:
     moves: bool = False
 
     def __init__(
-        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
+        self,
+        plan: Plan[Any],
+        document: Any,
+        raw: dict[str, Any],
+        data: bytes,
+        *,
+        upsert: bool = False,
     ) -> None:
         self.document: Any = document
         self.raw: dict[str, Any] = raw
         self.filter: dict[str, Any] = id_filter(plan.cls, raw.get("_id"))
-        self.data: bytes = encode_document(plan, raw)
+        self.data: bytes = data
         self.before: StoredForm = snapshot_of(document)
         self.update: bytes | None = _update(plan, self, upsert=upsert)
 
@@ -257,10 +263,16 @@ class GuardedChange(Change):
     guarded = True
 
     def __init__(
-        self, plan: Plan[Any], document: Any, raw: dict[str, Any], *, upsert: bool = False
+        self,
+        plan: Plan[Any],
+        document: Any,
+        raw: dict[str, Any],
+        data: bytes,
+        *,
+        upsert: bool = False,
     ) -> None:
         self.version: int | None = None
-        super().__init__(plan, document, raw, upsert=upsert)
+        super().__init__(plan, document, raw, data, upsert=upsert)
         self.filter = own_filter(plan, document, raw.get("_id"))
         self.moves: bool = moves(plan, self.filter, raw)
         if plan.version is not None and self.version is None:
@@ -285,11 +297,30 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
+    encoded = [encode_document(plan, raw) for raw in raws]
+    return _changes(plan, zip(documents, raws, encoded, strict=True), upsert=upsert)
+
+
+def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:
+    """:func:`prepare` for documents of which most have not changed: the others, unchecked."""
+    raws = to_raw_documents(plan, documents, validate=False)
+    differ = [
+        (document, raw, data)
+        for document, raw in zip(documents, raws, strict=True)
+        if (data := encode_document(plan, raw)) != snapshot_of(document)
+    ]
+    return [each for each in _changes(plan, differ) if each.update is not None]
+
+
+def _changes(
+    plan: Plan[Any], encoded: Iterable[tuple[Any, dict[str, Any], bytes]], *, upsert: bool = False
+) -> list[Change]:
     kind = GuardedChange if plan.guarded else Change  # relatives are all alike in this
-    pairs = zip(documents, raws, strict=True)
-    if (members := plan.members) is not None:
-        return [kind(members[type(each)], each, raw, upsert=upsert) for each, raw in pairs]
-    return [kind(plan, document, raw, upsert=upsert) for document, raw in pairs]
+    members = plan.members
+    return [
+        kind(plan if members is None else members[type(each)], each, raw, data, upsert=upsert)
+        for each, raw, data in encoded
+    ]
 
 
 def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
@@ -307,8 +338,11 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
         changed.pop(plan.version, None)
         if changed or not known:  # a write that changes nothing leaves the version
             changed[plan.version] = cast("GuardedChange", change).raise_version(plan)
-    if not changed and known and not upsert:
-        return None
+    if not upsert and known:
+        if not changed:
+            return None
+        if None not in changed.values():
+            return join_elements([b"\x03$set\0" + join_elements(cast("Any", changed).values())])
     rest: list[bytes] = []
     if upsert:  # what did not change is only for a document that is gone
         now = split_elements(change.data)

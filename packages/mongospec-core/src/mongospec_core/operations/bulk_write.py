@@ -15,7 +15,6 @@ from mongospec_core.errors import (
     OptionError,
     Outcome,
     StaleDocumentError,
-    cut,
     shown,
 )
 from mongospec_core.model.base import DocumentBase
@@ -38,7 +37,7 @@ from mongospec_core.operations.options import BulkOptions, begin
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
-from mongospec_core.server.operation import Operation
+from mongospec_core.server.operation import Operation, outcome_of
 
 
 class BulkOperations(DocumentBase, abstract=True):
@@ -212,8 +211,9 @@ async def _replace_alone(
         reply = await one.send("replace_one", replacement.query, replacement.data)
     except BaseException as error:
         refuse_taken(document, expected, error)
-        if isinstance(error, OperationError) and error.outcome == "applied":
-            error.outcome = "unknown"  # it was carried out, and may have found nothing
+        counted = isinstance(error, OperationError) and "n" in (error.details or ())
+        if outcome_of(error) == "applied" and not counted:
+            cast("Any", error).outcome = "unknown"  # it may have found nothing
         raise
     upserted = reply["upserted_id"]
     replacement.missed = not reply["matched_count"] and upserted is None
@@ -279,29 +279,18 @@ def raise_for(call: Operation, sent: Sent) -> None:
     """
     if not sent.failures and not sent.unknown and sent.error is None:
         return
-    done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
     counts = sent.inserted, sent.matched, sent.deleted, len(sent.upserted)
-    outcome: Outcome = "applied" if any(counts) else "not_applied"
-    if sent.unknown or sent.partly:
-        outcome = "unknown"
-    elif sent.failures:
-        outcome = "partial" if done else "not_applied"
     failures = [sent.failures[place] for place in sorted(sent.failures)]
-    told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
-    first = sent.error if isinstance(sent.error, OperationError) else None
     stale = [each for each in failures if each.expected is not None]
     kind: type[BulkWriteError] = _StaleBulkError if stale else BulkWriteError
-    if isinstance(first, OperationTimeoutError):
+    if isinstance(sent.error, OperationTimeoutError):
         kind = _TimedOutBulkError
-    error = kind(
-        f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
-        f"{': ' + told if told else ''}",
+    error = sent.error_of(
+        kind,
+        call.operation,
+        "done",
+        otherwise="applied" if any(counts) else "not_applied",
         results=result_of(sent),
-        failures=failures,
-        unknown=[sent.statements[place].about for place in sorted(sent.unknown)],
-        outcome=outcome,
-        code=first.code if first else next((each.code for each in failures), None),
-        labels=first.labels if first else frozenset(),
     )
     if isinstance(error, StaleDocumentError):
         about = stale[0].document  # of bulk_write, pymongo's ReplaceOne

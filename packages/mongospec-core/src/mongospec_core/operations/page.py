@@ -8,7 +8,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from math import inf, isnan, nan
-from typing import Any, NamedTuple, Self, Unpack, overload
+from typing import Any, ClassVar, NamedTuple, Self, Unpack, overload
 from zlib import crc32
 
 import msgspec
@@ -17,6 +17,7 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.json import ForPydantic
 from mongospec_core.errors import OptionError, PageTokenError
 from mongospec_core.model.read import OnInvalid
 from mongospec_core.model.snapshot import element_value, join_elements, split_elements
@@ -24,10 +25,26 @@ from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import PageOptions, Sort, begin, sort_document
 from mongospec_core.operations.projection import Projection, Reading
-from mongospec_core.results import Page
 from mongospec_core.server.driver import OPTIONS
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation
+
+
+class Page[T](msgspec.Struct):
+    """A page of documents, as ``page()`` returns it; msgspec, Litestar and FastAPI write it as it is.
+
+    ``items`` are its documents. ``next`` and ``previous`` are what to give as ``after=`` for the pages
+    around it, text that can stand in a URL; None if there is nothing more that way. ``total`` is the
+    number of all documents that match, if it was asked for.
+    """
+
+    __get_pydantic_core_schema__: ClassVar[Any] = ForPydantic.__get_pydantic_core_schema__
+    __holds_whole_documents__: ClassVar[bool] = True  # they do not stand for their ids in it
+
+    items: list[T]
+    next: str | None = None
+    previous: str | None = None
+    total: int | None = None
 
 
 class PageOperations(FindOperations, abstract=True):

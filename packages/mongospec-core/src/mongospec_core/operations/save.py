@@ -117,6 +117,7 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
         reply = await call.send("update_one", encode(change.filter), change.update)
     except BaseException as error:
         settle(await _outcome(call, change, error))
+        note_version(call, change.document, change.version, change.data)
         raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
         await _refuse_missing(call, change)

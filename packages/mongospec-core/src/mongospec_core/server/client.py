@@ -22,12 +22,16 @@ _FORKED = (
 
 
 class ClientState:
-    """Of one client: the calls in flight, and why it cannot be used (None where it can)."""
+    """Of one client: the calls in flight, and why it cannot be used (None where it can).
 
-    __slots__ = ("__weakref__", "in_flight", "unusable")
+    ``silent`` says that a call was given up or found no server: the next one may wait in the driver.
+    """
+
+    __slots__ = ("__weakref__", "in_flight", "silent", "unusable")
 
     def __init__(self, unusable: str | None = None) -> None:
         self.in_flight: set[object] = set()  # its changes are atomic, clients work across threads
+        self.silent: bool = False
         self.unusable: str | None = unusable
 
 

@@ -8,7 +8,7 @@ give BSON. An option that they do not know they drop in silence; :data:`OPTIONS`
 
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import mongojet
@@ -102,6 +102,18 @@ def write_concern_of(collection: mongojet.Collection) -> dict[str, Any] | None:
 def appended(document: bytes, fields: bytes) -> bytes:
     """A BSON document with the *fields* of another after its own."""
     body = document[4:-1] + fields[4:]
+    return (len(body) + 4).to_bytes(4, "little") + body
+
+
+def write_command(head: bytes, field: str, statements: Sequence[bytes], tail: bytes) -> bytes:
+    """A command with an array of statements, which are BSON as it is.
+
+    :param head: the BSON of the fields that stand before the array.
+    :param tail: the BSON of those behind it.
+    """
+    array = b"".join([b"\3%d\0%b" % each for each in enumerate(statements)])
+    size = (len(array) + 5).to_bytes(4, "little")
+    body = b"".join((head[4:-1], b"\4", field.encode(), b"\0", size, array, b"\0", tail[4:]))
     return (len(body) + 4).to_bytes(4, "little") + body
 
 

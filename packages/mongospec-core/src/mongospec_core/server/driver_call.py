@@ -212,18 +212,22 @@ async def carry(
         return decode(reply) if command in _COUNTING else reply
     except (mongojet.PyMongoError, ValueError) as error:
         many = command in _MANY
-        raise to_operation_error(error, operation, document, write=write, many=many) from error
+        told = to_operation_error(error, operation, document, write=write, many=many)
+        state.silent = state.silent or isinstance(told, ConnectionError)
+        raise told from error
     except DeadlineExceeded:
+        state.silent = True
         outcome: Outcome = "unknown" if write else "not_applied"
         raise OperationTimeoutError(
             f"{operation}: no answer within {left:.3g} seconds", outcome=outcome
         ) from None
     except CancelledCall as error:
-        told = error.__cause__
-        if isinstance(told, mongojet.PyMongoError | ValueError):
+        cause = error.__cause__
+        state.silent = state.silent or not error.ended
+        if isinstance(cause, mongojet.PyMongoError | ValueError):
             many = command in _MANY
-            error.__cause__ = to_operation_error(told, operation, document, write=write, many=many)
-            error.__cause__.__cause__ = told
+            error.__cause__ = to_operation_error(cause, operation, document, write=write, many=many)
+            error.__cause__.__cause__ = cause
             error.outcome = error.__cause__.outcome
         elif not write:
             error.outcome = "not_applied"

@@ -1,11 +1,11 @@
 """One operation: where it goes, in which session and transaction, in how much time."""
 
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Self
 
-from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named
+from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.errors import (
     EncodingError,
     OptionError,
@@ -217,13 +217,20 @@ class Operation:
         raise error
 
     async def write_command(
-        self, command: Mapping[str, Any], *, repeatable: bool = False
+        self,
+        command: str,
+        field: str,
+        statements: Sequence[bytes],
+        *,
+        ordered: bool,
+        repeatable: bool = False,
     ) -> dict[str, Any]:
         """Run an ``insert``, ``update`` or ``delete`` command of many statements.
 
         The write concern (the option's, or the collection's own) goes along outside of sessions;
         ``bypass_document_validation``, ``let`` and ``comment`` always.
 
+        :param field: the command's field for the statements, each of which is BSON.
         :param repeatable: the statements may be carried out twice, so outside of transactions and
             sessions they are sent once more after an error that leaves the outcome open.
         :returns: the reply, also where ``writeErrors`` stand in it.
@@ -233,13 +240,13 @@ class Operation:
         alone = self.is_alone
         concern = self.target.write_concern if alone else None
         fields = write_fields(self.options, concern, self.operation)
-        data = driver.appended(
-            encode_trusted(command), named(self.operation, "options", encode, fields)
+        head = encode({command: self.target.name, "ordered": ordered})
+        data = driver.write_command(
+            head, field, statements, named(self.operation, "options", encode, fields)
         )
-        size = max(len(command.get(name, ())) for name in ("documents", "updates", "deletes"))
 
         def send() -> Coroutine[Any, Any, dict[str, Any]]:
-            return self._command(command, data, size)
+            return self._command({command: self.target.name}, data, len(statements))
 
         try:
             reply = await (retry_once(send) if repeatable and alone else send())
@@ -312,6 +319,9 @@ class Operation:
             self._end = end_of(target.timeout if self.timeout is None else self.timeout)
         until = min(self._end, block_end())
 
+        if target.state.silent and self.write and until != math.inf and self.transaction is None:
+            await self._ping(until)
+
         def send(session: driver.ClientSession | None) -> Awaitable[Any]:
             left = seconds_left(until, self.operation)
             torn = cancellable and session is None and not self.write
@@ -333,6 +343,17 @@ class Operation:
             if self.transaction is None:
                 return await send(self.session)
             return await self.transaction._run(self, command, until, send)
+
+    async def _ping(self, until: float) -> None:
+        """Wait for a server before a write: what waits in the driver cannot be taken back.
+
+        :raises OperationError: there is none in time, and the write was not sent.
+        """
+        target, left = self.target, seconds_left(until, self.operation)
+        start = driver.method(target.database_core, "run_command", None)
+        arguments = encode({"ping": 1}), None
+        await carry(start, arguments, target.state, self.operation, "ping", False, 0, left)
+        target.state.silent = False
 
 
 def _nothing() -> None:

@@ -1,0 +1,271 @@
+"""What pydantic, and by it FastAPI, is told of types that msgspec reads and writes.
+
+Imported when pydantic asks for it: this module alone imports pydantic.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false
+# JSON and its schemas are of any type; this module tells the types apart.
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import Any, get_args, get_origin, is_typeddict
+
+import msgspec
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import (
+    CoreSchema,
+    InitErrorDetails,
+    PydanticCustomError,
+    ValidationError,
+    core_schema,
+)
+
+from mongospec_core.codec import json
+from mongospec_core.codec.annotations import declared_fields, iter_types, resolve_names
+from mongospec_core.codec.codec_options import to_raw
+from mongospec_core.codec.field_codec import type_args, unwrap
+from mongospec_core.codec.hints import hints_of
+from mongospec_core.codec.plan import Plan, plan_of
+from mongospec_core.codec.validation import explain
+
+
+def core_schema_of(tp: Any) -> CoreSchema:
+    """How pydantic validates, writes and describes a type that msgspec knows.
+
+    :param tp: a document class, a Struct, an ObjectId, or what holds them (``list[Card]``).
+    """
+    name, _ = _described(tp)
+    return core_schema.no_info_plain_validator_function(
+        partial(_validated, tp),
+        ref=None if name is None else _ref(tp, name),
+        metadata={"pydantic_js_functions": [partial(_json_schema, tp)]},
+        serialization=core_schema.plain_serializer_function_ser_schema(_written, when_used="json"),
+    )
+
+
+# -- values
+
+
+def _validated(tp: Any, value: Any) -> Any:
+    """An instance as it is, or what msgspec makes of JSON's values."""
+    cls = get_origin(tp) or tp
+    if isinstance(value, msgspec.Struct) and isinstance(value, cls):
+        return value
+    try:
+        return read_json(tp, value)
+    except (ValueError, ArithmeticError) as error:  # msgspec's is a ValueError
+        path, reason = explain(error)
+        where = [name or (int(n) if n.isdigit() else n) for name, n in _STEPS.findall(path)]
+        kind = "missing" if reason.startswith("missing") else "value_error"
+        told = PydanticCustomError(kind, "{reason}", {"reason": reason})
+        detail = InitErrorDetails(type=told, loc=tuple(where), input=_at(value, where))
+        raise ValidationError.from_exception_data(cls.__name__, [detail]) from None
+
+
+_STEPS = re.compile(r"([^.\[\]]+)(?![^\[]*\])|\[([^\]]*)\]")
+
+
+def _at(value: Any, path: list[Any]) -> Any:
+    """What stands at a path, as far as it leads."""
+    for step in path:
+        try:
+            value = value[step]
+        except (LookupError, TypeError):
+            break
+    return value
+
+
+def read_json(tp: Any, value: Any) -> Any:
+    """A value of *tp* from JSON's values (and from those that msgspec takes besides them).
+
+    :raises msgspec.ValidationError: it does not fit.
+    """
+    own_hook = getattr(get_origin(tp) or tp, "dec_hook", None)
+
+    def dec_hook(wanted: type, given: Any) -> Any:
+        try:
+            return json.dec_hook(wanted, given)
+        except NotImplementedError:
+            if own_hook is None:
+                raise
+            return own_hook(wanted, given)
+
+    def read(reader: Any) -> list[Any]:
+        ready = value if reader is None else _ready(tp, value, reader)
+        return [msgspec.convert(ready, tp, str_keys=True, dec_hook=dec_hook)]
+
+    document = _document_in(tp)
+    (made,) = read(None) if document is None else document._read_json(read)
+    return made
+
+
+@cache
+def _document_in(tp: Any) -> Any:
+    """A document class inside of a type, if there is one: its documents may stand for their ids."""
+    inside = (each for each in iter_types(tp) if each is not tp)
+    return next((each for each in inside if hasattr(each, "__bson_decoder__")), None)
+
+
+def _ready(tp: Any, value: Any, reader: Any) -> Any:
+    plan = _plan(tp)
+    if plan.type is tp:
+        return plan.decode(value, reader)
+    return plan.decode({"value": value}, reader)["value"]
+
+
+@cache
+def _plan(tp: Any) -> Plan[Any]:
+    cls = get_origin(tp) or tp
+    if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
+        return plan_of(tp)
+    return plan_of(msgspec.defstruct("Value", [("value", tp)]))
+
+
+def _written(value: Any) -> Any:
+    try:
+        return msgspec.to_builtins(value, str_keys=True, enc_hook=_enc_hook)
+    except RecursionError as error:
+        raise ValueError(
+            f"JSON of a {type(value).__name__}: documents in it lead back to it; write their ids"
+        ) from error
+
+
+def _enc_hook(value: Any) -> Any:
+    try:
+        return json.enc_hook(value)
+    except NotImplementedError:
+        if (raw := to_raw(value)) is value:
+            raise
+        return raw
+
+
+# -- JSON Schema: msgspec's own, each class in it a definition of pydantic's
+
+
+def _ref(tp: Any, name: str) -> str:
+    # pydantic takes the name of the definition from it: what stands after the last dot.
+    cls = get_origin(tp) or tp
+    return f"{cls.__module__}.{name}:{hash(tp)}"
+
+
+@cache
+def _described(tp: Any) -> tuple[str | None, dict[str, Any]]:
+    """Msgspec's name of a class, if it has a schema of its own, and that schema.
+
+    In the schema, other classes are ``{"$ref": class}``.
+    """
+    resolve_names([tp])
+    inside = [each for each in iter_types(tp) if isinstance(get_origin(each) or each, type)]
+    types = [tp, *(each for each in inside if each not in (tp, msgspec.UnsetType))]
+    schemas, components = msgspec.json.schema_components(
+        types, schema_hook=_schema_hook, ref_template="{name}"
+    )
+    named = {
+        s["$ref"]: each for s, each in zip(schemas, types, strict=True) if s.keys() == {"$ref"}
+    }
+    name: str | None = schemas[0].get("$ref")
+    if name is None:
+        return None, _linked(schemas[0], named)
+    if "properties" in (own := components[name]):
+        for field, annotation in _annotations(tp).items():
+            _note_dates(annotation, own["properties"][field])
+    return name, _linked(own, named)
+
+
+def _annotations(tp: Any) -> Mapping[str, Any]:
+    if is_typeddict(get_origin(tp) or tp):
+        return hints_of(tp)
+    return {each.encode_name: each.type for each in declared_fields(tp)}
+
+
+def _note_dates(annotation: Any, schema: Any) -> None:
+    """Msgspec says "string" of a datetime, which need not have a zone; stored ones always have."""
+    tp, args = unwrap(annotation), type_args(annotation)
+    naive = any(getattr(each, "tz", None) is False for each in get_args(annotation))
+    if tp is dt.datetime and schema.get("type") == "string" and not naive:
+        schema.setdefault("format", "date-time")
+    elif "anyOf" in schema:
+        for arm in schema["anyOf"]:
+            for each in args:
+                _note_dates(each, arm)
+    elif (
+        isinstance(inner := schema.get("items", schema.get("additionalProperties")), dict) and args
+    ):
+        _note_dates(args[-2 if args[-1] is ... else -1], inner)
+
+
+def _schema_hook(tp: type) -> dict[str, Any]:
+    try:
+        return json.schema_hook(tp)
+    except NotImplementedError:
+        return {"title": tp.__name__}  # a type of the user's own: anything
+
+
+def _linked(schema: Any, named: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_linked(each, named) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    linked = {
+        key: _linked(each, named)
+        for key, each in schema.items()
+        if key not in {"$ref", "mapping"}  # of a discriminator, which need not have it
+    }
+    if "$ref" in schema:
+        linked["$ref"] = named[schema["$ref"]]
+    return linked
+
+
+_open: ContextVar[frozenset[str]] = ContextVar("_open", default=frozenset())
+"""The definitions that are being made: what leads back to one of them names it."""
+
+
+def _json_schema(tp: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    name, schema = _described(tp)
+    token = _open.set(_open.get() | ({_ref(tp, name)} if name is not None else set()))
+    try:
+        whole = getattr(get_origin(tp) or tp, "__holds_whole_documents__", False)
+        made: dict[str, Any] = _resolved(schema, handler, whole or name is None)
+    finally:
+        _open.reset(token)
+    return made
+
+
+def _resolved(schema: Any, handler: GetJsonSchemaHandler, whole_documents: bool = False) -> Any:
+    if isinstance(schema, list):
+        return [_resolved(each, handler, whole_documents) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    resolved = {
+        key: _resolved(each, handler, whole_documents)
+        for key, each in schema.items()
+        if key != "$ref"
+    }
+    if "$ref" in schema:
+        resolved |= _definition(schema["$ref"], handler, whole_documents)
+    return resolved
+
+
+def _definition(tp: Any, handler: GetJsonSchemaHandler, whole_documents: bool) -> dict[str, Any]:
+    schema = core_schema_of(tp)
+    ref: str = schema["ref"]
+    if ref in _open.get():
+        whole = handler(core_schema.definition_reference_schema(ref))
+    else:
+        whole = handler(core_schema.definitions_schema(schema, []))
+    if not hasattr(tp, "__bson_decoder__") or whole_documents:
+        return whole
+    # A document stands for its id: it is read from one as well, and written as one if it was not read.
+    id_ = _resolved(_id_schema(tp), handler)
+    only_id = {"type": "object", "properties": {"_id": id_}, "required": ["_id"]}
+    return {"anyOf": [whole, only_id] if handler.mode == "serialization" else [id_, only_id, whole]}
+
+
+def _id_schema(cls: Any) -> dict[str, Any]:
+    schema: dict[str, Any] = _described(cls)[1]["properties"]["_id"]
+    arms = [each for each in schema.get("anyOf", [schema]) if each != {"type": "null"}]
+    return {"anyOf": arms} if len(arms) > 1 else {**arms[0]}
