@@ -379,7 +379,8 @@ class Dog(Animal, tag="dog"):
 
 async def families(dog: Dog) -> None:
     assert_type(await Animal.find_all(), list[Animal])
-    assert_type(Dog.find(), Cursor[Dog])
+    use(dogs := Dog.find())
+    assert_type(dogs, Cursor[Dog])
     assert_type(await Animal.find_one(), Animal | None)
     await Animal.insert_many([Animal(name="Ant"), dog])
     await Animal.find_one_and_replace({}, dog)
