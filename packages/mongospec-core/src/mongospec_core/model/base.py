@@ -42,6 +42,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """The stored names of the fields that the collection is sharded by."""
     __version_field__: ClassVar[str | None] = None
     __validate_on_write__: ClassVar[bool] = True
+    __check_queries__: ClassVar[bool] = True
     __abstract__: ClassVar[bool] = True
 
     if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
             mixin: bool = False,
             abstract: bool = False,
             validate_on_write: bool | None = None,
+            check_queries: bool | None = None,
             version_field: str | None = None,
             frozen: bool = False,
             kw_only: bool = True,
