@@ -90,6 +90,8 @@ class Order(MongoDocument):
 class Stock(Order):
     __collection_name__ = "stock"
 
+    left: int = 0
+
 
 class LogEntry(MongoDocument):
     text: str

@@ -21,6 +21,7 @@ from mongospec_core.errors import (
     DocumentValidationError,
     DuplicateKeyError,
     EncodingError,
+    FilterValueError,
     HookError,
     IndexConflictError,
     InvalidDocument,
@@ -36,9 +37,11 @@ from mongospec_core.errors import (
     StaleDocumentError,
     TransactionClosedError,
     TransactionError,
+    UnknownFieldError,
     WriteFailure,
 )
 from mongospec_core.operations.cursor import Cursor
+from mongospec_core.operations.filters import eq
 from mongospec_core.operations.page import Page
 from mongospec_core.operations.save import changes
 from mongospec_core.results import BulkResult, UpdateResult
@@ -62,6 +65,7 @@ __all__ = (
     "DocumentValidationError",
     "DuplicateKeyError",
     "EncodingError",
+    "FilterValueError",
     "ForPydantic",
     "HookError",
     "IndexConflictError",
@@ -82,6 +86,7 @@ __all__ = (
     "Transaction",
     "TransactionClosedError",
     "TransactionError",
+    "UnknownFieldError",
     "UpdateResult",
     "WriteFailure",
     "changes",
@@ -89,6 +94,7 @@ __all__ = (
     "connect",
     "dec_hook",
     "enc_hook",
+    "eq",
     "init",
     "instrument",
     "outside_transaction",

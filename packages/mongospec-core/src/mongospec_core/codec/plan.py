@@ -358,3 +358,8 @@ def _encode_struct(value: Any) -> Any:
 
 register_builtin(msgspec.Struct, _encode_struct)
 truncation.register_trim(msgspec.Struct, _trim_struct)
+
+
+def codec_of(annotation: Any, dec_hook: DecHook | None) -> FieldCodec:
+    """How the values of one annotation are written, read and cut."""
+    return shape_of(annotation, Scope(_nested, dec_hook))

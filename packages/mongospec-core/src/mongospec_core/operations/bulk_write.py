@@ -31,9 +31,10 @@ from mongospec_core.model.write import (
     should_validate,
     to_raw_documents,
 )
+from mongospec_core.operations.checks import check_sort
 from mongospec_core.operations.filters import encode_filter
 from mongospec_core.operations.insert_many import Ids
-from mongospec_core.operations.options import BulkOptions, begin
+from mongospec_core.operations.options import BulkOptions, begin, sort_document
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
@@ -73,7 +74,7 @@ class BulkOperations(DocumentBase, abstract=True):
             await User.bulk_write(
                 [
                     InsertOne({"name": "A", "email": "a@x"}),
-                    UpdateMany({"active": False}, {"$set": {"archived": True}}),
+                    UpdateMany({"active": False}, {"$set": {"city": "Rome"}}),
                     DeleteOne({"email": "b@x"}),
                 ]
             )
@@ -94,6 +95,7 @@ class BulkOperations(DocumentBase, abstract=True):
                 place: encode_document(binding.plan, raw)
                 for place, raw in zip(whole, raws, strict=True)
             }
+            check = options.get("check", True)
             before = {place: snapshot_of(document) for place, document in inserts.items()}
             statements: list[Statement] = []
             replacements: dict[int, Replacement] = {}
@@ -101,14 +103,16 @@ class BulkOperations(DocumentBase, abstract=True):
                 if place in inserts:
                     statements.append(Statement("insert", encoded[place], operation))
                     continue
-                query = await encode_filter(binding, operation._filter, skip_hooks=skip_hooks)
+                query = await encode_filter(
+                    binding, operation._filter, skip_hooks=skip_hooks, check=check
+                )
                 if place in whole:
                     replacements[place] = Replacement(
                         binding.plan, whole[place], encoded[place], query
                     )
                 statements.append(
                     await _statement(
-                        call, binding, operation, query, replacements.get(place), skip_hooks
+                        call, binding, operation, query, replacements.get(place), skip_hooks, check
                     )
                 )
             ids.sent = True
@@ -162,6 +166,7 @@ async def _statement(
     given: bytes,
     replacement: Replacement | None,
     skip_hooks: bool,
+    check: bool,
 ) -> Statement:
     """An update or a delete, as the command takes it.
 
@@ -174,6 +179,8 @@ async def _statement(
         "hint": getattr(operation, "_hint", None),
         "sort": getattr(operation, "_sort", None),
     }
+    if check and binding.paths is not None and more["sort"]:
+        check_sort(binding.paths, sort_document(more["sort"]))
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
         many = kind == "DeleteMany"
@@ -186,7 +193,14 @@ async def _statement(
             alone = partial(_replace_alone, call, replacement, operation)
     else:
         upserts = operation._filter if operation._upsert else None
-        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks, upserts=upserts)
+        final = await encode_update(
+            binding,
+            operation._doc,
+            skip_hooks=skip_hooks,
+            check=check,
+            upserts=upserts,
+            array_filters=operation._array_filters,
+        )
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}

@@ -32,7 +32,8 @@ from mongospec_core.model.write import (
     take_back_id,
     to_raw_documents,
 )
-from mongospec_core.operations.filters import Filter, check_filter, equalities, scoped
+from mongospec_core.operations.checks import check_filter
+from mongospec_core.operations.filters import Filter, equalities, refuse_other_filters, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
 from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
 from mongospec_core.operations.save import outcome_if_there
@@ -183,7 +184,9 @@ class InsertOperations(DocumentBase, abstract=True):
                 f"{cls.__name__} without _id: say by filter= what counts as existing"
             )
         if filter is not None:
-            check_filter(cls, filter)
+            refuse_other_filters(cls, filter)
+            if binding.paths is not None and options.get("check", True):
+                check_filter(binding.paths, filter)
         await run_hooks_and_checks(binding, [document])
         made_here = document._id is None
         with Ids([document]) as ids:

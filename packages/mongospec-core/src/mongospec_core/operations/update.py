@@ -83,7 +83,7 @@ class UpdateOperations(DocumentBase, abstract=True):
 
         .. code-block:: python
 
-            changed = await User.update_many({"active": False}, {"$set": {"archived": True}})
+            changed = await User.update_many({"active": False}, {"$set": {"city": "Rome"}})
         """
         return await _update(
             cls, "update_many", "update_many", filter, update, upsert, skip_hooks, options
@@ -218,9 +218,17 @@ class UpdateOperations(DocumentBase, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-        upserts = filter if options.get("upsert") else None
-        change = await encode_update(binding, update, skip_hooks=skip_hooks, upserts=upserts)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
+        change = await encode_update(
+            binding,
+            update,
+            skip_hooks=skip_hooks,
+            upserts=filter if options.get("upsert") else None,
+            check=options.get("check", True),
+            array_filters=options.get("array_filters"),
+        )
         found = await call.send("find_one_and_update", query, change)
         return await _given(reading, binding, call, found)
 
@@ -248,7 +256,9 @@ class UpdateOperations(DocumentBase, abstract=True):
         validate = should_validate(cls, validate_on_write)
         (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
         data = encode_document(binding.plan, raw)
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         replace = Replacement(binding.plan, replacement, data, query)
         settle = partial(replace.apply, call)
         try:
@@ -276,7 +286,9 @@ class UpdateOperations(DocumentBase, abstract=True):
         options: Mapping[str, Any],
     ) -> Any:
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         found = await call.send("find_one_and_delete", query)
         document = await _given(reading, binding, call, found)
         if document is not None:
@@ -310,9 +322,16 @@ async def _update(
     options: Mapping[str, Any],
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
-    query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+    query = await encode_filter(
+        binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+    )
     change = await encode_update(
-        binding, update, skip_hooks=skip_hooks, upserts=filter if upsert else None
+        binding,
+        update,
+        skip_hooks=skip_hooks,
+        upserts=filter if upsert else None,
+        check=options.get("check", True),
+        array_filters=options.get("array_filters"),
     )
     reply = await call.send(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])

@@ -9,6 +9,7 @@ from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.hooks import run_dict_hook
+from mongospec_core.operations.checks import check_update
 from mongospec_core.operations.filters import Filter, equalities
 
 type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -16,12 +17,21 @@ type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 async def encode_update(
-    binding: Binding, update: Update, *, skip_hooks: bool, upserts: Filter | None = None
+    binding: Binding,
+    update: Update,
+    *,
+    skip_hooks: bool,
+    upserts: Filter | None = None,
+    check: bool = False,
+    array_filters: Sequence[Any] | None = None,
 ) -> bytes | list[bytes]:
     """The caller's update after the class's ``__pre_update__``, ready to be sent.
 
     :param upserts: the filter of an upsert: what it inserts gets the tag of the class.
+    :param check: whether operators that are sent are checked against the class.
+    :param array_filters: the option of that name, which is checked with them.
     :raises OptionError: a document without operators, which would replace the stored one.
+    :raises DocumentValidationError: it would leave a document that no read takes.
     """
     plan = binding.plan
     cls = plan.cls
@@ -30,24 +40,16 @@ async def encode_update(
         change = dict(update)
         if hooked:
             change = await run_dict_hook(cls, "__pre_update__", change)
-        given: list[Any] = list(change)
-        if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
-            raise OptionError(
-                f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
-                f"not {shown(change)}; to put a whole document in place use find_one_and_replace"
-            )
-        for operator, fields in change.items():
-            if isinstance(fields, DocumentBase):
-                raise OptionError(
-                    f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
-                    f"fields, or save() the document, which sends what changed"
-                )
+        _refuse_other_updates(cls, change)
         if upserts is not None and binding.plan.tag is not None:
             _add_tag(binding, upserts, change)
         try:  # not by named(): it is called for every update
-            return encode(change if plan.version is None else _raising_version(plan, change))
+            data = encode(change if plan.version is None else _raising_version(plan, change))
         except EncodingError as error:
             raise EncodingError(f"{cls.__name__}: an update: {error}") from error
+        if check and binding.paths is not None:
+            check_update(binding.paths, change, array_filters)
+        return data
     stages = _stages_of(cls, update)
     if hooked:
         added = await run_dict_hook(cls, "__pre_update__", {})
@@ -114,6 +116,25 @@ def _is_tagged(binding: Binding, filter: Filter) -> bool:
 
 
 # -- versions: an operator's change must not go unseen
+
+
+def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
+    """Refuse what is not made of operators: it would replace the stored document.
+
+    :raises OptionError: a key is not an operator, or a whole document is an operand.
+    """
+    given: list[Any] = list(change)
+    if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
+        raise OptionError(
+            f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
+            f"not {shown(change)}; to put a whole document in place use find_one_and_replace"
+        )
+    for operator, fields in change.items():
+        if isinstance(fields, DocumentBase):
+            raise OptionError(
+                f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
+                f"fields, or save() the document, which sends what changed"
+            )
 
 
 def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:
