@@ -379,8 +379,7 @@ class Dog(Animal, tag="dog"):
 
 async def families(dog: Dog) -> None:
     assert_type(await Animal.find_all(), list[Animal])
-    use(dogs := Dog.find())
-    assert_type(dogs, Cursor[Dog])
+    use(assert_type(Dog.find(), Cursor[Dog]))
     assert_type(await Animal.find_one(), Animal | None)
     await Animal.insert_many([Animal(name="Ant"), dog])
     await Animal.find_one_and_replace({}, dog)
