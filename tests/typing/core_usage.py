@@ -379,7 +379,7 @@ class Dog(Animal, tag="dog"):
 
 async def families(dog: Dog) -> None:
     assert_type(await Animal.find_all(), list[Animal])
-    assert_type(Dog.find(), Cursor[Dog])
+    use(assert_type(Dog.find(), Cursor[Dog]))
     assert_type(await Animal.find_one(), Animal | None)
     await Animal.insert_many([Animal(name="Ant"), dog])
     await Animal.find_one_and_replace({}, dog)

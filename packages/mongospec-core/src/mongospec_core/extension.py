@@ -23,6 +23,7 @@ from mongospec_core.codec.codec_options import (
     to_raw,
 )
 from mongospec_core.codec.field_codec import type_args, unwrap
+from mongospec_core.codec.json import own_class
 from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
@@ -140,6 +141,7 @@ __all__ = (
     "named",
     "no_timeout",
     "outcome_of",
+    "own_class",
     "plan_of",
     "prepare",
     "prepare_changed",

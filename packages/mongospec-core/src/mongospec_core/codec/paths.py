@@ -187,7 +187,7 @@ class Node:
         self.tree = tree
         self._whole = whole  # the documents themselves, not what stands for them in a field
         self.annotations = annotations
-        self.free = False
+        self.free: bool = False
         self.stand_ins: list[StoredAs] = []
         self.scalars: set[Any] = set()
         self._documents: list[Any] = []

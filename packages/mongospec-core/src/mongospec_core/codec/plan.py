@@ -273,9 +273,11 @@ class UnionPlan(Plan[Any]):
     def __init__(self, tp: Any) -> None:
         super().__init__(get_args(tp)[0])
         self.type = tp
-        self.list_type = list[tp]
+        self.list_type: Any = list[tp]
         decode = shape_of(tp, Scope(_nested, None)).decode
-        self.decoders = (("", decode),) if decode is not None else ()
+        self.decoders: tuple[tuple[str, Decoder], ...] = (
+            (("", decode),) if decode is not None else ()
+        )
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
         for _, decode in self.decoders:

@@ -144,11 +144,11 @@ class InsertMany(Account):
         after = range(start + named[0][0] + 1, end) if named and self.ordered else range(0)
         if named and not failures and not unknown and not after:
             return True
-        self.error = self.error or error
+        self.error: Exception | None = self.error or error
         if named:
             self.named = True
-            self.failures |= failures
-            self.unknown |= unknown
+            self.failures.update(failures)
+            self.unknown.update(unknown)
             if failures or unknown:
                 self.fail(after, None, "not attempted: an earlier document failed")
             else:  # they may have arrived with the one that was there
