@@ -327,16 +327,15 @@ async def _update(
     options: Mapping[str, Any],
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
-    query = await encode_filter(
-        binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-    )
+    check = options.get("check", True)
+    query = await encode_filter(binding, filter, skip_hooks=skip_hooks, check=check)
     change = await encode_update(
         binding,
         update,
         skip_hooks=skip_hooks,
         upserts=query if upsert else None,
         on_insert=options.get("on_insert", True),
-        check=options.get("check", True),
+        check=check,
         array_filters=options.get("array_filters"),
     )
     reply = await call.send(verb, query, change)
