@@ -804,6 +804,60 @@ async def test_a_tag_cannot_be_changed_and_its_value_is_checked(bind: Bind) -> N
         await Tagged.find_all({"kind": "other"})
 
 
+async def test_a_document_does_not_become_one_of_another_class(bind: Bind) -> None:
+    class Shape(MongoDocument, tag="shape", tag_field="kind"):
+        number: int = 0
+
+    class Circle(Shape, tag="circle"):
+        radius: float
+
+    await bind(Shape, Circle)
+    await Shape(number=1).insert()
+    with pytest.raises(DocumentValidationError, match=r"Shape\.kind.*check=False"):
+        await Shape.update_many({}, {"$set": {"kind": "circle"}})
+    assert await Shape.find_all() == [Shape(_id=(await Shape.get_one())._id, number=1)]
+    await Shape.update_many({}, {"$set": {"kind": "circle", "radius": 1.5}}, check=False)
+    assert (await Circle.get_one()).radius == 1.5
+
+
+async def test_a_family_is_asked_for_the_fields_of_all_its_members(bind: Bind) -> None:
+    class Pet(MongoDocument, tag="pet", tag_field="kind", version_field="version"):
+        name: str
+        version: int = 0
+
+    class Fish(Pet, tag="fish"):
+        depth: int
+        size: int = 0
+
+    class Parrot(Pet, tag="parrot"):
+        words: list[str] = []
+        size: str = ""
+
+    await bind(Pet, Fish, Parrot)
+    fish = await Fish(name="a", depth=5).insert()
+    await Parrot(name="b", words=["hi"]).insert()
+    query: dict[str, Any] = {"$or": [{"depth": {"$gt": 4}}, {"words": "hi"}]}
+    assert len(await Pet.find_all(query, sort=[("depth", 1), ("words", 1)])) == 2
+    assert len((await Pet.page(query, sort="name", size=1)).items) == 1
+    assert await Pet.count({"size": {"$in": [0, ""]}, "version": {"$gte": 0}}) == 2
+    assert await Pet.distinct("depth") == [5]
+    await Pet.update_many({"kind": "parrot"}, {"$push": {"words": "yo"}, "$set": {"size": "big"}})
+    await Pet.update_many({"kind": "fish"}, {"$unset": {"words": ""}})
+    assert await fish.reload() is fish
+    for act in (
+        lambda: Fish.find_one({"words": "hi"}),
+        lambda: Pet.get_one({"dept": 5}),
+        lambda: Pet.page({"dept": 5}),
+        lambda: Pet.page({}, sort="dept"),
+        lambda: Fish.update_many({}, {"$set": {"words": []}}),
+    ):
+        with pytest.raises(UnknownFieldError):
+            await act()
+    for wrong in ({"$set": {"size": b""}}, {"$unset": {"name": ""}}, {"$inc": {"depth": "1"}}):
+        with pytest.raises(DocumentValidationError, match=r"Pet\."):
+            await Pet.update_many({}, wrong)
+
+
 async def test_array_filters_are_about_the_elements(bind: Bind, mongo_proxy: FaultProxy) -> None:
     await bind(Member)
     update = {"$set": {"items.$[x].price": 2.0, "tags.$[t]": "b"}}

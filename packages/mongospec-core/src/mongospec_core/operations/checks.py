@@ -174,7 +174,7 @@ def check_update(
             continue
         for path, operand in changes.items():
             node = fields.get(path)
-            if check is not _check_value or node is None or type(operand) not in node.written:
+            if check is not _check_set or node is None or type(operand) not in node.written:
                 name = key_to_raw(path)
                 check(tree, node or tree.at(name), name, operand)
     if array_filters:
@@ -187,6 +187,13 @@ def _check_value(tree: PathTree, node: Node, path: str, value: Any) -> None:
         inner, reason = why
         dot = "." if inner and not inner.startswith("[") else ""
         raise _invalid(tree, f"{path}{dot}{inner}", reason)
+
+
+def _check_set(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    if path in tree.root.tags and len(node.annotations) > 1:
+        hint = "it says of which class the document is; an upsert says it by $setOnInsert"
+        raise _invalid(tree, path, f"{hint}, and check=False changes it")
+    _check_value(tree, node, path, value)
 
 
 def _check_sum(tree: PathTree, node: Node, path: str, value: Any) -> None:
@@ -286,7 +293,7 @@ def _refuse_change_of_identity(tree: PathTree, path: str) -> None:
 
 
 _UPDATES: Mapping[str, Check] = {
-    "$set": _check_value,
+    "$set": _check_set,
     "$setOnInsert": _check_value,
     "$inc": _check_sum,
     "$mul": _check_sum,
