@@ -704,6 +704,7 @@ BAD_UPDATES: list[tuple[dict[str, Any], str]] = [
     ({"$set": {"email": None}}, "email"),
     ({"$set": {"age": 1.5}}, "age"),
     ({"$set": {"age": True}}, "age"),
+    ({"$set": {"note.by": 0}}, "note.by"),
     ({"$set": {"createdAt": "2026-01-01"}}, "createdAt"),
     ({"$set": {"wall": NOW}}, "wall"),
     ({"$set": {"role": "admin"}}, "role"),

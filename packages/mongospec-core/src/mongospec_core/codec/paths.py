@@ -23,6 +23,9 @@ from typing import (
     Any,
     Literal,
     NamedTuple,
+    NotRequired,
+    ReadOnly,
+    Required,
     Union,
     get_args,
     get_origin,
@@ -147,7 +150,10 @@ def _members(tp: Any) -> tuple[Member, ...]:
     cls: Any = get_origin(tp) or tp
     if is_typeddict(cls):
         hints = hints_of(tp)
-        return tuple(Member(n, n, each, n in cls.__required_keys__) for n, each in hints.items())
+        return tuple(
+            Member(name, name, _unqualified(each), name in cls.__required_keys__)
+            for name, each in hints.items()
+        )
     if dataclasses.is_dataclass(cls):
         optional = {
             each.name
@@ -164,6 +170,13 @@ def _members(tp: Any) -> tuple[Member, ...]:
         Member(each.name, each.encode_name, each.type, each.required)
         for each in declared_fields(tp)
     )
+
+
+def _unqualified(tp: Any) -> Any:
+    """An annotation without what only a TypedDict's field may say of itself."""
+    while get_origin(tp) in (Required, NotRequired, ReadOnly):
+        (tp,) = get_args(tp)
+    return tp
 
 
 def _tag(field: str, tag: str | int) -> Member:
