@@ -34,8 +34,8 @@ BRINGS: dict[str, set[str]] = {
 }
 # What PyPI must show beside each of them.
 SHOWN_LINKS = {"Changelog", "Documentation", "Homepage", "Issues", "Source"}
-# Imported by pytest alone, which is no dependency of the distribution that offers it.
-NEEDS_PYTEST = {"mongospec_testing.plugin"}
+# Imported by pytest and by pydantic alone, which are no dependencies of what offers them.
+IMPORTED_BY_OTHERS = {"mongospec_testing.plugin", "mongospec_core.codec.pydantic_schema"}
 
 PROBE = """
 import importlib, importlib.metadata, importlib.util, json, pkgutil, sys
@@ -150,7 +150,7 @@ def check_alone(wheel: Wheel, environment: Path, constraints: Path) -> int:
     install([wheel], environment, constraints)
     foreign = BRINGS.keys() - BRINGS[wheel.name] - {wheel.name}
     modules = " ".join(sorted(name.replace("-", "_") for name in foreign))
-    found = run(environment, PROBE, wheel.module, " ".join(NEEDS_PYTEST), modules)
+    found = run(environment, PROBE, wheel.module, " ".join(IMPORTED_BY_OTHERS), modules)
     expect(
         Path(found["file"]).is_relative_to(environment),
         f"{wheel.module} came from {found['file']}, not from its wheel",
@@ -162,13 +162,13 @@ def check_alone(wheel: Wheel, environment: Path, constraints: Path) -> int:
 
 
 def check_import(wheels: dict[str, Wheel], environment: Path, constraints: Path) -> None:
-    """With everything installed, `import mongospec` loads no test code; say how long it takes."""
+    """With everything installed, `import mongospec` loads no test code and no pydantic; say how long it takes."""
     install([wheels[META], wheels[TESTING]], environment, constraints)
     probe = IMPORT_TIME.format(module="mongospec")
     loaded = {name.split(".")[0] for name in run(environment, probe)["modules"]}
     expect("mongospec_core" in loaded, "import mongospec does not import mongospec_core")
-    testing = loaded & {"mongospec_testing", "pytest", "unittest", "secantus", "testcontainers"}
-    expect(not testing, f"import mongospec imports {testing}")
+    others = {"mongospec_testing", "pytest", "unittest", "secantus", "testcontainers", "pydantic"}
+    expect(not loaded & others, f"import mongospec imports {loaded & others}")
     driver = import_time(environment, "mongojet")
     print(
         f"import mongospec takes {import_time(environment, 'mongospec'):.0f} ms,"

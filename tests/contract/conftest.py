@@ -55,6 +55,8 @@ def classes_of(base: Any) -> Any:
 
         _id: int | None = None
         text: str = ""
+        updated: bool = False
+        hidden: bool = False
 
         @classmethod
         async def __pre_update__(cls, update: dict[str, Any]) -> dict[str, Any]:

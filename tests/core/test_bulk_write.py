@@ -446,7 +446,7 @@ async def test_a_bulk_is_cut_at_the_servers_limits(
     with mongo_proxy.recording() as seen:
         result = await Account.bulk_write(
             [
-                UpdateOne({"email": f"new{n}"}, {"$set": {"role": "x"}}, upsert=True)
+                UpdateOne({"email": f"new{n}"}, {"$set": {"role": "writer"}}, upsert=True)
                 for n in range(12)
             ]
         )

@@ -36,6 +36,7 @@ class Parcel(MongoDocument):
     counts: dict[str, int]
     point: Point | None = None
     named: Named | None = None
+    anything: Any = None
 
 
 def source_of(cls: Any) -> str:
@@ -52,9 +53,9 @@ def test_the_source_of_an_encoder_can_be_read_and_stays_readable() -> None:
 
 def test_a_traceback_shows_the_line_of_the_field() -> None:
     with pytest.raises(EncodingError) as caught:
-        Parcel(marks=[], counts={1: 1, "1": 2}).dump()  # type: ignore[dict-item]
+        Parcel(marks=[], counts={}, anything={1: 1, "1": 2}).dump()
     shown = "".join(traceback.format_exception(caught.value))
-    assert "'counts': None if (value := it.counts) is None else" in shown
+    assert "'anything': None if (value := it.anything) is None else" in shown
 
 
 def test_raw_data_share_no_list_and_no_dict_with_the_instance() -> None:
@@ -64,10 +65,6 @@ def test_raw_data_share_no_list_and_no_dict_with_the_instance() -> None:
     raw["counts"]["x"] = 1
     raw["named"]["oldNames"].append("x")
     assert parcel == Parcel(marks=["a"], counts={"b": 1}, named=Named("Ann", old_names=["Anna"]))
-
-
-def test_keys_that_are_no_strings_become_strings() -> None:
-    assert plan_of(Parcel).encode(Parcel(marks=[], counts={1: 2}))["counts"] == {"1": 2}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ class AsyncNote(MongoDocument):
     _id: int | None = None
     updated_at: dt.datetime = EARLY
     text: str = ""
+    saves: int = 0
 
     async def __pre_save__(self) -> None:
         await asyncio.sleep(0)
@@ -132,7 +133,7 @@ async def test_a_subclass_calls_super_from_an_async_hook(bind: Bind) -> None:
 
 @pytest.mark.parametrize("colour", ["plain", "async"])
 async def test_the_default_hooks_may_be_called_by_super_either_way(bind: Bind, colour: str) -> None:
-    class Plain(MongoDocument):
+    class Plain(MongoDocument, check_queries=False):
         text: str = ""
 
         def __pre_save__(self) -> None:
@@ -147,7 +148,7 @@ async def test_the_default_hooks_may_be_called_by_super_either_way(bind: Bind, c
         def __pre_find__(cls, filter: dict[str, Any]) -> dict[str, Any]:
             return {**super().__pre_find__(filter), "n": {"$ne": 5}}
 
-    class Async(MongoDocument):
+    class Async(MongoDocument, check_queries=False):
         text: str = ""
 
         async def __pre_save__(self) -> None:
@@ -245,7 +246,7 @@ async def test_a_hook_that_raises_stops_the_write(bind: Bind, mongo_proxy: Fault
 
 
 async def test_the_callers_filter_and_update_are_never_changed(bind: Bind) -> None:
-    class Greedy(MongoDocument):
+    class Greedy(MongoDocument, check_queries=False):
         text: str = ""
 
         @classmethod
@@ -335,6 +336,7 @@ async def test_a_hook_that_returns_no_dict_is_named(bind: Bind, returned: Any) -
 class Scoped(MongoDocument):
     _id: int | None = None
     tenant: str = "us"
+    x: int = 0
 
     @classmethod
     def __pre_find__(cls, filter: dict[str, Any]) -> dict[str, Any]:
@@ -360,7 +362,7 @@ SCOPED: dict[str, tuple[Callable[..., Awaitable[Any]], Any, Any]] = {
     "find_one_and_update": (
         lambda **o: Scoped.find_one_and_update({"_id": 2}, {"$set": {"x": 1}}, **o),
         None,
-        Scoped(_id=2, tenant="them"),
+        Scoped(_id=2, tenant="them", x=1),
     ),
     "find_one_and_replace": (
         lambda **o: Scoped.find_one_and_replace({"_id": 2}, Scoped(tenant="new"), **o),

@@ -39,7 +39,7 @@ def class_of(*indexes: Any, name: str = "Indexed") -> Any:
         "__collection_name__": "indexed",
         "__module__": __name__,
     }
-    return type(MongoDocument)(name, (MongoDocument,), namespace)
+    return type(MongoDocument)(name, (MongoDocument,), namespace, check_queries=False)
 
 
 async def indexes_of(db: mongojet.Database) -> dict[str, Any]:

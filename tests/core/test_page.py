@@ -64,6 +64,7 @@ class Text(msgspec.Struct):
 class Mine(MongoDocument):
     _id: int | None = None
     owner: str
+    a: int = 0
 
     @classmethod
     def __pre_find__(cls, filter: dict[str, Any]) -> dict[str, Any]:
@@ -394,11 +395,11 @@ async def test_a_projection_without_the_sort_is_refused_if_it_cannot_be_added(
 async def test_a_struct_of_an_upgraded_class_is_paged_by_what_is_stored(bind: Bind) -> None:
     await bind(Old)
     await Old.get_collection().insert_many([{"_id": n, "body": f"{n}"} for n in range(3)])
-    page = await Old.page(sort=[("body", -1)], size=2, projection=Text)
+    page = await Old.page(sort=[("body", -1)], size=2, projection=Text, check=False)
     assert page.items == [Text("2"), Text("1")]
-    assert (await Old.page(sort=[("body", -1)], projection=Text, after=page.next)).items == [
-        Text("0")
-    ]
+    assert (
+        await Old.page(sort=[("body", -1)], projection=Text, after=page.next, check=False)
+    ).items == [Text("0")]
 
 
 # -- what cannot be paged

@@ -324,6 +324,74 @@ def test_a_union_of_tagged_structs_keeps_the_field_that_tells_them_apart() -> No
     assert TypeAdapter(Owner).validate_python({"pet": {"type": "Dog", "name": "x"}}).pet == Dog("x")
 
 
+# -- families
+
+
+class Animal(MongoDocument, tag_field="kind", tag="animal"):
+    name: str
+
+
+class Dog(Animal, tag="dog"):
+    breed: str = "mutt"
+
+
+class Puppy(Dog, tag="puppy"):
+    weeks: int = 0
+
+
+def test_a_tagged_class_takes_the_documents_of_its_subclasses() -> None:
+    adapter = TypeAdapter(list[Animal])
+    animals: list[Animal] = [Animal(name="Ant"), Dog(name="Rex", breed="pug"), Puppy(name="Tiny")]
+    again = adapter.validate_json(adapter.dump_json(animals))
+    assert again == animals
+    assert [type(each) for each in again] == [Animal, Dog, Puppy]
+    assert type(TypeAdapter(Dog).validate_python({"kind": "puppy", "name": "x"})) is Puppy
+    assert adapter.validate_python(animals)[1] is animals[1]
+
+
+@pytest.mark.parametrize("tag", ["animal", "wolf", [], {"$gt": ""}, None, 5], ids=repr)
+def test_a_tag_of_no_class_below_is_an_error_with_its_path(tag: Any) -> None:
+    assert errors(Dog, {"kind": tag, "name": "x"})[0][:2] == (("kind",), "value_error")
+
+
+def test_an_error_in_a_document_of_a_subclass_has_its_path() -> None:
+    found = errors(list[Animal], [{"kind": "dog", "name": "x", "breed": 5}])
+    assert [each[0] for each in found] == [(0, "breed")]
+
+
+def test_a_schema_of_a_tagged_class_names_its_subclasses() -> None:
+    found = schema(tuple[Animal, Puppy])
+    assert set(found["$defs"]) == {"Animal", "Dog", "Puppy"}
+    whole, puppy = found["prefixItems"]
+    assert [each["$ref"] for each in whole["anyOf"]] == [
+        "#/$defs/Animal",
+        "#/$defs/Dog",
+        "#/$defs/Puppy",
+    ]
+    assert whole["discriminator"] == {
+        "propertyName": "kind",
+        "mapping": {
+            "animal": "#/$defs/Animal",
+            "dog": "#/$defs/Dog",
+            "puppy": "#/$defs/Puppy",
+        },
+    }
+    assert puppy == {"$ref": "#/$defs/Puppy"}
+    assert found["$defs"]["Dog"]["properties"]["kind"] == {"enum": ["dog"]}
+
+
+def test_a_subclass_that_is_defined_later_is_taken_too() -> None:
+    class Plant(MongoDocument, tag_field="kind", tag="plant"):
+        name: str
+
+    adapter = TypeAdapter(Plant)
+
+    class Tree(Plant, tag="tree"):
+        pass
+
+    assert type(adapter.validate_python({"kind": "tree", "name": "x"})) is Tree
+
+
 # -- pydantic itself
 
 

@@ -491,6 +491,7 @@ async def test_an_update_hook_may_add_to_an_update_that_raises_the_version(bind:
     class Hooked(MongoDocument, version_field="version"):
         changed: int = 0
         name: str = ""
+        other: int = 0
         version: int = 0
 
         @classmethod

@@ -44,6 +44,19 @@ class City(MongoDocument):
     twin: "City | None" = None
 
 
+class Animal(MongoDocument, tag_field="kind", tag="animal"):
+    name: str
+    owner: User | None = None
+
+
+class Dog(Animal, tag="dog"):
+    breed: str = "mutt"
+
+
+class Home(MongoDocument):
+    pet: Animal
+
+
 class Feed(BaseModel):
     posts: list[Post]
     headlines: list[Annotated[Headline, ForPydantic]] = []
@@ -114,6 +127,34 @@ def test_a_page_and_a_model_hold_documents_with_references() -> None:
     assert read(Page[Post], written(page, Page[Post])).items[0].author.id == ObjectId(ID)
     feed = Feed(posts=[post], headlines=[Headline("x", User.ref(ID))])
     assert Feed.model_validate_json(feed.model_dump_json()).headlines[0].author.id == ObjectId(ID)
+
+
+def test_documents_of_a_family_are_read_as_their_own_classes_with_their_references() -> None:
+    dog = read(Animal, {"kind": "dog", "name": "Rex", "owner": ID})
+    assert type(dog) is Dog
+    assert (str(dog.owner.id), is_resolved(dog.owner)) == (ID, False)
+    assert read(Animal, written(dog)) == dog
+    assert written(Home(pet=dog))["pet"] == written(dog)
+
+
+def test_an_embedded_document_of_a_subclass_is_refused_as_a_reference() -> None:
+    assert read(Home, {"pet": {"kind": "animal", "name": "Ant"}}).pet.name == "Ant"
+    with pytest.raises(
+        ValidationError, match="an embedded Dog, a subclass of Animal; its _id will"
+    ):
+        read(Home, {"pet": {"kind": "dog", "name": "Rex"}})
+
+
+def test_a_schema_of_a_reference_to_a_family_says_what_is_read_and_what_is_written() -> None:
+    def pet(mode: Any) -> list[dict[str, Any]]:
+        found = TypeAdapter(Home).json_schema(mode=mode)["properties"]["pet"]["anyOf"]
+        return list(found)
+
+    assert pet("validation")[2] == {"$ref": "#/$defs/Animal"}
+    assert [each["$ref"] for each in pet("serialization")[0]["anyOf"]] == [
+        "#/$defs/Animal",
+        "#/$defs/Dog",
+    ]
 
 
 def test_documents_that_refer_to_each_other_in_a_circle_are_told() -> None:
@@ -276,6 +317,28 @@ def test_openapi_is_valid_and_has_one_schema_for_a_class() -> None:
     assert {**id_["schema"], "title": None} == {**DIGITS, "title": None}
     items = schemas["Page_Post_"]["properties"]["items"]["items"]
     assert items == {"$ref": "#/components/schemas/Post-Output"}
+
+
+async def test_a_body_of_a_family_is_read_as_its_own_class() -> None:
+    zoo = FastAPI()
+
+    @zoo.post("/animals")
+    async def create(animal: Annotated[Animal, Body()]) -> list[Animal]:
+        return [animal, Animal(name=type(animal).__name__)]
+
+    validate(found := zoo.openapi())
+    body = found["paths"]["/animals"]["post"]["requestBody"]["content"]["application/json"]
+    mapping = body["schema"]["discriminator"]["mapping"]
+    assert set(mapping) == {"animal", "dog"}
+    assert {each.rpartition("/")[2] for each in mapping.values()} <= set(
+        found["components"]["schemas"]
+    )
+    transport = httpx.ASGITransport(zoo)
+    async with httpx.AsyncClient(transport=transport, base_url="http://zoo") as client:
+        reply = await client.post("/animals", json={"kind": "dog", "name": "Rex"})
+        assert [each["name"] for each in reply.json()] == ["Rex", "Dog"]
+        reply = await client.post("/animals", json={"kind": "wolf", "name": "Rex"})
+        assert [each["loc"] for each in reply.json()["detail"]] == [["body", "kind"]]
 
 
 def test_fastapi_takes_what_is_no_model_for_a_query_unless_it_is_told() -> None:

@@ -19,16 +19,19 @@ from mongospec_core import (
     Cursor,
     DocumentValidationError,
     DuplicateKeyError,
+    FilterValueError,
     IndexConflictError,
     InvalidDocument,
     MongoDocument,
     OperationError,
     Page,
+    UnknownFieldError,
     UpdateResult,
     WriteFailure,
     changes,
     close,
     connect,
+    eq,
     init,
     register_encoder,
 )
@@ -379,7 +382,7 @@ class Dog(Animal, tag="dog"):
 
 async def families(dog: Dog) -> None:
     assert_type(await Animal.find_all(), list[Animal])
-    assert_type(Dog.find(), Cursor[Dog])
+    use(assert_type(Dog.find(), Cursor[Dog]))
     assert_type(await Animal.find_one(), Animal | None)
     await Animal.insert_many([Animal(name="Ant"), dog])
     await Animal.find_one_and_replace({}, dog)
@@ -406,3 +409,42 @@ def edges(user: User) -> None:
     assert_type(msgspec.json.decode(b"{}", type=User, dec_hook=core.dec_hook), User)
     assert_type(msgspec.json.schema(User, schema_hook=core.schema_hook), dict[str, Any])
     use(core.type_encoders, core.type_decoders, core.instrument)
+
+
+class Loose(MongoDocument, check_queries=False):
+    name: str
+
+
+async def checked_queries(user: User, body: dict[str, object]) -> None:
+    assert_type(eq(body["email"]), dict[str, Any])
+    assert_type(await User.find_one({"email": eq(body["email"])}, check=False), User | None)
+    assert_type(await User.get_one({}, check=False), User)
+    assert_type(await User.count({}, check=False), int)
+    assert_type((await User.page(check=False)).items, list[User])
+    await User.distinct("name", check=False)
+    await User.delete_many({}, check=False)
+    assert_type(
+        await User.update_one({}, {"$set": {"name": "a"}}, upsert=True, on_insert=False),
+        UpdateResult,
+    )
+    await User.update_by_id(user.id, {"$set": {"name": "a"}}, check=False, on_insert=False)
+    await User.find_one_and_update({}, {"$set": {"name": "a"}}, upsert=True, on_insert=False)
+    await User.bulk_write([UpdateOne({}, {"$set": {"name": "a"}})], check=False, on_insert=False)
+    await User.insert_if_not_exists(user, {"name": "a"}, check=False)
+    try:
+        await Loose.find_all()
+    except UnknownFieldError as error:
+        assert_type(error.document_class, type)
+        assert_type(error.path, str)
+        assert_type(error.suggestion, str | None)
+    except FilterValueError as error:
+        assert_type(error.expected, str)
+        assert_type(error.path, str)
+
+
+async def wrong_checks(user: User) -> None:
+    await User.find_one({}, check="no")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    await User.find_one({}, on_insert=False)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await user.save(check=False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    await User.update_one({}, {}, on_insert="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await User.insert_if_not_exists(user, on_insert=False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -21,6 +21,7 @@ from mongospec_core.errors import (
     DocumentValidationError,
     DuplicateKeyError,
     EncodingError,
+    FilterValueError,
     HookError,
     IndexConflictError,
     InvalidDocument,
@@ -36,10 +37,12 @@ from mongospec_core.errors import (
     StaleDocumentError,
     TransactionClosedError,
     TransactionError,
+    UnknownFieldError,
     WriteFailure,
     WrongDatabaseError,
 )
 from mongospec_core.operations.cursor import Cursor
+from mongospec_core.operations.filters import eq
 from mongospec_core.operations.page import Page
 from mongospec_core.operations.save import changes
 from mongospec_core.results import BulkResult, UpdateResult
@@ -63,6 +66,7 @@ __all__ = (
     "DocumentValidationError",
     "DuplicateKeyError",
     "EncodingError",
+    "FilterValueError",
     "ForPydantic",
     "HookError",
     "IndexConflictError",
@@ -83,6 +87,7 @@ __all__ = (
     "Transaction",
     "TransactionClosedError",
     "TransactionError",
+    "UnknownFieldError",
     "UpdateResult",
     "WriteFailure",
     "WrongDatabaseError",
@@ -92,6 +97,7 @@ __all__ = (
     "create_indexes",
     "dec_hook",
     "enc_hook",
+    "eq",
     "init",
     "instrument",
     "outside_transaction",

@@ -19,7 +19,6 @@ from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.model.definition import (
     refuse_other_types,
-    refuse_python_names,
     refuse_shared_collections,
     refuse_unique_for_some,
     refuse_what_cannot_be_bound,
@@ -32,6 +31,7 @@ from mongospec_core.model.family import (
     tag_of,
 )
 from mongospec_core.model.hooks import overridden
+from mongospec_core.operations.checks import check_indexes
 from mongospec_core.server.client import Target, drain, refuse_after_fork
 from mongospec_core.server.indexes import (
     Conflicts,
@@ -376,7 +376,8 @@ def _declared_by_collection(
     declared: dict[str, list[Declared]] = defaultdict(list)
     for cls, binding in bindings.items():
         found = declared_indexes(cls)
-        refuse_python_names(binding.plan, found)
+        if binding.paths is not None:
+            check_indexes(binding.paths, found)
         relatives = {
             each: other
             for each, other in (others | bindings).items()

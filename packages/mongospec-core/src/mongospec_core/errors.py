@@ -6,6 +6,8 @@
     ├── DefinitionError(TypeError)            a class that cannot work
     ├── HookError                             a hook returned nothing where it must
     ├── OptionError(TypeError)                an option that the call does not take
+    │   ├── UnknownFieldError                 a query names a field that the class does not have
+    │   ├── FilterValueError(ValueError)      a filter's value that no document can have there
     │   └── PageTokenError(ValueError)        after= of a page is damaged, or of another query
     ├── NotBoundError(RuntimeError)           the class was not given to init()
     ├── DocumentValidationError(msgspec.ValidationError)
@@ -45,6 +47,7 @@ __all__ = (
     "DocumentValidationError",
     "DuplicateKeyError",
     "EncodingError",
+    "FilterValueError",
     "HookError",
     "IndexConflictError",
     "InvalidDocument",
@@ -61,6 +64,7 @@ __all__ = (
     "StaleDocumentError",
     "TransactionClosedError",
     "TransactionError",
+    "UnknownFieldError",
     "WriteFailure",
     "WrongDatabaseError",
 )
@@ -111,6 +115,58 @@ class OptionError(MongospecError, TypeError):
     """An option that the operation does not take; nothing was sent."""
 
 
+class UnknownFieldError(OptionError):
+    """A query names a field that the documents of the class do not have; nothing was sent.
+
+    ``document_class``, the ``path`` that was named, and a ``suggestion``: a path that may have been
+    meant, or None.
+    """
+
+    def __init__(
+        self, document_class: type, path: str, suggestion: str | None = None, hint: str = ""
+    ) -> None:
+        self.document_class = document_class
+        self.path = path
+        self.suggestion = suggestion
+        self.hint = hint
+        told = f"; {hint}" if hint else ""
+        super().__init__(f'{document_class.__name__} has no field "{path}"{told}')
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.document_class, self.path, self.suggestion, self.hint)
+
+
+class FilterValueError(OptionError, ValueError):
+    """A filter compares a field with a value that no document of the class can have there.
+
+    ``document_class``, the ``path`` of the field, the type that is ``expected`` there, in words, and
+    the ``value`` that was given. Nothing was sent.
+    """
+
+    def __init__(
+        self, document_class: type, path: str, expected: str, value: Any, hint: str = ""
+    ) -> None:
+        self.document_class = document_class
+        self.path = path
+        self.expected = expected
+        self.value = value
+        self.hint = hint
+        told = f"; {hint}" if hint else ""
+        super().__init__(
+            f"{document_class.__name__}.{path} is {expected}: no document has {shown(value)} of type "
+            f"{type(value).__name__} there{told}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (
+            self.document_class,
+            self.path,
+            self.expected,
+            self.value,
+            self.hint,
+        )
+
+
 class PageTokenError(OptionError, ValueError):
     """``after=`` of ``page()`` is damaged, or belongs to a page of another query; nothing was sent."""
 
@@ -155,7 +211,8 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         self.reason: str = self.failures[0].reason
         name = document_class.__name__
         told = "; ".join(
-            f"{name}{'.' + each.path if each.path else ''} of _id={shown(each.id)}: {cut(each.reason)}"
+            f"{name}{'.' + each.path if each.path else ''}"
+            f"{'' if each.id is None else f' of _id={shown(each.id)}'}: {cut(each.reason)}"
             for each in self.failures[:_SHOWN]
         )
         more = len(self.failures) - _SHOWN

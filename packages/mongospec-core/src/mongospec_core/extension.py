@@ -5,6 +5,8 @@
   class take a ``Reading``.
 - ``__bson_decoder__`` (a classmethod): how a raw value in a field annotated with the class becomes
   something that msgspec accepts; asked once, when a plan is compiled (:func:`plan_of`).
+- ``__bson_stored_as__`` (a classmethod, beside it): what is stored there, for the check of queries;
+  without it everything may.
 - :func:`register_builtin`: how values of a family of classes are written, below what users register.
 - :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
   goes; :func:`by_id` makes the filter for an id.
@@ -21,6 +23,8 @@ from mongospec_core.codec.codec_options import (
     to_raw,
 )
 from mongospec_core.codec.field_codec import type_args, unwrap
+from mongospec_core.codec.json import own_class
+from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.errors import Outcome, shown
@@ -57,7 +61,6 @@ from mongospec_core.operations.bulk_write import raise_for
 from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
-    BulkOptions,
     DeleteOptions,
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
@@ -67,6 +70,7 @@ from mongospec_core.operations.options import (
     InsertOptions,
     Options,
     PageOptions,
+    SaveManyOptions,
     SaveOptions,
     Sort,
     begin,
@@ -93,7 +97,6 @@ __all__ = (
     "UNKNOWN_CONTENT",
     "BatchReader",
     "Binding",
-    "BulkOptions",
     "Change",
     "Decoder",
     "DeleteOptions",
@@ -117,10 +120,12 @@ __all__ = (
     "Projection",
     "Reader",
     "Reading",
+    "SaveManyOptions",
     "SaveOptions",
     "Sent",
     "Sort",
     "Statement",
+    "StoredAs",
     "Update",
     "as_id",
     "attributes_of",
@@ -144,6 +149,7 @@ __all__ = (
     "named",
     "no_timeout",
     "outcome_of",
+    "own_class",
     "place_of",
     "places",
     "plan_of",

@@ -14,6 +14,7 @@ from mongospec_core.extension import (
     Decoder,
     FindOneOptions,
     InsertOptions,
+    StoredAs,
     as_id,
     attributes_of,
     binding_of,
@@ -40,7 +41,7 @@ from mongospec_refs.page import PageOperations
 from mongospec_refs.resolve import JsonReader, RefReading, RootReader, fetch
 from mongospec_refs.save import SaveOperations
 from mongospec_refs.unresolved import hollow, is_resolved, placeholder
-from mongospec_refs.validation import id_of, validate_references
+from mongospec_refs.validation import id_of, stored_as, validate_references
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
@@ -209,6 +210,10 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     @classmethod
     def __bson_decoder__(cls) -> Decoder:
         return IdDecoder(cls)
+
+    @classmethod
+    def __bson_stored_as__(cls) -> StoredAs:
+        return stored_as(cls)
 
     @override
     @classmethod

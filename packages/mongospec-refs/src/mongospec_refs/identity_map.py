@@ -20,6 +20,7 @@ from mongospec_core.extension import (
     Plan,
     as_id,
     misfit,
+    own_class,
     plan_of,
     reading_plan,
     to_raw,
@@ -265,6 +266,10 @@ class IdDecoder:
     def _of_json(self, raw: Any, reader: Any) -> Any:
         """JSON has an id as text, a reference as ``{"_id": id}``, or an embedded document."""
         if isinstance(raw, dict) and raw.keys() != {"_id"}:
+            if (own := own_class(self.cls, raw)) is not self.cls:
+                return misfit(
+                    f"an embedded {own.__name__}, a subclass of {self.cls.__name__}; its _id will do"
+                )
             return self._plan.decode(raw, reader)
         try:
             id_ = as_id(self._plan, raw["_id"] if isinstance(raw, dict) else raw)

@@ -195,12 +195,12 @@ class _Insertion:
             await insert.run()
         finally:
             for place, (document, raw) in enumerate(zip(batch.documents, batch.raws, strict=True)):
-                fate = insert.fate(place)
-                if fate == "not_applied":
+                outcome = insert.outcome(place)
+                if outcome == "not_applied":
                     continue
                 fresh = id(document) in self._fresh
-                self._result._left.append(Created(document, raw, fresh, fate == "applied"))
-                if fate == "applied":
+                self._result._left.append(Created(document, raw, fresh, outcome == "applied"))
+                if outcome == "applied":
                     self._result.created_documents.append(document)
 
     async def _fail(self, error: BaseException) -> NoReturn:

@@ -319,13 +319,17 @@ class RefReading(Reading):
         self.depth = ref_depth if resolve_refs else 0
 
     @override
-    def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
-        """The reader of a document class, or of a smaller Struct with references in it."""
+    def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
         if isinstance(self.projection, type) and not self._results:
             # A class is hashable, which mypy does not see of its metaclass.
             each: Any
             for each in binding.plan.members or (binding.plan.cls,):
                 refuse_projection_into_references(each, self.projection)
+        super().check(binding, options)
+
+    @override
+    def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
+        """The reader of a document class, or of a smaller Struct with references in it."""
         if not plan.decoders:
             return Reader(plan, codec, on_invalid=self.on_invalid)
         reader = RootReader(

@@ -11,10 +11,10 @@ from typing import Any, Self, Unpack, cast, override
 import mongospec_core as core
 from mongospec_core import BulkResult, BulkWriteError, MongospecError, WriteFailure
 from mongospec_core.extension import (
-    BulkOptions,
     Change,
     Ids,
     Operation,
+    SaveManyOptions,
     SaveOptions,
     begin,
     binding_of,
@@ -104,7 +104,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
         *,
         save_refs: bool = True,
         validate_on_write: bool | None = None,
-        **options: Unpack[BulkOptions],
+        **options: Unpack[SaveManyOptions],
     ) -> BulkResult:
         """:meth:`save` for many documents: one ``update`` command for each collection.
 

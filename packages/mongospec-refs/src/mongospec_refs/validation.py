@@ -9,9 +9,11 @@ from mongospec_core import DocumentValidationError, InvalidDocument, WrongDataba
 from mongospec_core.extension import (
     DELETED,
     DocumentBase,
+    StoredAs,
     check_id,
     is_member,
     places,
+    plan_of,
     refuse_elsewhere,
     shown,
     snapshot_of,
@@ -91,6 +93,25 @@ def _unsaved(cls: type[Any], link: Reference) -> UnsavedReferenceError:
         link.document,
         link.path,
     )
+
+
+def stored_as(target: type[Any]) -> StoredAs:
+    """What is stored for a reference, for the check of queries: an id of the class."""
+    name = target.__name__
+
+    def refusal(value: Any) -> str | None:
+        if not isinstance(value, DocumentBase) or is_member(real_class(value), target):
+            return None
+        return f"Expected `{name}`, got `{real_class(value).__name__}`"
+
+    def below(field: str, rest: str) -> str:
+        return (
+            f"the database has the _id of the {name} only: find the ids by {name}'s {rest!r} first, "
+            f'{{"{field}": {{"$in": [...]}}}}, or join by $lookup in aggregate()'
+        )
+
+    annotation = next(each.type for each in plan_of(target).fields if each.name == "_id")
+    return StoredAs(annotation, refusal, below)
 
 
 def id_of(document: Any) -> Any:

@@ -105,7 +105,7 @@ def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
     :param scope: the class that it stands in.
     :raises DefinitionError: values of the annotation could not be told apart in the database.
     """
-    tp, naive = _unwrapped(annotation)
+    tp, metas = unwrapped(annotation)
     origin = get_origin(tp)
     if origin in (Union, types.UnionType):
         return _union(get_args(tp), scope)
@@ -119,7 +119,7 @@ def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
     if cls is dt.datetime:
         return (
             FieldCodec(wall_clock, without_zone, trim_naive)
-            if naive
+            if any(each.tz is False for each in metas)
             else FieldCodec(None, None, trim)
         )
     if cls in DECODERS:
@@ -157,15 +157,15 @@ def accepts_anything(annotation: Any) -> bool:
 
 def is_scalar(annotation: Any) -> bool:
     """Whether an annotation has nothing but scalars, which are read as they are stored."""
-    tp, naive = _unwrapped(annotation)
+    tp, metas = unwrapped(annotation)
     if get_origin(tp) in (Union, types.UnionType):
         return all(map(is_scalar, get_args(tp)))
-    return tp in (*_SCALARS, dt.datetime, ObjectId) and not naive
+    return tp in (*_SCALARS, dt.datetime, ObjectId) and not any(each.tz is False for each in metas)
 
 
 def type_args(annotation: Any) -> tuple[Any, ...]:
     """The annotations that stand directly inside of an annotation."""
-    tp, _ = _unwrapped(annotation)
+    tp = unwrap(annotation)
     if get_origin(tp) is Literal:
         return ()
     if is_typeddict(get_origin(tp) or tp):
@@ -175,12 +175,12 @@ def type_args(annotation: Any) -> tuple[Any, ...]:
 
 def unwrap(annotation: Any) -> Any:
     """The annotation without aliases and qualifiers (``Annotated``, ``Required``, ``NewType``)."""
-    return _unwrapped(annotation)[0]
+    return unwrapped(annotation)[0]
 
 
-def _unwrapped(tp: Any) -> tuple[Any, bool]:
-    """The bare type, and whether a ``Meta(tz=False)`` stood around it."""
-    naive = False
+def unwrapped(tp: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
+    """The annotation without aliases and qualifiers, and msgspec's constraints around it."""
+    metas: tuple[msgspec.Meta, ...] = ()
     while True:
         if isinstance(tp, TypeAliasType):
             tp = tp.__value__
@@ -189,12 +189,12 @@ def _unwrapped(tp: Any) -> tuple[Any, bool]:
         elif isinstance(get_origin(tp), TypeAliasType):
             tp = get_origin(tp).__value__[get_args(tp)]
         elif get_origin(tp) is Annotated:
-            tp, *metas = get_args(tp)
-            naive = naive or any(isinstance(m, msgspec.Meta) and m.tz is False for m in metas)
+            tp, *around = get_args(tp)
+            metas += tuple(each for each in around if isinstance(each, msgspec.Meta))
         elif get_origin(tp) in _WRAPPERS:
             (tp,) = get_args(tp)
         else:
-            return tp, naive
+            return tp, metas
 
 
 # -- unions and containers

@@ -68,6 +68,22 @@ def enc_hook(value: Any) -> Any:
     raise NotImplementedError(f"no JSON for {type(value).__name__}; write it in a hook of your own")
 
 
+def family(tp: Any) -> list[Any]:
+    """The classes whose documents are documents of a tagged class, itself among them."""
+    is_tagged = hasattr(tp, "__bson_decoder__") and tp.__struct_config__.tag is not None
+    return tp._members() if is_tagged else []
+
+
+def own_class(tp: Any, value: Any) -> Any:
+    """The class whose tag a document in JSON has; *tp* itself if it is of no other in its family."""
+    if isinstance(value, dict):
+        for each in family(tp):
+            config = each.__struct_config__
+            if value.get(config.tag_field) == config.tag:
+                return each
+    return tp
+
+
 def dec_hook(tp: type, value: Any) -> Any:
     """Read what :func:`enc_hook` wrote.
 

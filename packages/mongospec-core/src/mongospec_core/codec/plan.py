@@ -218,6 +218,16 @@ class Plan[T]:
             return self.encode_field(place, field.default_factory())
         return msgspec.UNSET
 
+    def inserted_default(self, place: int) -> Any:
+        """What an insert stores in a field that nobody sets, as raw data; ``UNSET``: nothing."""
+        field = self.fields[place]
+        if field.default is msgspec.UNSET:
+            return msgspec.UNSET
+        if (default := self.default_of(place)) is not msgspec.UNSET:
+            return msgspec.UNSET if self._omit_defaults else default
+        make = field.default_factory
+        return msgspec.UNSET if make is msgspec.NODEFAULT else self.encode_field(place, make())
+
     def encode_field(self, place: int, value: Any) -> Any:
         """One field's value as raw data."""
         encode = self.encoders[place]
@@ -263,9 +273,11 @@ class UnionPlan(Plan[Any]):
     def __init__(self, tp: Any) -> None:
         super().__init__(get_args(tp)[0])
         self.type = tp
-        self.list_type = list[tp]
+        self.list_type: Any = list[tp]
         decode = shape_of(tp, Scope(_nested, None)).decode
-        self.decoders = (("", decode),) if decode is not None else ()
+        self.decoders: tuple[tuple[str, Decoder], ...] = (
+            (("", decode),) if decode is not None else ()
+        )
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
         for _, decode in self.decoders:
@@ -356,3 +368,8 @@ def _encode_struct(value: Any) -> Any:
 
 register_builtin(msgspec.Struct, _encode_struct)
 truncation.register_trim(msgspec.Struct, _trim_struct)
+
+
+def codec_of(annotation: Any, dec_hook: DecHook | None) -> FieldCodec:
+    """How the values of one annotation are written, read and cut."""
+    return shape_of(annotation, Scope(_nested, dec_hook))

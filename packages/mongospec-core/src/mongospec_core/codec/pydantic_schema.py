@@ -36,14 +36,25 @@ from mongospec_core.codec.validation import explain
 def core_schema_of(tp: Any) -> CoreSchema:
     """How pydantic validates, writes and describes a type that msgspec knows.
 
-    :param tp: a document class, a Struct, an ObjectId, or what holds them (``list[Card]``).
+    :param tp: a document class, a Struct, an ObjectId, or what holds them (``list[Card]``). A tagged
+        document class stands for its subclasses, too.
     """
+    if len(json.family(tp)) > 1:  # no ref: the definitions are those of its members
+        return core_schema.no_info_plain_validator_function(
+            partial(_validated, tp),
+            metadata={"pydantic_js_functions": [partial(_family_schema, tp)]},
+            serialization=_SERIALIZATION,
+        )
+    return _exact_schema_of(tp)
+
+
+def _exact_schema_of(tp: Any) -> CoreSchema:
     name, _ = _described(tp)
     return core_schema.no_info_plain_validator_function(
         partial(_validated, tp),
         ref=None if name is None else _ref(tp, name),
         metadata={"pydantic_js_functions": [partial(_json_schema, tp)]},
-        serialization=core_schema.plain_serializer_function_ser_schema(_written, when_used="json"),
+        serialization=_SERIALIZATION,
     )
 
 
@@ -56,7 +67,7 @@ def _validated(tp: Any, value: Any) -> Any:
     if isinstance(value, msgspec.Struct) and isinstance(value, cls):
         return value
     try:
-        return read_json(tp, value)
+        return read_json(json.own_class(tp, value), value)
     except (ValueError, ArithmeticError) as error:  # msgspec's is a ValueError
         path, reason = explain(error)
         where = [name or (int(n) if n.isdigit() else n) for name, n in _STEPS.findall(path)]
@@ -143,6 +154,9 @@ def _enc_hook(value: Any) -> Any:
         return raw
 
 
+_SERIALIZATION = core_schema.plain_serializer_function_ser_schema(_written, when_used="json")
+
+
 # -- JSON Schema: msgspec's own, each class in it a definition of pydantic's
 
 
@@ -220,6 +234,16 @@ def _linked(schema: Any, named: Mapping[str, Any]) -> Any:
     return linked
 
 
+def _family_schema(cls: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    arms = {each: _defined(_exact_schema_of(each), handler) for each in json.family(cls)}
+    mapping = {str(each.__struct_config__.tag): arm["$ref"] for each, arm in arms.items()}
+    field = cls.__struct_config__.tag_field
+    return {
+        "anyOf": [*arms.values()],
+        "discriminator": {"propertyName": field, "mapping": mapping},
+    }
+
+
 _open: ContextVar[frozenset[str]] = ContextVar("_open", default=frozenset())
 """The definitions that are being made: what leads back to one of them names it."""
 
@@ -250,19 +274,23 @@ def _resolved(schema: Any, handler: GetJsonSchemaHandler, whole_documents: bool 
     return resolved
 
 
+def _defined(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    """What names a definition of pydantic's, which is made now unless it is being made."""
+    ref: str | None = schema.get("ref")
+    if ref is not None and ref in _open.get():
+        return handler(core_schema.definition_reference_schema(ref))
+    return handler(core_schema.definitions_schema(schema, []))
+
+
 def _definition(tp: Any, handler: GetJsonSchemaHandler, whole_documents: bool) -> dict[str, Any]:
-    schema = core_schema_of(tp)
-    ref: str = schema["ref"]
-    if ref in _open.get():
-        whole = handler(core_schema.definition_reference_schema(ref))
-    else:
-        whole = handler(core_schema.definitions_schema(schema, []))
     if not hasattr(tp, "__bson_decoder__") or whole_documents:
-        return whole
+        return _defined(core_schema_of(tp), handler)
     # A document stands for its id: it is read from one as well, and written as one if it was not read.
     id_ = _resolved(_id_schema(tp), handler)
     only_id = {"type": "object", "properties": {"_id": id_}, "required": ["_id"]}
-    return {"anyOf": [whole, only_id] if handler.mode == "serialization" else [id_, only_id, whole]}
+    if handler.mode == "serialization":
+        return {"anyOf": [_defined(core_schema_of(tp), handler), only_id]}
+    return {"anyOf": [id_, only_id, _defined(_exact_schema_of(tp), handler)]}
 
 
 def _id_schema(cls: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mongospec_core.codec.truncation import trim
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import DefinitionError, MissingIdError
 from mongospec_core.model.binding import binding_of, reading_plan, refuse_elsewhere
-from mongospec_core.model.family import collection_name_of
+from mongospec_core.model.family import collection_name_of, members_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
 from mongospec_core.model.metaclass import DocumentMeta
 from mongospec_core.model.own_filter import check_id
@@ -51,6 +51,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """The stored names of the fields that the collection is sharded by."""
     __version_field__: ClassVar[str | None] = None
     __validate_on_write__: ClassVar[bool] = True
+    __check_queries__: ClassVar[bool] = True
     __abstract__: ClassVar[bool] = True
 
     if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
             mixin: bool = False,
             abstract: bool = False,
             validate_on_write: bool | None = None,
+            check_queries: bool | None = None,
             version_field: str | None = None,
             frozen: bool = False,
             kw_only: bool = True,
@@ -168,6 +170,11 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     def _read_json(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
         """The seam for packages whose documents stand for their ids: pass *read* a reader of them."""
         return read(None)
+
+    @classmethod
+    def _members(cls) -> list[type]:
+        """The classes of a family whose documents pydantic takes for documents of this one."""
+        return members_of(cls)
 
     # -- hooks; Any lets both a plain and an async override pass the type checkers
 

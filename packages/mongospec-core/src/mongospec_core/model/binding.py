@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.errors import NotBoundError, WrongDatabaseError, shown
 from mongospec_core.model.family import Scope
@@ -15,9 +16,12 @@ from mongospec_core.server.place import Block, Place
 
 
 class Binding:
-    """A document class on its collection: its plan, where it goes, which hooks it has."""
+    """A document class on its collection: its plan, where it goes, which hooks it has.
 
-    __slots__ = ("hooks", "plan", "reader", "scope", "target")
+    ``paths`` is what its queries are checked against; None for ``check_queries=False``.
+    """
+
+    __slots__ = ("hooks", "paths", "plan", "reader", "scope", "target")
 
     def __init__(
         self, plan: Plan[Any], target: Target, hooks: frozenset[str], scope: Scope | None = None
@@ -26,6 +30,11 @@ class Binding:
         self.target: Target = target
         self.hooks: frozenset[str] = hooks
         self.scope: Scope | None = scope
+        self.paths: PathTree | None = (
+            PathTree(plan.cls, (plan.type,), plan.dec_hook)
+            if getattr(plan.cls, "__check_queries__", True)
+            else None
+        )
         self.reader: Reader[Any] = Reader(
             plan, target.codec
         )  # of reads that ask for nothing special

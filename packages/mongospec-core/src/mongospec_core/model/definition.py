@@ -99,21 +99,6 @@ def _refuse_bad_shard_key(cls: type[DocumentBase], plan: Plan[Any]) -> None:
             )
 
 
-def refuse_python_names(plan: Plan[Any], declared: Iterable[Declared]) -> None:
-    """Refuse an index on a field's Python name if the field is stored under another.
-
-    No document has such a field: a unique index would refuse the second of all documents.
-    """
-    for each in declared:
-        for path in each.document["key"]:
-            stored = _stored_path(plan.type, path)
-            if stored != path:
-                raise DefinitionError(
-                    f"{each.owner}.__indexes__: no document has the field {path!r}, it is stored "
-                    f"as {stored!r}; declare the index by that name"
-                )
-
-
 def _stored_path(annotation: Any, path: str) -> str:
     """Return *path* with stored names in place of the Python names in it."""
     name, dot, rest = path.partition(".")

@@ -17,7 +17,8 @@ from typing import Any, Union
 from mongospec_core.codec.annotations import iter_types
 from mongospec_core.codec.codec_options import Encoder, Misfit
 from mongospec_core.codec.field_codec import decoded_fields
-from mongospec_core.codec.plan import Plan, Upgrade, hook_of, plan_of
+from mongospec_core.codec.plan import DecHook, Plan, Upgrade, hook_of, plan_of
+from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import shown
 from mongospec_core.model.hooks import run_upgrade
 from mongospec_core.model.metaclass import is_abstract
@@ -121,20 +122,29 @@ class FamilyPlan(Plan[Any]):
         assert plan.tag is not None
         self._tag_field = plan.tag[0]
         plans = [plan if each is plan.cls else plan_of(each) for each in members]
-        self.members = self._plans = {each.cls: each for each in plans}
+        self._plans = {each.cls: each for each in plans}
+        self.members: Mapping[type, Plan[Any]] | None = self._plans
         self._own = plan
         self._by_tag = {each.tag[1]: each for each in plans if each.tag is not None}
         self._unbound = {each.__struct_config__.tag: each.__name__ for each in unbound}
         union: Any = Union[tuple(self._plans)]  # noqa: UP007
-        self.type, self.list_type = union, list[union]
+        self.type: Any = union
+        self.list_type: Any = list[union]
         # A field's own decoder is the last word on it.
-        self.decoders = (*chain.from_iterable(each.decoders for each in plans), *plan.decoders)
-        self.decimals = any(each.decimals for each in plans)
-        self.fresh = tuple(chain.from_iterable(each.fresh for each in plans))
-        self.fresh_inside = tuple(chain.from_iterable(each.fresh_inside for each in plans))
+        self.decoders: tuple[tuple[str, Decoder], ...] = (
+            *chain.from_iterable(each.decoders for each in plans),
+            *plan.decoders,
+        )
+        self.decimals: bool = any(each.decimals for each in plans)
+        self.fresh: tuple[int, ...] = tuple(chain.from_iterable(each.fresh for each in plans))
+        self.fresh_inside: tuple[int, ...] = tuple(
+            chain.from_iterable(each.fresh_inside for each in plans)
+        )
         inside = chain.from_iterable(iter_types(each) for each in self._plans)
-        self.dec_hook = hook_of(plan.cls, list(inside))
-        self.upgrade = self._upgrade if any(each.upgrade for each in plans) else None
+        self.dec_hook: DecHook | None = hook_of(plan.cls, list(inside))
+        self.upgrade: Upgrade | None = (
+            self._upgrade if any(each.upgrade for each in plans) else None
+        )
 
     def trim(self, instance: Any) -> bool:
         return self._plans[type(instance)].trim(instance)

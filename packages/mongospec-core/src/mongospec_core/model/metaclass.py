@@ -29,6 +29,7 @@ class DocumentMeta(msgspec.StructMeta):
       concrete subclass, so that it combines with any other document class;
     - ``abstract=True`` (not inherited): it is a base only, and cannot be bound;
     - ``validate_on_write=False`` (inherited): documents are not checked before a write;
+    - ``check_queries=False`` (inherited): queries are not checked against the class;
     - ``version_field="version"`` (inherited): the field that counts the writes of a document.
     """
 
@@ -41,6 +42,7 @@ class DocumentMeta(msgspec.StructMeta):
         mixin: bool = False,
         abstract: bool = False,
         validate_on_write: bool | None = None,
+        check_queries: bool | None = None,
         version_field: str | None = None,
         **config: Any,
     ) -> Any:
@@ -64,6 +66,8 @@ class DocumentMeta(msgspec.StructMeta):
         namespace["__abstract__"] = abstract or mixin
         if validate_on_write is not None:
             namespace["__validate_on_write__"] = validate_on_write
+        if check_queries is not None:
+            namespace["__check_queries__"] = check_queries
         if version_field is not None:
             namespace["__version_field__"] = version_field
         try:

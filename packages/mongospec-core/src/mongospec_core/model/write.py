@@ -275,7 +275,7 @@ class GuardedChange(Change):
     ) -> None:
         self.version: int | None = None
         super().__init__(plan, document, raw, data, upsert=upsert)
-        self.filter = own_filter(plan, document, raw.get("_id"))
+        self.filter: dict[str, Any] = own_filter(plan, document, raw.get("_id"))
         self.moves: bool = moves(plan, self.filter, raw)
         if plan.version is not None and self.version is None:
             del self.filter[plan.version]  # nothing changes, so any version is fine
@@ -285,7 +285,8 @@ class GuardedChange(Change):
 
         :returns: its element of the BSON.
         """
-        self.version, self.data = raised(plan, self.document, self.data)
+        self.version, data = raised(plan, self.document, self.data)
+        self.data: bytes = data
         return split_elements(self.data)[cast("str", plan.version)]
 
 

@@ -121,7 +121,11 @@ class AggregateOperations(DocumentBase, abstract=True):
             cities = await User.distinct("address.city", {"active": True})
         """
         binding, call = begin(cls, "distinct", "distinct", options, "read")
-        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
+        if binding.paths is not None and options.get("check", True):
+            binding.paths.at(field)
+        query = await encode_filter(
+            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         reply = decode(await call.send("distinct", field, query))
         values = cast("list[Any]", reply["values"])
         return cls._read_values(lambda reader: _typed(binding, field, values, reader))

@@ -15,7 +15,6 @@ from mongospec_core.errors import (
     OptionError,
     Outcome,
     StaleDocumentError,
-    cut,
     shown,
 )
 from mongospec_core.model.base import DocumentBase
@@ -32,9 +31,10 @@ from mongospec_core.model.write import (
     should_validate,
     to_raw_documents,
 )
+from mongospec_core.operations.checks import check_sort
 from mongospec_core.operations.filters import encode_filter
 from mongospec_core.operations.insert_many import Ids
-from mongospec_core.operations.options import BulkOptions, begin
+from mongospec_core.operations.options import BulkOptions, begin, sort_document
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
@@ -74,7 +74,7 @@ class BulkOperations(DocumentBase, abstract=True):
             await User.bulk_write(
                 [
                     InsertOne({"name": "A", "email": "a@x"}),
-                    UpdateMany({"active": False}, {"$set": {"archived": True}}),
+                    UpdateMany({"active": False}, {"$set": {"city": "Rome"}}),
                     DeleteOne({"email": "b@x"}),
                 ]
             )
@@ -95,6 +95,7 @@ class BulkOperations(DocumentBase, abstract=True):
                 place: encode_document(binding.plan, raw)
                 for place, raw in zip(whole, raws, strict=True)
             }
+            check, on_insert = options.get("check", True), options.get("on_insert", True)
             before = {place: snapshot_of(document) for place, document in inserts.items()}
             statements: list[Statement] = []
             replacements: dict[int, Replacement] = {}
@@ -102,14 +103,23 @@ class BulkOperations(DocumentBase, abstract=True):
                 if place in inserts:
                     statements.append(Statement("insert", encoded[place], operation))
                     continue
-                query = await encode_filter(binding, operation._filter, skip_hooks=skip_hooks)
+                query = await encode_filter(
+                    binding, operation._filter, skip_hooks=skip_hooks, check=check
+                )
                 if place in whole:
                     replacements[place] = Replacement(
                         binding.plan, whole[place], encoded[place], query
                     )
                 statements.append(
                     await _statement(
-                        call, binding, operation, query, replacements.get(place), skip_hooks
+                        call,
+                        binding,
+                        operation,
+                        query,
+                        replacements.get(place),
+                        skip_hooks,
+                        check,
+                        on_insert,
                     )
                 )
             ids.sent = True
@@ -163,6 +173,8 @@ async def _statement(
     given: bytes,
     replacement: Replacement | None,
     skip_hooks: bool,
+    check: bool,
+    on_insert: bool,
 ) -> Statement:
     """An update or a delete, as the command takes it.
 
@@ -175,6 +187,8 @@ async def _statement(
         "hint": getattr(operation, "_hint", None),
         "sort": getattr(operation, "_sort", None),
     }
+    if check and binding.paths is not None and more["sort"]:
+        check_sort(binding.paths, sort_document(more["sort"]))
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
         many = kind == "DeleteMany"
@@ -186,8 +200,15 @@ async def _statement(
         if replacement.expected is not None or replacement.moves:
             alone = partial(_replace_alone, call, replacement, operation)
     else:
-        upserts = operation._filter if operation._upsert else None
-        final = await encode_update(binding, operation._doc, skip_hooks=skip_hooks, upserts=upserts)
+        final = await encode_update(
+            binding,
+            operation._doc,
+            skip_hooks=skip_hooks,
+            check=check,
+            upserts=given if operation._upsert else None,
+            on_insert=on_insert,
+            array_filters=operation._array_filters,
+        )
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
         more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
@@ -280,29 +301,18 @@ def raise_for(call: Operation, sent: Sent) -> None:
     """
     if not sent.failures and not sent.unknown and sent.error is None:
         return
-    done = len(sent.statements) - len(sent.failures) - len(sent.unknown)
     counts = sent.inserted, sent.matched, sent.deleted, len(sent.upserted)
-    outcome: Outcome = "applied" if any(counts) else "not_applied"
-    if sent.unknown or sent.partly:
-        outcome = "unknown"
-    elif sent.failures:
-        outcome = "partial" if done else "not_applied"
     failures = [sent.failures[place] for place in sorted(sent.failures)]
-    told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
-    first = sent.error if isinstance(sent.error, OperationError) else None
     stale = [each for each in failures if each.expected is not None]
     kind: type[BulkWriteError] = _StaleBulkError if stale else BulkWriteError
-    if isinstance(first, OperationTimeoutError):
+    if isinstance(sent.error, OperationTimeoutError):
         kind = _TimedOutBulkError
-    error = kind(
-        f"{call.operation}: {done} done, {len(failures)} failed, {len(sent.unknown)} unknown"
-        f"{': ' + told if told else ''}",
+    error = sent.error_of(
+        kind,
+        call.operation,
+        "done",
+        otherwise="applied" if any(counts) else "not_applied",
         results=result_of(sent),
-        failures=failures,
-        unknown=[sent.statements[place].about for place in sorted(sent.unknown)],
-        outcome=outcome,
-        code=first.code if first else next((each.code for each in failures), None),
-        labels=first.labels if first else frozenset(),
     )
     if isinstance(error, StaleDocumentError):
         about = stale[0].document  # of bulk_write, pymongo's ReplaceOne

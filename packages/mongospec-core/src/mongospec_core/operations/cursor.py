@@ -235,15 +235,23 @@ class FindSource:
         filter: Filter | None,
         reading: Reading,
         skip_hooks: bool,
+        *,
+        check: bool = True,
     ) -> None:
         self.binding = binding
         self.call = call
         self._filter = filter
         self._reading = reading
         self._skip_hooks = skip_hooks
+        self._check = check
 
     async def _query(self) -> bytes:
-        return await encode_filter(self.binding, or_all(self._filter), skip_hooks=self._skip_hooks)
+        return await encode_filter(
+            self.binding,
+            or_all(self._filter),
+            skip_hooks=self._skip_hooks,
+            check=self._check,
+        )
 
     async def open(self, batch_size: int | None) -> BatchCursor:
         if batch_size is not None:

@@ -112,6 +112,8 @@ async def _delete(
     options: Mapping[str, Any],
 ) -> int:
     binding, call = begin(cls, operation, verb, options, "write")
-    query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+    query = await encode_filter(
+        binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+    )
     reply = await call.send(verb, query)
     return int(reply["deleted_count"])

@@ -14,6 +14,7 @@ from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, sh
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
 from mongospec_core.model.own_filter import id_filter
+from mongospec_core.operations.checks import check_filter
 from mongospec_core.server import place as places
 
 type Filter = Mapping[str, Any]
@@ -25,7 +26,21 @@ def or_all(filter: Filter | None) -> Filter:
     return {} if filter is None else filter
 
 
-def check_filter(cls: type, filter: Any) -> None:
+def eq(value: Any) -> dict[str, Any]:
+    """The condition that a field equals *value*, whatever it is: for values from outside.
+
+    A filter takes a dict such as ``{"$ne": None}`` for operators, and text of a request may become
+    one. In ``eq`` it stays a value, and is refused if no document can have it there.
+
+    .. code-block:: python
+
+        body = {"email": "alice@example.com"}  # {"email": {"$ne": None}} would be refused
+        user = await User.find_one({"email": eq(body["email"])})
+    """
+    return {"$eq": value}
+
+
+def refuse_other_filters(cls: type, filter: Any) -> None:
     """A user without a type checker may give anything.
 
     :raises OptionError: it is not a dict.
@@ -37,22 +52,29 @@ def check_filter(cls: type, filter: Any) -> None:
         raise OptionError(f"{cls.__name__}: a filter is a dict, not {shown(filter)}; {hint}")
 
 
-async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -> bytes:
+async def encode_filter(
+    binding: Binding, filter: Filter, *, skip_hooks: bool, check: bool = False
+) -> bytes:
     """The caller's filter after the class's ``__pre_find__``, ready to be sent.
 
-    :raises OptionError: it is no filter.
+    :param check: whether what is sent is checked against the class.
+    :raises OptionError: it is not a filter, or cannot be right.
     """
-    check_filter(binding.plan.cls, filter)
+    refuse_other_filters(binding.plan.cls, filter)
     if not skip_hooks and "__pre_find__" in binding.hooks:
         filter = await run_dict_hook(binding.plan.cls, "__pre_find__", dict(filter))  # noqa: A001
     if places.used:
         refuse_foreign(filter)
+    asked = filter
     if binding.scope is not None:
         filter = binding.scope.applied(filter)  # noqa: A001
     try:  # not by named(): every read and most writes come here
-        return encode(filter)
+        data = encode(filter)
     except EncodingError as error:
         raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
+    if check and binding.paths is not None:
+        check_filter(binding.paths, asked)
+    return data
 
 
 def scoped(binding: Binding, filter: Filter) -> Filter:

@@ -257,8 +257,15 @@ class FindOperations(DocumentBase, abstract=True):
         cls, filter: Filter | None, reading: Reading, skip_hooks: bool, options: Mapping[str, Any]
     ) -> Cursor[Any]:
         binding, call = begin(cls, "find", "find", options, "read", projection=reading.fields(cls))
+        if reading.projection is not None:
+            reading.check(binding, options)
         find = FindSource(
-            binding, call, named(cls.__name__, "a filter", deep_copy, filter), reading, skip_hooks
+            binding,
+            call,
+            named(cls.__name__, "a filter", deep_copy, filter),
+            reading,
+            skip_hooks,
+            check=options.get("check", True),
         )
         return Cursor(find, options.get("batch_size"))
 
@@ -274,7 +281,11 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, operation, "find_one", options, "read", projection=reading.fields(cls)
         )
-        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
+        if reading.projection is not None:
+            reading.check(binding, options)
+        query = await encode_filter(
+            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         found = await call.send("find_one", query)
         if found is None:
             return None
@@ -288,6 +299,10 @@ class FindOperations(DocumentBase, abstract=True):
         binding, call = begin(
             cls, "find_all", "find_many", options, "read", projection=reading.fields(cls)
         )
-        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
+        if reading.projection is not None:
+            reading.check(binding, options)
+        query = await encode_filter(
+            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         batch = await call.send("find_many", query)
         return await reading.reader(binding).load(split_documents(batch), call)

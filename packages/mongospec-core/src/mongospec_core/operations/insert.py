@@ -32,9 +32,10 @@ from mongospec_core.model.write import (
     take_back_id,
     to_raw_documents,
 )
-from mongospec_core.operations.filters import Filter, check_filter, equalities, scoped
+from mongospec_core.operations.checks import check_filter
+from mongospec_core.operations.filters import Filter, equalities, refuse_other_filters, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
-from mongospec_core.operations.options import InsertOptions, UpdateOptions, begin
+from mongospec_core.operations.options import ExistsOptions, InsertOptions, begin
 from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -155,7 +156,7 @@ class InsertOperations(DocumentBase, abstract=True):
         filter: Filter | None = None,
         *,
         validate_on_write: bool | None = None,
-        **options: Unpack[UpdateOptions],
+        **options: Unpack[ExistsOptions],
     ) -> Self | None:
         """Insert the document unless one is there that *filter* matches.
 
@@ -183,7 +184,9 @@ class InsertOperations(DocumentBase, abstract=True):
                 f"{cls.__name__} without _id: say by filter= what counts as existing"
             )
         if filter is not None:
-            check_filter(cls, filter)
+            refuse_other_filters(cls, filter)
+            if binding.paths is not None and options.get("check", True):
+                check_filter(binding.paths, filter)
         await run_hooks_and_checks(binding, [document])
         made_here = document._id is None
         with Ids([document]) as ids:

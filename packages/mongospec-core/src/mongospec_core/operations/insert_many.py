@@ -11,14 +11,12 @@ from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import (
     BulkInsertError,
     MongospecError,
-    OperationError,
     OperationTimeoutError,
-    Outcome,
     WriteFailure,
-    cut,
 )
 from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
 from mongospec_core.model.write import apply_outcome, take_back_id
+from mongospec_core.server.bulk import Account
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import UNKNOWN_CODES, duplicate_key
 from mongospec_core.server.driver_text import write_errors
@@ -72,8 +70,8 @@ def is_inserted(call: Operation, document: Any, error: object) -> bool:
     return call.is_alone and is_new(document) and pattern is not None and list(pattern) == ["_id"]
 
 
-class InsertMany:
-    """One insert_many on its way: batches out, every document's fate noted."""
+class InsertMany(Account):
+    """One insert_many on its way: batches out, every document's outcome noted."""
 
     def __init__(
         self,
@@ -83,16 +81,14 @@ class InsertMany:
         encoded: Sequence[bytes],
         ordered: bool,
     ) -> None:
+        super().__init__(documents)
         self.call = call
         self.ids = ids
         self.documents = documents
         self.encoded = encoded
         self.ordered = ordered
         self.before: list[StoredForm] = [snapshot_of(each) for each in documents]
-        self.failures: dict[int, WriteFailure] = {}
-        self.unknown: set[int] = set()
         self.named: bool = False  # whether the server named single documents
-        self.first: Exception | None = None
 
     async def run(self) -> None:
         """Send all batches; raise when it is known what became of every document."""
@@ -104,10 +100,7 @@ class InsertMany:
                 if not self._note(error, start, end):
                     break
             except BaseException as error:  # cancelled
-                if outcome_of(error) == "unknown":
-                    self.unknown.update(range(start, end))
-                elif outcome_of(error) == "not_applied":
-                    self._fail(range(start, end), None, "cancelled before it was sent")
+                self.note_error(range(start, end), error)
                 self._settle(end)
                 if (
                     isinstance(error, CancelledCall)
@@ -117,8 +110,8 @@ class InsertMany:
                     error.outcome = "partial"
                 raise
         self._settle(end)
-        if self.first is not None:
-            raise self._error(self.first) from self.first.__cause__ or self.first
+        if self.error is not None:
+            raise self._error(self.error) from self.error.__cause__ or self.error
 
     def _batches(self) -> Iterable[tuple[int, int]]:
         if len(self.encoded) <= _BATCH_DOCUMENTS and sum(map(len, self.encoded)) <= _BATCH_BYTES:
@@ -151,44 +144,33 @@ class InsertMany:
         after = range(start + named[0][0] + 1, end) if named and self.ordered else range(0)
         if named and not failures and not unknown and not after:
             return True
-        self.first = self.first or error
+        self.error: Exception | None = self.error or error
         if named:
             self.named = True
-            self.failures |= failures
-            self.unknown |= unknown
+            self.failures.update(failures)
+            self.unknown.update(unknown)
             if failures or unknown:
-                self._fail(after, None, "not attempted: an earlier document failed")
+                self.fail(after, None, "not attempted: an earlier document failed")
             else:  # they may have arrived with the one that was there
                 self.unknown.update(after)
             return not self.ordered
-        outcome = outcome_of(error)
-        if outcome == "unknown":
-            self.unknown.update(range(start, end))
-        elif outcome == "applied":
-            return True  # only the write concern failed
-        elif outcome == "not_applied":
-            code = error.code if isinstance(error, OperationError) else None
-            self._fail(range(start, end), code, str(error))
-        return False
+        self.note_error(range(start, end), error)
+        return outcome_of(error) == "applied"  # only the write concern failed
 
     def _is_first(self, place: int) -> bool:
         document = self.documents[place]
         return all(each is not document for each in self.documents[:place])
-
-    def _fail(self, places: Iterable[int], code: int | None, message: str) -> None:
-        for place in places:
-            self.failures[place] = WriteFailure(place, code, message, self.documents[place])
 
     def _settle(self, end: int) -> None:
         stored: set[int] = set()
         fine = end == len(self.documents) and not self.failures and not self.unknown
         if not fine:
             rest = range(end, len(self.documents))
-            self._fail(rest, None, "not attempted: an earlier batch failed")
+            self.fail(rest, None, "not attempted: an earlier batch failed")
             stored = {
                 id(document)
                 for place, document in enumerate(self.documents)
-                if self.fate(place) != "not_applied"
+                if self.outcome(place) != "not_applied"
             }
         for place, document in enumerate(self.documents):
             if place in self.failures and id(document) in stored:
@@ -196,45 +178,18 @@ class InsertMany:
             apply_outcome(
                 self.call,
                 document,
-                "applied" if fine else self.fate(place),
+                "applied" if fine else self.outcome(place),
                 before=self.before[place],
                 after=self.encoded[place],
                 revoke=self.ids.take_back,
             )
 
-    def fate(self, place: int) -> Outcome:
-        """What became of one document."""
-        if place in self.failures:
-            return "not_applied"
-        return "unknown" if place in self.unknown else "applied"
-
     def _error(self, error: Exception) -> Exception:
-        inserted = [
-            document
-            for place, document in enumerate(self.documents)
-            if self.fate(place) == "applied"
-        ]
+        inserted = [self.documents[place] for place in self.applied()]
         if not inserted and not self.unknown and not self.named:
             return error  # it is the same for every document: the error says it all
-        failures = [self.failures[place] for place in sorted(self.failures)]
-        unknown = [self.documents[place] for place in sorted(self.unknown)]
         kind = _TimedOutInsertError if isinstance(error, OperationTimeoutError) else BulkInsertError
-        told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
-        outcome: Outcome = "applied"
-        if unknown:
-            outcome = "unknown"
-        elif failures:
-            outcome = "partial" if inserted else "not_applied"
-        return kind(
-            f"{self.call.operation}: {len(inserted)} inserted, {len(failures)} failed, "
-            f"{len(unknown)} unknown{': ' + told if told else ''}",
-            inserted=inserted,
-            failures=failures,
-            unknown=unknown,
-            outcome=outcome,
-            code=error.code if isinstance(error, OperationError) else None,
-            labels=error.labels if isinstance(error, OperationError) else frozenset(),
-        )
+        return self.error_of(kind, self.call.operation, "inserted", inserted=inserted)
 
 
 class _TimedOutInsertError(BulkInsertError, OperationTimeoutError):

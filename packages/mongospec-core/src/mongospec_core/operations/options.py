@@ -8,6 +8,7 @@ from mongojet import ReadConcern, ReadPreference, WriteConcern
 
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.binding import Binding, binding_of
+from mongospec_core.operations.checks import check_sort
 from mongospec_core.server.driver import OPTIONS, ClientSession
 from mongospec_core.server.operation import Operation
 
@@ -29,6 +30,18 @@ class Options(TypedDict, total=False):
     comment: Any
 
 
+class Checked(TypedDict, total=False):
+    """``check=False``: the query is sent as it is, not checked against the class."""
+
+    check: bool
+
+
+class Upserting(TypedDict, total=False):
+    """``on_insert=False``: what an upsert inserts does not get the defaults of the class."""
+
+    on_insert: bool
+
+
 class ReadOptions(Options, total=False):
     """What every read takes."""
 
@@ -38,7 +51,7 @@ class ReadOptions(Options, total=False):
     read_preference: ReadPreference
 
 
-class FindOneOptions(ReadOptions, total=False):
+class FindOneOptions(ReadOptions, Checked, total=False):
     """The driver's options of ``find_one``."""
 
     sort: Sort | None
@@ -63,7 +76,7 @@ class FindOptions(FindOneOptions, total=False):
     max_await_time_ms: int
 
 
-class PageOptions(ReadOptions, total=False):
+class PageOptions(ReadOptions, Checked, total=False):
     """The driver's options of ``find`` that ``page`` takes."""
 
     allow_disk_use: bool
@@ -72,7 +85,7 @@ class PageOptions(ReadOptions, total=False):
     let: Document
 
 
-class CountOptions(ReadOptions, total=False):
+class CountOptions(ReadOptions, Checked, total=False):
     """The driver's options of ``count_documents``."""
 
     skip: int
@@ -88,7 +101,7 @@ class EstimatedCountOptions(Options, total=False):
     read_preference: ReadPreference
 
 
-class DistinctOptions(ReadOptions, total=False):
+class DistinctOptions(ReadOptions, Checked, total=False):
     """The driver's options of ``distinct``."""
 
 
@@ -111,15 +124,20 @@ class InsertOptions(Options, total=False):
     write_concern: WriteConcern
 
 
-class UpdateOptions(Options, total=False):
-    """The driver's options of ``update_one`` and ``update_many``."""
+class ExistsOptions(Options, Checked, total=False):
+    """The driver's options of an upsert by ``$setOnInsert`` alone."""
 
     bypass_document_validation: bool
     collation: Mapping[str, Any]
-    array_filters: Sequence[Document]
     hint: Hint
     write_concern: WriteConcern
     let: Document
+
+
+class UpdateOptions(ExistsOptions, Upserting, total=False):
+    """The driver's options of ``update_one`` and ``update_many``."""
+
+    array_filters: Sequence[Document]
 
 
 class SaveOptions(Options, total=False):
@@ -129,7 +147,7 @@ class SaveOptions(Options, total=False):
     write_concern: WriteConcern
 
 
-class DeleteOptions(Options, total=False):
+class DeleteOptions(Options, Checked, total=False):
     """The driver's options of ``delete_one`` and ``delete_many``."""
 
     collation: Mapping[str, Any]
@@ -138,7 +156,7 @@ class DeleteOptions(Options, total=False):
     let: Document
 
 
-class FindOneAndDeleteOptions(Options, total=False):
+class FindOneAndDeleteOptions(Options, Checked, total=False):
     """The driver's options of ``find_one_and_delete``."""
 
     sort: Sort | None
@@ -156,23 +174,50 @@ class FindOneAndReplaceOptions(FindOneAndDeleteOptions, total=False):
     bypass_document_validation: bool
 
 
-class FindOneAndUpdateOptions(FindOneAndReplaceOptions, total=False):
+class FindOneAndUpdateOptions(FindOneAndReplaceOptions, Upserting, total=False):
     """The driver's options of ``find_one_and_update``."""
 
     array_filters: Sequence[Document]
 
 
-class BulkOptions(Options, total=False):
-    """The options of ``bulk_write`` and ``save_many``."""
+class SaveManyOptions(Options, total=False):
+    """The options of ``save_many``."""
 
     bypass_document_validation: bool
     write_concern: WriteConcern
     let: Document
 
 
+class BulkOptions(SaveManyOptions, Checked, Upserting, total=False):
+    """The options of ``bulk_write``."""
+
+
 type Kind = Literal["read", "write"]
 
 COMMON_OPTIONS = frozenset({"session", "timeout"})
+_CHECKED = frozenset(
+    {
+        *(
+            "find",
+            "find_one",
+            "find_by_id",
+            "find_all",
+            "get_one",
+            "get_by_id",
+            "reload",
+            "fetch",
+            "page",
+        ),
+        *("count", "count_documents", "exists", "distinct", "bulk_write", "insert_if_not_exists"),
+        *("update_one", "update_many", "update_by_id", "delete_one", "delete_many", "delete_by_id"),
+        *("find_one_and_update", "find_one_and_replace", "find_one_and_delete"),
+    }
+)
+"""The operations that take ``check=``."""
+_UPSERTING = frozenset(
+    {"update_one", "update_many", "update_by_id", "find_one_and_update", "bulk_write"}
+)
+"""The operations that take ``on_insert=``."""
 HINTS = {
     "return_document": "say return_updated=True (the default) or return_updated=False",
     "cursor_type": "tailable cursors are not offered; use get_collection() for them",
@@ -201,6 +246,9 @@ def begin(
     sent: dict[str, Any] = {}
     if options:
         sent = {**options}
+        check = sent.pop("check", True) if operation in _CHECKED else True
+        if operation in _UPSERTING:
+            sent.pop("on_insert", None)
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
         if session is not None and not isinstance(session, ClientSession):
             raise OptionError(f"{name}: session={shown(session)} is no session of mongojet's")
@@ -210,6 +258,8 @@ def begin(
         _refuse_bad_counts(name, sent)
         if sent.get("sort") is not None:
             sent["sort"] = sort_document(sent["sort"])
+            if check and binding.paths is not None:
+                check_sort(binding.paths, sent["sort"])
         if sent.get("batch_size") == 0:
             raise OptionError(f"{name}: batch_size=0 reads nothing; leave it out for 1,000")
     for option, value in more.items():
@@ -226,7 +276,9 @@ def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, 
             raise OptionError(f"{name} does not take {option}=: {HINTS[option]}")
         if option not in known:
             named = _named_parameters(cls, operation)
-            offered = ", ".join(sorted((known - HINTS.keys()) | COMMON_OPTIONS | named))
+            common = COMMON_OPTIONS | ({"check"} if operation in _CHECKED else set())
+            common |= {"on_insert"} if operation in _UPSERTING else set()
+            offered = ", ".join(sorted((known - HINTS.keys()) | common | named))
             raise OptionError(f"{name} does not take {option}=; it takes {offered}")
 
 

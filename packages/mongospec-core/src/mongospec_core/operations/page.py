@@ -21,6 +21,7 @@ from mongospec_core.codec.json import ForPydantic
 from mongospec_core.errors import OptionError, PageTokenError
 from mongospec_core.model.read import OnInvalid
 from mongospec_core.model.snapshot import element_value, join_elements, split_elements
+from mongospec_core.operations.checks import check_sort
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import PageOptions, Sort, begin, sort_document
@@ -166,7 +167,12 @@ class PageOperations(FindOperations, abstract=True):
             limit=size + 1,  # one more than is shown, to know whether there is more
             batch_size=size + 2,
         )
-        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
+        check = options.get("check", True)
+        if check and binding.paths is not None:
+            check_sort(binding.paths, order)
+        if reading.projection is not None:
+            reading.check(binding, options)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks, check=check)
         question = _question(cls, or_all(filter), order, options)
         place = None if after is None else _read_token(name, after, question, order)
         backwards = place is not None and place.backwards

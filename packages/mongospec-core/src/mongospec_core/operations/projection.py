@@ -14,6 +14,7 @@ from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, reading_plan
 from mongospec_core.model.read import BatchReader, OnInvalid, PlainReader, Reader
+from mongospec_core.operations.checks import check_projection
 from mongospec_core.server.operation import Operation
 
 type Projection = type[msgspec.Struct] | Mapping[str, Any] | None
@@ -61,6 +62,19 @@ class Reading:
             )
         self.upgrade = None if cls is None else binding_of(cls).plan.upgrade
         return None if self.upgrade is not None else dict(projection_of(self.projection))
+
+    def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
+        """Check the fields of the projection against the class, unless *options* say not to.
+
+        :raises UnknownFieldError: the class does not have one of them.
+        """
+        if binding.paths is None or not options.get("check", True):
+            return
+        if isinstance(self.projection, Mapping):
+            check_projection(binding.paths, self.projection)
+        elif self.projection not in binding.paths.known_projections:
+            check_projection(binding.paths, projection_of(self.projection))
+            binding.paths.known_projections.add(self.projection)
 
     def reader(self, binding: Binding) -> BatchReader[Any]:
         """The reader of one batch."""

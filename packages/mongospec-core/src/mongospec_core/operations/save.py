@@ -39,7 +39,7 @@ from mongospec_core.model.write import (
 )
 from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.insert_many import Ids
-from mongospec_core.operations.options import BulkOptions, SaveOptions, begin
+from mongospec_core.operations.options import SaveManyOptions, SaveOptions, begin
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import Sent, Statement, send_statements
 from mongospec_core.server.driver_call import CancelledCall
@@ -230,7 +230,7 @@ class SaveManyOperations(DocumentBase, abstract=True):
         documents: Iterable[Self],
         *,
         validate_on_write: bool | None = None,
-        **options: Unpack[BulkOptions],
+        **options: Unpack[SaveManyOptions],
     ) -> BulkResult:
         """:meth:`save` for many documents: one ``update`` command for the changes of all.
 

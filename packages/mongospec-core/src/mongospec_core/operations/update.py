@@ -56,10 +56,14 @@ class UpdateOperations(DocumentBase, abstract=True):
 
         :param filter: a query; ``__pre_find__`` scopes it.
         :param update: operators or a pipeline; ``__pre_update__`` may add to a copy of it.
-        :param upsert: insert a document made of filter and update where none matches.
+        :param upsert: insert a document made of filter and update if none matches. Fields that
+            neither of them names get the defaults of the class (``$setOnInsert``); ``__pre_save__``
+            does not run. With ``on_insert=False`` they stay out.
         :param skip_hooks: leave both hooks out.
         :returns: the number of changed documents, with ``matched_count`` and ``upserted_id``.
-        :raises OptionError: the update has no operator (it would replace the document).
+        :raises OptionError: the update has no operator (it would replace the document), or a path
+            or a value that cannot be right.
+        :raises DocumentValidationError: it would leave, or insert, a document that no read takes.
 
         .. code-block:: python
 
@@ -83,7 +87,7 @@ class UpdateOperations(DocumentBase, abstract=True):
 
         .. code-block:: python
 
-            changed = await User.update_many({"active": False}, {"$set": {"archived": True}})
+            changed = await User.update_many({"active": False}, {"$set": {"city": "Rome"}})
         """
         return await _update(
             cls, "update_many", "update_many", filter, update, upsert, skip_hooks, options
@@ -218,9 +222,18 @@ class UpdateOperations(DocumentBase, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
-        upserts = filter if options.get("upsert") else None
-        change = await encode_update(binding, update, skip_hooks=skip_hooks, upserts=upserts)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
+        change = await encode_update(
+            binding,
+            update,
+            skip_hooks=skip_hooks,
+            upserts=query if options.get("upsert") else None,
+            on_insert=options.get("on_insert", True),
+            check=options.get("check", True),
+            array_filters=options.get("array_filters"),
+        )
         found = await call.send("find_one_and_update", query, change)
         return await _given(reading, binding, call, found)
 
@@ -248,7 +261,9 @@ class UpdateOperations(DocumentBase, abstract=True):
         validate = should_validate(cls, validate_on_write)
         (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
         data = encode_document(binding.plan, raw)
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         replace = Replacement(binding.plan, replacement, data, query)
         settle = partial(replace.apply, call)
         try:
@@ -276,7 +291,9 @@ class UpdateOperations(DocumentBase, abstract=True):
         options: Mapping[str, Any],
     ) -> Any:
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
-        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
         found = await call.send("find_one_and_delete", query)
         document = await _given(reading, binding, call, found)
         if document is not None:
@@ -310,9 +327,16 @@ async def _update(
     options: Mapping[str, Any],
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
-    query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
+    check = options.get("check", True)
+    query = await encode_filter(binding, filter, skip_hooks=skip_hooks, check=check)
     change = await encode_update(
-        binding, update, skip_hooks=skip_hooks, upserts=filter if upsert else None
+        binding,
+        update,
+        skip_hooks=skip_hooks,
+        upserts=query if upsert else None,
+        on_insert=options.get("on_insert", True),
+        check=check,
+        array_filters=options.get("array_filters"),
     )
     reply = await call.send(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])

@@ -3,26 +3,39 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mongospec_core.codec.codec_options import encode, named
+from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
+from mongospec_core.operations.checks import check_update
 from mongospec_core.operations.filters import Filter, equalities
+from mongospec_core.operations.upserts import add_inserted_fields
 from mongospec_core.server import place as places
 
 type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """Update operators (``{"$set": {...}}``), or a pipeline: a list of stages."""
 
 
-async def encode_update(  # noqa: PLR0912 - one check after the other
-    binding: Binding, update: Update, *, skip_hooks: bool, upserts: Filter | None = None
+async def encode_update(
+    binding: Binding,
+    update: Update,
+    *,
+    skip_hooks: bool,
+    upserts: bytes | None = None,
+    on_insert: bool = True,
+    check: bool = False,
+    array_filters: Sequence[Any] | None = None,
 ) -> bytes | list[bytes]:
     """The caller's update after the class's ``__pre_update__``, ready to be sent.
 
-    :param upserts: the filter of an upsert: what it inserts gets the tag of the class.
+    :param upserts: the filter of an upsert, as it is sent: what it inserts gets the tag of the class.
+    :param on_insert: whether it gets the defaults of the class as well.
+    :param check: whether operators that are sent are checked against the class.
+    :param array_filters: the option of that name, which is checked with them.
     :raises OptionError: a document without operators, which would replace the stored one.
+    :raises DocumentValidationError: it would leave a document that no read takes.
     """
     plan = binding.plan
     cls = plan.cls
@@ -33,24 +46,17 @@ async def encode_update(  # noqa: PLR0912 - one check after the other
         change = dict(update)
         if hooked:
             change = await run_dict_hook(cls, "__pre_update__", change)
-        given: list[Any] = list(change)
-        if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
-            raise OptionError(
-                f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
-                f"not {shown(change)}; to put a whole document in place use find_one_and_replace"
-            )
-        for operator, fields in change.items():
-            if isinstance(fields, DocumentBase):
-                raise OptionError(
-                    f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
-                    f"fields, or save() the document, which sends what changed"
-                )
-        if upserts is not None and binding.plan.tag is not None:
-            _add_tag(binding, upserts, change)
+        _refuse_other_updates(cls, change)
+        if upserts is not None:
+            query = decode(upserts)
+            add_inserted_fields(binding, query, change, defaults=on_insert, check=check)
         try:  # not by named(): it is called for every update
-            return encode(change if plan.version is None else _raising_version(plan, change))
+            data = encode(change if plan.version is None else _raising_version(plan, change))
         except EncodingError as error:
             raise EncodingError(f"{cls.__name__}: an update: {error}") from error
+        if check and binding.paths is not None:
+            check_update(binding.paths, change, array_filters)
+        return data
     stages = _stages_of(cls, update)
     if hooked:
         added = await run_dict_hook(cls, "__pre_update__", {})
@@ -64,7 +70,7 @@ async def encode_update(  # noqa: PLR0912 - one check after the other
             fields = {name: {"$literal": value} for name, value in added["$set"].items()}
             stages.append({"$set": fields})
     if upserts is not None and binding.plan.tag is not None:
-        _refuse_untagged(binding, upserts, stages)
+        _refuse_untagged(binding, decode(upserts), stages)
     if plan.version is not None:
         stages.append(_raising_stage(plan, stages))
     return [named(cls.__name__, "an update", encode, stage) for stage in stages]
@@ -82,17 +88,6 @@ def _stages_of(cls: type, update: Any) -> list[dict[str, Any]]:
     return stages
 
 
-def _add_tag(binding: Binding, filter: Filter, change: dict[str, Any]) -> None:
-    """Let an upsert store the tag of the class, unless the caller or the filter say another."""
-    assert binding.plan.tag is not None
-    field, tag = binding.plan.tag
-    if _is_tagged(binding, filter) or any(
-        isinstance(fields, Mapping) and field in fields for fields in change.values()
-    ):
-        return
-    change["$setOnInsert"] = {**change.get("$setOnInsert", {}), field: tag}
-
-
 def _refuse_untagged(binding: Binding, filter: Filter, stages: Sequence[Mapping[str, Any]]) -> None:
     """A pipeline cannot tell an insert from an update, so the caller has to say the tag.
 
@@ -100,7 +95,7 @@ def _refuse_untagged(binding: Binding, filter: Filter, stages: Sequence[Mapping[
     """
     assert binding.plan.tag is not None
     field, tag = binding.plan.tag
-    if _is_tagged(binding, filter) or any(field in stage.get("$set", ()) for stage in stages):
+    if field in equalities(filter) or any(field in stage.get("$set", ()) for stage in stages):
         return
     raise OptionError(
         f"{binding.plan.cls.__name__}: an upsert by a pipeline would insert a document without its "
@@ -109,14 +104,26 @@ def _refuse_untagged(binding: Binding, filter: Filter, stages: Sequence[Mapping[
     )
 
 
-def _is_tagged(binding: Binding, filter: Filter) -> bool:
-    """Whether what an upsert by *filter* inserts has a tag, from the filter or the class's scope."""
-    assert binding.plan.tag is not None
-    exact = binding.scope is not None and binding.scope.is_exact
-    return exact or binding.plan.tag[0] in equalities(filter)
-
-
 # -- versions: an operator's change must not go unseen
+
+
+def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
+    """Refuse what is not made of operators: it would replace the stored document.
+
+    :raises OptionError: a key is not an operator, or a whole document is an operand.
+    """
+    given: list[Any] = list(change)
+    if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
+        raise OptionError(
+            f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
+            f"not {shown(change)}; to put a whole document in place use find_one_and_replace"
+        )
+    for operator, fields in change.items():
+        if isinstance(fields, DocumentBase):
+            raise OptionError(
+                f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
+                f"fields, or save() the document, which sends what changed"
+            )
 
 
 def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Many writes in few commands: cut by the server's limits, and every statement's fate noted.
 
 A write command answers ``ok: 1`` also where single statements failed; what became of each stands in
-``writeErrors``, ``n`` and ``upserted``. :class:`Sent` holds it by the statements' places.
+``writeErrors``, ``n`` and ``upserted``. :class:`Sent` holds it by the statements' places;
+``insert_many`` has an :class:`Account` of its own, made of the driver's errors.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,11 +11,14 @@ from typing import Any, Literal
 import msgspec
 
 from mongospec_core.errors import (
+    BulkInsertError,
+    BulkWriteError,
     MongospecError,
     OperationError,
     Outcome,
     ServerUnavailableError,
     WriteFailure,
+    cut,
 )
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import REFUSED_WHOLE, UNKNOWN_CODES
@@ -40,43 +44,96 @@ class Statement(msgspec.Struct, frozen=True):
     """Sends it by itself in place of the command, and returns what a command's reply would say."""
 
 
-class Sent:
-    """What became of a list of statements.
+class Account:
+    """What became of each of many writes, which are known by their places.
 
+    :param about: what each is about, for errors.
     :param indexes: where they stand in the caller's list; default: as here.
     """
 
-    def __init__(
-        self, statements: Sequence[Statement], indexes: Sequence[int] | None = None
-    ) -> None:
-        self.statements = statements
-        self.indexes: Sequence[int] = range(len(statements)) if indexes is None else indexes
+    def __init__(self, about: Sequence[Any], indexes: Sequence[int] | None = None) -> None:
+        self.about = about
+        self.indexes: Sequence[int] = range(len(about)) if indexes is None else indexes
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
-        self.partly: bool = False  # whether a statement failed that may have changed some documents
-        self.error: Exception | None = None  # the first that a whole command ended in
-        self.inserted: int = 0
-        self.matched: int = 0
-        self.modified: int = 0
-        self.deleted: int = 0
-        self.upserted: dict[int, Any] = {}
+        self.partly: bool = False  # whether one failed that may have changed some documents
+        self.error: Exception | None = None  # the first that many of them ended in
 
     def outcome(self, place: int) -> Outcome:
-        """What became of one statement."""
+        """What became of one write."""
         if place in self.failures:
             return "not_applied"
         return "unknown" if place in self.unknown else "applied"
 
     def applied(self) -> list[int]:
-        """The places of the statements that were carried out."""
-        return [n for n in range(len(self.statements)) if self.outcome(n) == "applied"]
+        """The places of the writes that were carried out."""
+        return [n for n in range(len(self.about)) if self.outcome(n) == "applied"]
 
     def fail(self, places: Iterable[int], code: int | None, message: str, **key: Any) -> None:
-        """Note that statements were not carried out."""
+        """Note that writes were not carried out."""
         for place in places:
-            about = self.statements[place].about
-            index = self.indexes[place]
+            index, about = self.indexes[place], self.about[place]
             self.failures[place] = WriteFailure(index, code, message, about, **key)
+
+    def note_error(self, places: Iterable[int], error: BaseException) -> None:
+        """Note an error that is the same for all writes that were sent together."""
+        outcome = outcome_of(error)
+        if outcome == "unknown":
+            self.unknown.update(places)
+        elif outcome == "not_applied":
+            key = {name: getattr(error, name, None) for name in _KEY}
+            message = str(error) or "cancelled before it was sent"
+            self.fail(places, getattr(error, "code", None), message, **key)
+
+    def error_of[E: BulkInsertError | BulkWriteError](
+        self,
+        kind: type[E],
+        operation: str,
+        did: str,
+        *,
+        otherwise: Outcome = "applied",
+        **more: Any,
+    ) -> E:
+        """The error that says what became of all.
+
+        :param did: what those did that were carried out, for the message.
+        :param otherwise: the outcome if none failed and none is unknown.
+        :param more: what else the error is made of.
+        """
+        done = len(self.about) - len(self.failures) - len(self.unknown)
+        outcome = otherwise
+        if self.unknown or self.partly:
+            outcome = "unknown"
+        elif self.failures:
+            outcome = "partial" if done else "not_applied"
+        failures = [self.failures[place] for place in sorted(self.failures)]
+        told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
+        first = self.error if isinstance(self.error, OperationError) else None
+        return kind(
+            f"{operation}: {done} {did}, {len(failures)} failed, {len(self.unknown)} unknown"
+            f"{': ' + told if told else ''}",
+            failures=failures,
+            unknown=[self.about[place] for place in sorted(self.unknown)],
+            outcome=outcome,
+            code=first.code if first else next((each.code for each in failures), None),
+            labels=first.labels if first else frozenset(),
+            **more,
+        )
+
+
+class Sent(Account):
+    """What became of a list of statements, and the server's counts."""
+
+    def __init__(
+        self, statements: Sequence[Statement], indexes: Sequence[int] | None = None
+    ) -> None:
+        super().__init__([each.about for each in statements], indexes)
+        self.statements = statements
+        self.inserted: int = 0
+        self.matched: int = 0
+        self.modified: int = 0
+        self.deleted: int = 0
+        self.upserted: dict[int, Any] = {}
 
     def note_reply(
         self, kind: Kind, places: Sequence[int], reply: Mapping[str, Any], *, ordered: bool
@@ -107,15 +164,6 @@ class Sent:
             self.matched += count - len(upserted)
             self.modified += int(reply.get("nModified", 0))
             self.upserted.update({places[each["index"]]: each["_id"] for each in upserted})
-
-    def note_error(self, places: Sequence[int], error: BaseException) -> None:
-        """Note a command that did not end well as a whole."""
-        outcome = outcome_of(error)
-        if outcome == "unknown":
-            self.unknown.update(places)
-        elif outcome == "not_applied":
-            key = {name: getattr(error, name, None) for name in _KEY}
-            self.fail(places, getattr(error, "code", None), str(error), **key)
 
 
 _KEY = ("key_pattern", "key_value", "expected")

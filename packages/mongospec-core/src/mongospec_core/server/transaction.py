@@ -404,7 +404,7 @@ async def transaction(
 
         async with transaction():
             await order.insert()
-            await Stock.update_one({"sku": order.sku}, {"$inc": {"count": -1}})
+            await Stock.update_one({"sku": order.sku}, {"$inc": {"left": -1}})
     """
     joined = _current.get()
     if joined is not None:

@@ -1,0 +1,604 @@
+"""What may stand at each place of a class's documents: a tree of paths, by stored names.
+
+A :class:`Node` is one place: the document, a field, an element. It knows the types that may stand
+there, of a union more than one, and what may stand below. Places of one type are one node, made
+when a query first comes by: a recursive class has an endless tree of few nodes.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# Annotations and what queries hold are of any type; this module tells the types apart.
+
+import dataclasses
+import datetime as dt
+import re
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from decimal import Decimal
+from difflib import get_close_matches
+from enum import Enum
+from functools import cached_property
+from types import NoneType, UnionType
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    ReadOnly,
+    Required,
+    Union,
+    get_args,
+    get_origin,
+    is_typeddict,
+)
+
+import msgspec
+from bson import (
+    Binary,
+    Code,
+    DatetimeMS,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
+
+from mongospec_core.codec.annotations import declared_fields
+from mongospec_core.codec.codec_options import decode, encode, is_registered, key_to_raw, to_raw
+from mongospec_core.codec.field_codec import FieldCodec, accepts_anything, unwrapped
+from mongospec_core.codec.hints import hints_of
+from mongospec_core.codec.plan import DecHook, codec_of
+from mongospec_core.codec.types import CHECKING
+from mongospec_core.codec.validation import BUILTIN_TYPES, explain
+from mongospec_core.errors import EncodingError, UnknownFieldError
+
+
+class StoredAs(NamedTuple):
+    """What is stored for the instances of a class that brings its own ``__bson_decoder__``."""
+
+    annotation: Any
+    """The type of what is stored: an id's."""
+    refusal: Callable[[Any], str | None]
+    """Why a value cannot stand for an instance; None: what is stored for it says it."""
+    below: Callable[[str, str], str]
+    """What to say of a path to such a value, and of another one that goes on inside of it."""
+
+
+class _Scalar(NamedTuple):
+    """A type without anything below it."""
+
+    asked: frozenset[type]
+    """Types of values that a filter may compare it with."""
+    written: frozenset[type] = frozenset()
+    """Types of values that a read takes unseen."""
+    summands: frozenset[type] = frozenset()
+    """Types of numbers that keep its type when they are added, or multiplied with."""
+
+
+_NOTHING = _Scalar(frozenset())
+
+
+def _types(*types: type) -> frozenset[type]:
+    return frozenset(types)
+
+
+_NUMBERS = _types(int, float, Int64, Decimal, Decimal128)
+_INTEGERS = _types(int, Int64)
+_TIMES = _types(dt.datetime, dt.date, DatetimeMS)
+_BYTES = _types(bytes, bytearray, memoryview, Binary)
+_PATTERNS = _types(re.Pattern, Regex)
+_ALWAYS = _types(NoneType, MinKey, MaxKey)
+"""What a filter may compare anything with: a missing field, and the ends of a range."""
+
+_SCALARS: dict[Any, _Scalar] = {
+    NoneType: _Scalar(frozenset(), _types(NoneType)),
+    str: _Scalar(_types(str), _types(str)),
+    bool: _Scalar(_types(bool), _types(bool)),
+    int: _Scalar(_NUMBERS, _types(int), _INTEGERS),
+    Int64: _Scalar(_NUMBERS, _types(Int64), _INTEGERS),
+    float: _Scalar(_NUMBERS, _types(float, int), _INTEGERS | {float}),
+    Decimal: _Scalar(_NUMBERS, _types(Decimal), _types(Decimal, Decimal128)),
+    Decimal128: _Scalar(_NUMBERS, _types(Decimal128), _types(Decimal, Decimal128)),
+    dt.timedelta: _Scalar(
+        _NUMBERS | {dt.timedelta}, _types(dt.timedelta), _INTEGERS | {dt.timedelta}
+    ),
+    dt.datetime: _Scalar(_TIMES, _types(dt.datetime)),
+    dt.date: _Scalar(_TIMES),
+    dt.time: _Scalar(_types(dt.time), _types(dt.time)),
+    DatetimeMS: _Scalar(_TIMES),
+    uuid.UUID: _Scalar(_types(uuid.UUID, Binary), _types(uuid.UUID)),
+    ObjectId: _Scalar(_types(ObjectId), _types(ObjectId)),
+    **dict.fromkeys(_BYTES, _Scalar(_BYTES, _types(bytes))),
+    **dict.fromkeys(_PATTERNS, _Scalar(_PATTERNS)),
+    **{each: _Scalar(_types(each), _types(each)) for each in (Timestamp, Code, MinKey, MaxKey)},
+}
+
+
+def _arms(annotation: Any, constrained: bool = False) -> Iterator[tuple[Any, bool]]:
+    """The types of an annotation, one by one, and whether a ``Meta`` constrains each."""
+    tp, metas = unwrapped(annotation)
+    constrained = constrained or any(map(_constrains, metas))
+    if get_origin(tp) in (Union, UnionType):
+        for each in get_args(tp):
+            yield from _arms(each, constrained)
+    elif tp is not msgspec.UnsetType:
+        yield (NoneType if tp is None else tp), constrained
+
+
+_CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", "max_length", "tz")
+
+
+def _constrains(meta: msgspec.Meta) -> bool:
+    return any(getattr(meta, name) is not None for name in _CONSTRAINTS)
+
+
+class Member(NamedTuple):
+    """A field of a document, or its tag."""
+
+    name: str
+    stored: str
+    annotation: Any
+    required: bool
+    is_tag: bool = False
+
+
+def _members(tp: Any) -> tuple[Member, ...]:
+    """The fields of a Struct, a dataclass or a TypedDict, and a Struct's tag."""
+    cls: Any = get_origin(tp) or tp
+    if is_typeddict(cls):
+        hints = hints_of(tp)
+        return tuple(
+            Member(name, name, _unqualified(each), name in cls.__required_keys__)
+            for name, each in hints.items()
+        )
+    if dataclasses.is_dataclass(cls):
+        optional = {
+            each.name
+            for each in dataclasses.fields(cls)
+            if (each.default, each.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
+        }
+        return tuple(
+            Member(each.name, each.name, each.type, each.name not in optional)
+            for each in declared_fields(tp)
+        )
+    config = cls.__struct_config__
+    tag = () if config.tag is None else (_tag(config.tag_field, config.tag),)
+    return tag + tuple(
+        Member(each.name, each.encode_name, each.type, each.required)
+        for each in declared_fields(tp)
+    )
+
+
+def _unqualified(tp: Any) -> Any:
+    """An annotation without what only a TypedDict's field may say of itself."""
+    while get_origin(tp) in (Required, NotRequired, ReadOnly):
+        (tp,) = get_args(tp)
+    return tp
+
+
+def _tag(field: str, tag: str | int) -> Member:
+    return Member(field, field, Literal[tag], required=False, is_tag=True)
+
+
+class Node:
+    """One place of a document.
+
+    :ivar annotations: what is declared for it; more than one if it is one field of several classes.
+    :ivar free: whether anything may stand here, and below.
+    :ivar asked: types of values that a filter may compare it with, and no more need be asked.
+    :ivar ordered: the same for comparisons by order.
+    :ivar written: types of values that a read of it takes unseen.
+    :ivar summands: types of the numbers that may be added to it.
+    """
+
+    def __init__(
+        self, tree: "PathTree", annotations: tuple[Any, ...], *, whole: bool = False
+    ) -> None:
+        self.tree = tree
+        self._whole = whole  # the documents themselves, not what stands for them in a field
+        self.annotations = annotations
+        self.free: bool = False
+        self.stand_ins: list[StoredAs] = []
+        self.scalars: set[Any] = set()
+        self._documents: list[Any] = []
+        self._values: list[Any] = []
+        self._elements: list[Any] = []
+        self._rows: list[tuple[Any, ...]] = []
+        self._choices: list[Any] = []
+        asked: set[type] = {NoneType}
+        written: set[type] = set()
+        summands: set[type] = set()
+        for annotation in annotations:
+            for arm, constrained in _arms(annotation):
+                scalar = self._add(arm)
+                asked |= scalar.asked
+                summands |= scalar.summands
+                if not constrained and len(annotations) == 1:
+                    written |= scalar.written
+        for stored in self.stand_ins:
+            for arm, _ in _arms(stored.annotation):
+                asked |= self._add(arm).asked
+        for element in self._elements:  # a condition on a list is one on its elements as well
+            asked.update(
+                *(_SCALARS.get(get_origin(arm) or arm, _NOTHING).asked for arm, _ in _arms(element))
+            )
+        self.asked: frozenset[type] = frozenset(asked)
+        self.written: frozenset[type] = frozenset(written)
+        self.summands: frozenset[type] = frozenset(summands)
+        ordered = self.asked.union(*map(_types_of_choice, self._choices))
+        self.ordered: frozenset[type] = ordered | _NUMBERS if ordered & _NUMBERS else ordered
+
+    def _add(self, arm: Any) -> _Scalar:
+        """Note what may stand below a type; what its values may be is returned."""
+        cls = get_origin(arm) or arm
+        if (known := _SCALARS.get(cls)) is not None:
+            self.scalars.add(cls)
+            if arm is dt.time:
+                self._choices.append(arm)
+            return known
+        if get_origin(arm) is Literal:
+            self._choices.append(arm)
+            return _NOTHING
+        if accepts_anything(arm) or not isinstance(cls, type):
+            self.free = True
+            return _NOTHING
+        return self._add_class(cls, arm)
+
+    def _add_class(self, cls: type, arm: Any) -> _Scalar:
+        own = _types(cls) if cls is arm else frozenset[type]()
+        if self._whole:
+            self._documents.append(arm)
+            return _NOTHING
+        if hasattr(cls, "__bson_stored_as__"):
+            self.stand_ins.append(cls.__bson_stored_as__())
+            return _Scalar(own, own)
+        if issubclass(cls, Enum):
+            self._choices.append(cls)
+            return _Scalar(own, own)
+        array_like = getattr(getattr(cls, "__struct_config__", None), "array_like", False)
+        if is_registered(cls) or hasattr(cls, "__bson_decoder__") or issubclass(cls, str | bytes):
+            self.free = True
+        elif array_like:
+            self._rows.append(tuple(each.annotation for each in _members(arm)))
+            return _Scalar(own)
+        elif issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls) or is_typeddict(cls):
+            self._documents.append(arm)
+            return _Scalar(own)
+        elif issubclass(cls, Mapping):
+            self._values.append((get_args(arm) or (Any, Any))[-1])
+        elif issubclass(cls, Collection):
+            self._add_collection(cls, arm)
+        else:
+            self.free = True
+        return _NOTHING
+
+    def _add_collection(self, cls: type, arm: Any) -> None:
+        args = get_args(arm)
+        if hasattr(cls, "_fields"):
+            self._rows.append(tuple(hints_of(arm).values()))
+        elif issubclass(cls, tuple) and args and args[-1] is not ...:
+            self._rows.append(args)
+        else:
+            self._elements.append(args[0] if args else Any)
+
+    # -- below
+
+    @cached_property
+    def members(self) -> tuple[tuple[Member, ...], ...]:
+        """The fields of the documents that may stand here, for each of their classes."""
+        return tuple(_members(each) for each in self._documents)
+
+    @cached_property
+    def fields(self) -> "dict[str, Node]":
+        """What stands below, by stored names: the fields of every class that may stand here."""
+        found: dict[str, dict[Any, None]] = {}
+        for each in self.members:
+            for member in each:
+                found.setdefault(member.stored, {})[member.annotation] = None
+        return {name: self.tree.node(tuple(types)) for name, types in found.items()}
+
+    @cached_property
+    def required(self) -> frozenset[str]:
+        """The names without which no document here can be read."""
+        needed = [{each.stored for each in one if each.required} for one in self.members]
+        return frozenset(set[str].intersection(*needed)) if needed and not self._values else _NONE
+
+    @cached_property
+    def tags(self) -> frozenset[str]:
+        """The names that tell the classes of documents here apart."""
+        return frozenset(each.stored for one in self.members for each in one if each.is_tag)
+
+    @cached_property
+    def is_document(self) -> bool:
+        """Whether nothing but documents of known fields, or scalars, may stand here."""
+        return not (self.free or self._values or self._elements or self._rows)
+
+    @cached_property
+    def values(self) -> "Node | None":
+        """What stands under any name; None: there are no such names."""
+        return self.tree.node(tuple(self._values)) if self._values else None
+
+    @cached_property
+    def each(self) -> "Node | None":
+        """The elements of a list of any length."""
+        return self.tree.node(tuple(self._elements)) if self._elements else None
+
+    @cached_property
+    def rows(self) -> "tuple[tuple[Node, ...], ...]":
+        """The elements of tuples, one by one."""
+        return tuple(tuple(self.tree.node((each,)) for each in row) for row in self._rows)
+
+    @cached_property
+    def element(self) -> "Node | None":
+        """Any element, of whatever stands here."""
+        nodes = [each for row in self.rows for each in row]
+        return self.tree.union([self.each, *nodes] if self.each else nodes)
+
+    def member(self, name: str) -> "Node | None":
+        """What stands under a name of a document here."""
+        return self if self.free else self.fields.get(name) or self.values
+
+    def child(self, name: str) -> "Node | None":
+        """What stands under one step of a path: a name, an index, ``$``; None: nothing can."""
+        if self.free:
+            return self
+        found = [each for each in (self.fields.get(name), self.values) if each is not None]
+        if self.element is not None:
+            if name.isdecimal():
+                found += [self.each] if self.each else []
+                found += [row[int(name)] for row in self.rows if int(name) < len(row)]
+            elif name.startswith("$"):
+                found.append(self.element)
+            elif (below := self.element.child(name)) is not None:
+                found.append(below)
+        return self.tree.union(found)
+
+    # -- values
+
+    def holds(self, value: Any, *, ordered: bool = False) -> bool:
+        """Whether a stored document may have *value* here: by the types, not by constraints.
+
+        :param ordered: whether it is compared by order, which asks for a type alone.
+        """
+        tp = type(value)
+        if self.free or tp in _ALWAYS or tp in (self.ordered if ordered else self.asked):
+            return True
+        if self.refusal(value) is not None:
+            return False
+        if tp in _PATTERNS:
+            return self.is_text or (self.element is not None and self.element.holds(value))
+        if isinstance(value, list | tuple | Set):
+            return self._holds_list(value) or (self.each is not None and self.each.holds(value))
+        raw = to_raw(value)
+        if isinstance(raw, Mapping) and self._holds_document(value, raw):
+            return True
+        if type(raw) is not tp:
+            return self.holds(raw, ordered=ordered)
+        return self._is_choice(raw) or (
+            self.element is not None and self.element.holds(raw, ordered=ordered)
+        )
+
+    @cached_property
+    def is_text(self) -> bool:
+        """Whether a text may be stored here, for a regular expression to match."""
+        return str in self.ordered
+
+    def _holds_list(self, value: Collection[Any]) -> bool:
+        if self.each is not None and all(map(self.each.holds, value)):
+            return True
+        return any(
+            len(row) == len(value) and all(n.holds(v) for n, v in zip(row, value, strict=True))
+            for row in self.rows
+        )
+
+    def _holds_document(self, value: Any, raw: Mapping[str, Any]) -> bool:
+        if not self._documents and self.values is None:
+            return False
+        items = value if isinstance(value, Mapping) else raw
+        return self.required <= raw.keys() and all(
+            (below := self.member(key_to_raw(name))) is not None and below.holds(each)
+            for name, each in items.items()
+        )
+
+    def _is_choice(self, raw: Any) -> bool:
+        """Whether it is one of the values that an Enum or a Literal names, or a time."""
+        if type(raw) in _NUMBERS and raw == raw // 1:
+            raw = int(raw)  # MongoDB compares numbers of all types
+        for each in self._choices:
+            try:
+                msgspec.convert(raw, each)
+            except msgspec.ValidationError:
+                continue
+            return True
+        return False
+
+    def refusal(self, value: Any) -> str | None:
+        """Why a value cannot stand here, if those who brought the type know better."""
+        for each in self.stand_ins:
+            if (told := each.refusal(value)) is not None:
+                return told
+        if self.element is None:
+            return None
+        items = value if isinstance(value, list | tuple | Set) else [value]
+        return next(filter(None, map(self.element.refusal, items)), None)
+
+    @cached_property
+    def _codecs(self) -> list[tuple[Any, FieldCodec]]:
+        return [(each, codec_of(each, self.tree.dec_hook)) for each in self.annotations]
+
+    def unfit(self, value: Any) -> tuple[str, str] | None:
+        """Where and why a read would refuse *value* if it were stored here; None: it would not."""
+        if type(value) in self.written or self.free:
+            return None
+        if (told := self.refusal(value)) is not None:
+            return "", told
+        why: tuple[str, str] | None = None
+        for annotation, codec in self._codecs:
+            try:
+                raw = _as_read(value if codec.encode is None else codec.encode(value), value)
+                ready = raw if raw is None or codec.decode is None else codec.decode(raw, CHECKING)
+                msgspec.convert(
+                    ready,
+                    annotation,
+                    builtin_types=BUILTIN_TYPES,
+                    str_keys=True,
+                    dec_hook=self.tree.dec_hook,
+                )
+            except msgspec.ValidationError as error:
+                why = why or explain(error)
+            else:
+                return None
+        return why
+
+    def __str__(self) -> str:
+        """The types in words: ``int``, ``list[str]``."""
+        return " or ".join(dict.fromkeys(map(_described, self.annotations)))
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _types_of_choice(choice: Any) -> set[type]:
+    if choice is dt.time:
+        return {str}
+    values = get_args(choice) or [each.value for each in choice]
+    return {type(to_raw(each)) for each in values}
+
+
+def _as_read(raw: Any, value: Any) -> Any:
+    """What a read of a written value finds."""
+    try:
+        return decode(encode({"": to_raw(value) if raw is value else raw}))[""]
+    except EncodingError:
+        return raw  # the codec's word on why it cannot be written
+
+
+def _described(annotation: Any) -> str:
+    tp, _ = unwrapped(annotation)
+    origin, args = get_origin(tp), get_args(tp)
+    if origin in (Union, UnionType):
+        hidden = (NoneType, msgspec.UnsetType)
+        return " | ".join(_described(each) for each in args if each not in hidden)
+    if origin is Literal:
+        return " | ".join(map(repr, args))
+    if isinstance(tp, type) and issubclass(tp, Enum):
+        return f"{tp.__name__} ({', '.join(repr(each.value) for each in tp)})"
+    name = getattr(origin or tp, "__name__", str(tp))
+    inside = ", ".join("..." if each is ... else _described(each) for each in args)
+    return f"{name}[{inside}]" if inside else name
+
+
+class PathTree:
+    """The paths of a class's documents.
+
+    :param cls: the class that errors name.
+    :param annotations: the types of the documents: the class itself, or every class of its family.
+    """
+
+    def __init__(self, cls: type, annotations: tuple[Any, ...], dec_hook: DecHook | None) -> None:
+        self.cls = cls
+        self.dec_hook = dec_hook
+        self.known_projections: set[Any] = set()
+        self._annotations = annotations
+        self._nodes: dict[tuple[Any, ...], Node] = {}
+
+    @cached_property
+    def root(self) -> Node:
+        """The document itself."""
+        return Node(self, self._annotations, whole=True)
+
+    @cached_property
+    def fields(self) -> dict[str, Node]:
+        """What stands at the names of a document's own fields."""
+        return self.root.fields
+
+    def node(self, annotations: tuple[Any, ...]) -> Node:
+        """The node of what is declared by *annotations*."""
+        try:
+            found = self._nodes.get(annotations)
+        except TypeError:  # a Literal of something unhashable
+            return Node(self, annotations)
+        if found is None:
+            found = self._nodes[annotations] = Node(self, annotations)
+        return found
+
+    def union(self, nodes: Iterable[Node]) -> Node | None:
+        """The node of all that may stand at several; None if there are none."""
+        different = list(dict.fromkeys(nodes))
+        if len(different) < 2:
+            return different[0] if different else None
+        return self.node(tuple(each for node in different for each in node.annotations))
+
+    def at(self, path: str, start: Node | None = None, above: str = "") -> Node:
+        """What stands at a path.
+
+        :param start: the place that the path starts from; None: the document.
+        :param above: how to get there, for errors: ``"items."``.
+        :raises UnknownFieldError: no document of the class has the path.
+        """
+        node = start or self.root
+        names = path.split(".")
+        for place, name in enumerate(names):
+            below = node.fields.get(name) if node.is_document else node.child(name)
+            if below is None:
+                before = above + "".join(f"{each}." for each in names[:place])
+                raise self._unknown(node, before, names[place:])
+            node = below
+        return node
+
+    def check_names(self, node: Node, value: Any, path: str) -> None:
+        """Refuse names in an embedded document that no document of its class has.
+
+        :raises UnknownFieldError: it has some.
+        """
+        if node.free:
+            return
+        if isinstance(value, Mapping):
+            for key, each in value.items():
+                name = key_to_raw(key)
+                below = node.member(name)
+                if below is not None:
+                    self.check_names(below, each, f"{path}.{name}")
+                elif node.fields:
+                    raise self._unknown(node, f"{path}.", [name])
+        if isinstance(value, Mapping | list | tuple) and node.element is not None:
+            for each in [value] if isinstance(value, Mapping) else value:
+                self.check_names(node.element, each, path)
+
+    def _meant(self, node: Node, path: str, rest: list[str]) -> str:
+        """The path that may have been meant, if *path* was and *rest* is what was said besides."""
+        if rest:
+            try:
+                self.at(".".join(rest), node, f"{path}.")
+            except UnknownFieldError as error:
+                return error.suggestion or f"{path}.{'.'.join(rest)}"
+        return ".".join([path, *rest])
+
+    def _unknown(self, node: Node, above: str, names: list[str]) -> UnknownFieldError:
+        """The error for a path of which *above* is known, and the first of *names* is not."""
+        name = names[0]
+        path = above + ".".join(names)
+        inside = node if node.fields or node.element is None else node.element
+        python = {each.name: each.stored for one in inside.members for each in one}
+        if "_id" in inside.fields:
+            python.setdefault("id", "_id")
+        stored = python.get(name)
+        close = get_close_matches(name, [*inside.fields, *python], 1)
+        meant = stored or (python.get(close[0], close[0]) if close else None)
+        suggestion = None
+        if meant is not None:
+            suggestion = self._meant(inside.fields[meant], f"{above}{meant}", names[1:])
+        if inside.stand_ins:
+            hint = inside.stand_ins[0].below(above.removesuffix("."), ".".join(names))
+        elif stored is not None:
+            hint = f'it is stored as "{suggestion}"'
+        elif suggestion is not None:
+            hint = f'did you mean "{suggestion}"?'
+        elif inside.fields:
+            hint = f"it has {', '.join(above + each for each in inside.fields)}"
+        else:
+            hint = f'"{above.removesuffix(".")}" is {node}, with nothing below it'
+        return UnknownFieldError(self.cls, path, suggestion, hint)

@@ -1,0 +1,447 @@
+"""Whether a query can be right: its paths and its values, against the class; nothing is sent yet.
+
+What is not listed here is left to the server: other operators, expressions, geometry.
+"""
+
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
+# What stands in a query is of any type; this module tells the types apart.
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any, TypeIs
+
+from bson import ObjectId, Timestamp
+
+from mongospec_core.codec.codec_options import key_to_raw, to_raw
+from mongospec_core.codec.paths import Node, PathTree
+from mongospec_core.codec.plan import Plan
+from mongospec_core.errors import (
+    DefinitionError,
+    DocumentValidationError,
+    FilterValueError,
+    InvalidDocument,
+    UnknownFieldError,
+)
+from mongospec_core.server.indexes import Declared
+
+type Check = Callable[[PathTree, Node, str, Any], None]
+"""Judges an operand: the tree, the node and the path that it is about, and the operand."""
+
+# -- filters
+
+
+def check_filter(tree: PathTree, filter: Mapping[str, Any]) -> None:
+    """Check every path and every value of a filter.
+
+    :raises UnknownFieldError: it names a field that the class does not have.
+    :raises FilterValueError: it compares one with a value that no document has there.
+    """
+    fields = tree.fields
+    for path, condition in filter.items():
+        node = fields.get(path)
+        if node is None or type(condition) not in node.asked:
+            _check_entry(tree, tree.root, path, condition, "")
+
+
+def _check_filter(tree: PathTree, root: Node, filter: Mapping[str, Any], above: str) -> None:
+    for path, condition in filter.items():
+        _check_entry(tree, root, path, condition, above)
+
+
+def _check_entry(tree: PathTree, root: Node, path: Any, condition: Any, above: str) -> None:
+    """Check one entry of a filter: a path and what is asked of it, or a logical operator."""
+    node = root.fields.get(path)
+    if node is None:
+        path = key_to_raw(path)
+        if path.startswith("$"):
+            if path in ("$and", "$or", "$nor"):
+                for each in _items(condition):
+                    if _is_dict(each):
+                        _check_filter(tree, root, each, above)
+            return
+        node = tree.at(path, root, above)
+    if type(condition) not in node.asked:
+        _check_condition(tree, node, above + path, condition)
+
+
+def _check_condition(tree: PathTree, node: Node, path: str, condition: Any) -> None:
+    if node.free:
+        return
+    if not has_operators(condition):
+        _check_equality(tree, node, path, condition)
+        return
+    for operator, operand in condition.items():
+        if type(operand) not in node.asked:
+            check = _CONDITIONS.get(operator)
+            if check is not None:
+                check(tree, node, path, operand)
+
+
+def has_operators(condition: Any) -> bool:
+    """Whether a dict in a filter holds operators, and is not a value itself."""
+    if not _is_dict(condition):
+        return False
+    first = next(iter(condition), None)
+    return isinstance(first, str) and first[:1] == "$" and first not in ("$ref", "$id")
+
+
+def _is_dict(value: Any) -> TypeIs[Mapping[Any, Any]]:
+    return type(value) is dict or isinstance(value, Mapping)
+
+
+def _check_equality(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    tree.check_names(node, value, path)
+    if not node.holds(value):
+        raise _refused(tree, node, path, value)
+
+
+def _check_order(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    if not node.holds(value, ordered=True):
+        raise _refused(tree, node, path, value)
+
+
+def _check_any(tree: PathTree, node: Node, path: str, values: Any) -> None:
+    for each in _items(values):
+        if type(each) not in node.asked:
+            _check_equality(tree, node, path, each)
+
+
+def _check_all(tree: PathTree, node: Node, path: str, values: Any) -> None:
+    for each in _items(values):
+        _check_condition(tree, node, path, each)
+
+
+def _check_element(tree: PathTree, node: Node, path: str, condition: Any) -> None:
+    element = node.element
+    if element is None:
+        raise _refused(tree, node, path, condition, "$elemMatch is about the elements of a list")
+    if not _is_dict(condition):
+        return
+    first = next(iter(condition), "")
+    if has_operators(condition) and first not in ("$and", "$or", "$nor"):
+        _check_condition(tree, element, path, condition)
+    elif not element.free:
+        _check_filter(tree, element, condition, f"{path}.")
+
+
+_CONDITIONS: Mapping[str, Check] = {
+    "$eq": _check_equality,
+    "$ne": _check_equality,
+    "$gt": _check_order,
+    "$gte": _check_order,
+    "$lt": _check_order,
+    "$lte": _check_order,
+    "$in": _check_any,
+    "$nin": _check_any,
+    "$all": _check_all,
+    "$elemMatch": _check_element,
+    "$not": _check_condition,
+}
+"""The operators of a condition that are judged."""
+
+
+def _items(values: Any) -> Iterable[Any]:
+    """The items of a list in a query; the server says what is wrong if it is not one."""
+    return values if isinstance(values, list | tuple | Set) else ()
+
+
+def _refused(
+    tree: PathTree, node: Node, path: str, value: Any, hint: str | None = None
+) -> FilterValueError:
+    hint = hint or node.refusal(value)
+    if hint is None and isinstance(value, str) and ObjectId in node.scalars:
+        hint = f"an id is not its text: write ObjectId({value!r})"
+        hint += f", or {tree.cls.__name__}.find_by_id(...), which takes it" if path == "_id" else ""
+    return FilterValueError(tree.cls, path, str(node), value, hint or "")
+
+
+# -- updates
+
+
+def check_update(
+    tree: PathTree, update: Mapping[str, Any], array_filters: Iterable[Any] | None = None
+) -> None:
+    """Check every path and every value of an update by operators, and its ``array_filters``.
+
+    :raises UnknownFieldError: it names a field that the class does not have.
+    :raises DocumentValidationError: it would leave a document that no read takes.
+    """
+    fields = tree.fields
+    for operator, changes in update.items():
+        check = _UPDATES.get(operator)
+        if check is None or not _is_dict(changes):
+            continue
+        for path, operand in changes.items():
+            node = fields.get(path)
+            if check is not _check_set or node is None or type(operand) not in node.written:
+                name = key_to_raw(path)
+                check(tree, node or tree.at(name), name, operand)
+    if array_filters:
+        _check_array_filters(tree, update, array_filters)
+
+
+def _check_value(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    tree.check_names(node, value, path)
+    if (why := node.unfit(value)) is not None:
+        inner, reason = why
+        dot = "." if inner and not inner.startswith("[") else ""
+        raise _invalid(tree, f"{path}{dot}{inner}", reason)
+
+
+def _check_set(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    if path in tree.root.tags and len(node.annotations) > 1:
+        hint = "it says of which class the document is; an upsert says it by $setOnInsert"
+        raise _invalid(tree, path, f"{hint}, and check=False changes it")
+    _check_value(tree, node, path, value)
+
+
+def _check_sum(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    _refuse_change_of_identity(tree, path)
+    if (
+        not node.free
+        and type(value) not in node.summands
+        and type(to_raw(value)) not in node.summands
+    ):
+        numbers = ", ".join(sorted(each.__name__ for each in node.summands))
+        reason = f"one of {numbers} can be added" if numbers else "no number"
+        raise _invalid(tree, path, f"a {node}: {reason}, not {value!r}")
+
+
+def _check_bound(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    _refuse_change_of_identity(tree, path)
+    if type(value) not in node.summands:
+        _check_value(tree, node, path, value)
+
+
+def _check_bits(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    if not node.free and int not in node.scalars:
+        raise _invalid(tree, path, f"a {node}: $bit is for integers")
+
+
+def _check_date(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    kind = value.get("$type") if _is_dict(value) else "date"
+    wanted = Timestamp if kind == "timestamp" else dt.datetime
+    if not node.free and wanted not in node.scalars:
+        raise _invalid(tree, path, f"a {node}: $currentDate puts a {wanted.__name__} there")
+
+
+def _check_push(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    each = _each_of(tree, node, path)
+    if each is None:
+        return
+    many = _is_dict(value) and "$each" in value
+    for item in _items(value["$each"]) if many else [value]:
+        _check_value(tree, each, path, item)
+    order = value.get("$sort") if many else None
+    if _is_dict(order):
+        for name in order:
+            tree.at(name, each, f"{path}.")
+
+
+def _check_pull(tree: PathTree, node: Node, path: str, condition: Any) -> None:
+    each = _each_of(tree, node, path)
+    if each is None:
+        return
+    try:
+        if _is_dict(condition) and not has_operators(condition) and each.fields:
+            _check_filter(tree, each, condition, f"{path}.")
+        else:
+            _check_condition(tree, each, path, condition)
+    except FilterValueError as error:
+        raise _invalid(tree, error.path, str(error)) from error
+
+
+def _check_pull_all(tree: PathTree, node: Node, path: str, values: Any) -> None:
+    for item in _items(values):
+        _check_pull(tree, node, path, {"$eq": item})
+
+
+def _check_pop(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    _each_of(tree, node, path)
+
+
+def _each_of(tree: PathTree, node: Node, path: str) -> Node | None:
+    """The elements of a list; None: anything may stand in it."""
+    if node.each is None and not node.free:
+        raise _invalid(tree, path, f"a {node}, not a list of any length")
+    return node.each
+
+
+def _check_unset(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    _refuse_change_of_identity(tree, path)
+    above, _, name = path.rpartition(".")
+    holder = tree.at(above) if above else tree.root
+    if (name.isdecimal() or name.startswith("$")) and holder.element is not None:
+        if node.unfit(None) is not None:  # the server puts null in its place
+            raise _invalid(tree, path, f"a {node}, and null would stand there")
+    elif name in (holder if holder.element is None else holder.element).required:
+        raise _invalid(tree, path, "required: without it no document can be read")
+
+
+def _check_rename(tree: PathTree, node: Node, path: str, target: Any) -> None:
+    _check_unset(tree, node, path, target)
+    new = tree.at(target)
+    _refuse_change_of_identity(tree, target)
+    if not new.free and not set(node.annotations) <= set(new.annotations):
+        raise _invalid(tree, path, f"a {node}, which {target!r} cannot be: it is {new}")
+
+
+def _refuse_change_of_identity(tree: PathTree, path: str) -> None:
+    if path == "_id" or path in tree.root.tags:
+        raise _invalid(tree, path, "it says which document this is, and cannot be changed")
+
+
+_UPDATES: Mapping[str, Check] = {
+    "$set": _check_set,
+    "$setOnInsert": _check_value,
+    "$inc": _check_sum,
+    "$mul": _check_sum,
+    "$min": _check_bound,
+    "$max": _check_bound,
+    "$bit": _check_bits,
+    "$currentDate": _check_date,
+    "$push": _check_push,
+    "$addToSet": _check_push,
+    "$pull": _check_pull,
+    "$pullAll": _check_pull_all,
+    "$pop": _check_pop,
+    "$unset": _check_unset,
+    "$rename": _check_rename,
+}
+"""The operators of an update."""
+
+
+def _invalid(tree: PathTree, path: str, reason: str) -> DocumentValidationError:
+    failure = InvalidDocument(None, path, reason)
+    return DocumentValidationError(tree.cls, [failure], "the update was not sent")
+
+
+def _check_array_filters(
+    tree: PathTree, update: Mapping[str, Any], array_filters: Iterable[Any]
+) -> None:
+    """``{"x.price": ...}`` is about the elements that the update calls ``$[x]``."""
+    elements: dict[str, Node] = {}
+    for path in _paths_of(update):
+        steps = path.split(".")
+        for place, step in enumerate(steps):
+            if step.startswith("$[") and step != "$[]":
+                elements[step[2:-1]] = tree.at(".".join(steps[: place + 1]))
+    for condition in _items(array_filters):
+        _check_array_filter(tree, elements, condition)
+
+
+def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition: Any) -> None:
+    if not _is_dict(condition):
+        return
+    for path, operand in condition.items():
+        name, _, rest = path.partition(".")
+        if name.startswith("$"):
+            for each in _items(operand):
+                _check_array_filter(tree, elements, each)
+        elif (element := elements.get(name)) is not None:
+            if rest:
+                _check_filter(tree, element, {rest: operand}, f"{name}.")
+            else:
+                _check_condition(tree, element, name, operand)
+
+
+def check_insert(
+    tree: PathTree, plan: Plan[Any], stored: Mapping[str, Any], given: Iterable[str]
+) -> None:
+    """Check what an upsert inserts, of a class or of one of its relatives.
+
+    :param stored: what the filter's equalities store, by path.
+    :param given: the paths that are stored at all.
+    :raises DocumentValidationError: no read would take it.
+    """
+    for path, value in stored.items():
+        if type(value) not in (node := tree.at(path)).written:
+            _check_value(tree, node, path, value)
+    required = {each.encode_name for each in plan.fields if each.required}
+    if plan.version is not None:
+        required -= {plan.version}
+    if not plan.object_ids:  # the server would make an ObjectId
+        required |= {"_id"}
+    _check_required(tree, tree.root, required, [path.split(".") for path in given], "")
+
+
+def _check_required(
+    tree: PathTree, node: Node, required: Set[str], given: Iterable[Sequence[str]], above: str
+) -> None:
+    below: dict[str, list[Sequence[str]]] = {}
+    for name, *rest in given:
+        below.setdefault(name, []).append(rest)
+    for name in sorted(required - below.keys()):
+        raise _invalid(
+            tree,
+            f"{above}{name}",
+            "required, and the upsert would insert a document without it: say it by $setOnInsert",
+        )
+    for name, paths in below.items():
+        inside = node.fields.get(name)
+        if inside is not None and inside.is_document and all(paths):
+            _check_required(tree, inside, inside.required, paths, f"{above}{name}.")
+
+
+def _paths_of(update: Mapping[str, Any]) -> Iterator[str]:
+    for changes in update.values():
+        if _is_dict(changes):
+            yield from changes
+
+
+# -- sorts, projections, indexes
+
+
+def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
+    """Check the fields of a sort, in the server's form.
+
+    :raises UnknownFieldError: it names one that the class does not have.
+    """
+    for path, direction in sort.items():
+        if not _is_dict(direction):  # {"$meta": "textScore"} has any name
+            tree.at(path)
+
+
+def check_projection(tree: PathTree, projection: Mapping[str, Any]) -> None:
+    """Check the fields of a projection.
+
+    :raises UnknownFieldError: it names one that the class does not have.
+    """
+    _check_projection(tree, tree.root, projection, "")
+
+
+def _check_projection(
+    tree: PathTree, root: Node, projection: Mapping[str, Any], above: str
+) -> None:
+    for path, wanted in projection.items():
+        if _is_dict(wanted):
+            operator = next(iter(wanted), "")
+            if not operator.startswith("$"):
+                node = tree.at(path, root, above)
+                _check_projection(tree, node, wanted, f"{above}{path}.")
+            elif operator in ("$slice", "$elemMatch"):
+                node = tree.at(path, root, above)
+                if operator == "$elemMatch" and not node.free:
+                    _check_element(tree, node, above + path, wanted["$elemMatch"])
+        elif isinstance(wanted, int | float):
+            tree.at(path, root, above)
+        # What is left makes a new field: an expression, or the path of one ("$name").
+
+
+def check_indexes(tree: PathTree, declared: Iterable[Declared]) -> None:
+    """Check the fields that a class declares indexes of.
+
+    :raises DefinitionError: it does not have one of them.
+    """
+    for each in declared:
+        try:
+            for path in each.document["key"]:
+                if path != "$**":
+                    tree.at(path.removesuffix(".$**"))
+            check_filter(tree, each.document.get("partialFilterExpression", {}))
+        except (UnknownFieldError, FilterValueError) as error:
+            raise DefinitionError(
+                f"{each.owner}.__indexes__: {error} (check_queries=False in the class line lets "
+                f"the class have indexes and queries of other fields)"
+            ) from error
