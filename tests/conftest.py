@@ -10,6 +10,7 @@ import pytest
 
 from mongospec_core import MongoDocument, close, init
 from mongospec_core.codec import codec_options
+from mongospec_core.server import place
 
 # A naive datetime is warned of where local time is not UTC: the tests say themselves where it is not.
 os.environ["TZ"] = "UTC"
@@ -29,6 +30,13 @@ def registered_encoders() -> Iterator[None]:
         codec_options._hidden.clear()
         codec_options._hidden.update(hidden)
         codec_options._forget_encoders()
+
+
+@pytest.fixture(autouse=True)
+def without_tenants() -> Iterator[None]:
+    """After a test that used another database nobody asks where documents are from."""
+    yield
+    place.used = False
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ class Tracer:
 
 
 @pytest.fixture
-async def names(bind: Bind) -> dict[str, Any]:
+async def names(bind: Bind, mongo_client: mongojet.Client) -> dict[str, Any]:
     """What the examples take for granted."""
     await bind(User, Job, Account, Order, Stock, LogEntry, Product)
     await Product.insert_many([Product(price=price) for price in range(30)])
@@ -128,6 +128,7 @@ async def names(bind: Bind) -> dict[str, Any]:
         **{cls.__name__: cls for cls in (ObjectId, IndexModel, InsertOne, UpdateMany, DeleteOne)},
         "__name__": __name__,
         "alice": alice,
+        "client": mongo_client,
         "contextmanager": contextmanager,
         "mongojet": mongojet,
         "msgspec": msgspec,

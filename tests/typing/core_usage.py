@@ -31,9 +31,11 @@ from mongospec_core import (
     changes,
     close,
     connect,
+    create_indexes,
     eq,
     init,
     register_encoder,
+    using,
 )
 
 
@@ -392,6 +394,14 @@ async def families(dog: Dog) -> None:
         case other:
             assert_type(other, Animal)
     await Dog.insert_many([Animal(name="Ant")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+
+
+async def tenants(database: mongojet.Database) -> None:
+    with using(database):
+        assert_type(await Animal.get_one(), Animal)
+    await create_indexes(database, [Animal, Dog], index_conflicts="warn")
+    await create_indexes(database, index_conflicts="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    using("tenant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 class Point:

@@ -14,7 +14,7 @@ import mongojet
 from mongospec_core.codec.annotations import resolve_names
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
-from mongospec_core.errors import OperationTimeoutError, OptionError, shown
+from mongospec_core.errors import OperationTimeoutError, OptionError, TransactionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
 from mongospec_core.model.definition import (
@@ -158,7 +158,7 @@ def using(database: mongojet.Database) -> Generator[None]:
 
     .. code-block:: python
 
-        with using(client["tenant_7"]):
+        with using(client["example_db"]):
             await User(name="Alice", email="alice@example.com").insert()
     """
     if not isinstance(database, mongojet.Database):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -196,7 +196,7 @@ async def create_indexes(
 
     .. code-block:: python
 
-        await create_indexes(client["tenant_7"])
+        await create_indexes(client["example_db"])
     """
     refuse_in_transaction("create_indexes()")
     with using(database):

@@ -82,11 +82,10 @@ from mongospec_core.operations.save import (
     send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
-from mongospec_core.server import place as places
 from mongospec_core.server.bulk import Sent, Statement, send_statements
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation, outcome_of
-from mongospec_core.server.place import ANYWHERE, Place
+from mongospec_core.server.place import ANYWHERE, Place, tenants_exist
 from mongospec_core.server.timeout import no_timeout
 
 __all__ = (
@@ -151,7 +150,6 @@ __all__ = (
     "outcome_of",
     "own_class",
     "place_of",
-    "places",
     "plan_of",
     "prepare",
     "prepare_changed",
@@ -173,6 +171,7 @@ __all__ = (
     "shown",
     "snapshot_of",
     "split_documents",
+    "tenants_exist",
     "to_raw",
     "to_raw_documents",
     "type_args",

@@ -12,11 +12,11 @@ from mongospec_core.extension import (
     StoredAs,
     check_id,
     is_member,
-    places,
     plan_of,
     refuse_elsewhere,
     shown,
     snapshot_of,
+    tenants_exist,
     to_raw,
 )
 from mongospec_refs.errors import UnsavedReferenceError
@@ -34,7 +34,7 @@ def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
     """
     if not has_references(cls):
         return
-    if places.used:
+    if tenants_exist():
         documents = list(documents)
         for document in documents:
             _refuse_of_other_databases(cls, document)

@@ -109,7 +109,10 @@ def refuse_foreign(value: Any) -> None:
     if not places.used:
         return
     if isinstance(value, SnapshotSlot):
-        refuse_elsewhere(type(value), [value])
+        for cls in type(value).__mro__:  # of what stands for a document, its own class is a base
+            if is_bound(cls):
+                refuse_elsewhere(cls, [value])
+                break
     elif isinstance(value, Mapping):
         for each in value.values():
             refuse_foreign(each)

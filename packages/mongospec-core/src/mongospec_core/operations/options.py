@@ -9,6 +9,7 @@ from mongojet import ReadConcern, ReadPreference, WriteConcern
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.binding import Binding, binding_of
 from mongospec_core.operations.checks import check_sort
+from mongospec_core.server import place as places
 from mongospec_core.server.driver import OPTIONS, ClientSession
 from mongospec_core.server.operation import Operation
 
@@ -240,7 +241,9 @@ def begin(
     :raises NotBoundError: the class is not bound.
     :raises OptionError: an option that the operation does not take.
     """
-    binding: Binding = cls.__dict__.get("__binding__") or binding_of(cls)
+    binding: Binding | None = None if places.used else cls.__dict__.get("__binding__")
+    if binding is None:
+        binding = binding_of(cls)
     name = f"{cls.__name__}.{operation}"
     session = timeout = None
     sent: dict[str, Any] = {}

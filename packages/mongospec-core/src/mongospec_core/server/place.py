@@ -15,6 +15,11 @@ used: bool = False
 """Whether :func:`using` was ever called: until then, nobody has to ask where a document is from."""
 
 
+def tenants_exist() -> bool:
+    """Whether documents may be of several databases."""
+    return used
+
+
 class Place:
     """A database, as what a document was read from or written to remembers it.
 
