@@ -3,7 +3,8 @@
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -143,6 +144,26 @@ async def test_what_no_read_would_take_is_not_inserted(
     with mongo_proxy.recording() as seen, pytest.raises(DocumentValidationError) as caught:
         await Counter.update_one(query, update, upsert=True)
     assert (seen, caught.value.path) == ([], path)
+
+
+async def test_what_the_filter_stores_is_judged_as_it_is_stored(bind: Bind) -> None:
+    class Shift(MongoDocument):
+        wall: Annotated[dt.datetime, msgspec.Meta(tz=False)]
+        took: dt.timedelta
+        day: dt.date
+        price: Decimal
+        number: int = 0
+
+    values = {
+        "wall": dt.datetime(2026, 1, 1, 5),
+        "took": dt.timedelta(minutes=5),
+        "day": dt.date(2026, 1, 1),
+        "price": Decimal("1.5"),
+    }
+    await bind(Shift)
+    await Shift.update_one(values, {"$inc": {"number": 1}}, upsert=True)
+    made = await Shift.get_one(values)
+    assert made == Shift(_id=made._id, **values, number=1)
 
 
 async def test_whole_paths_into_a_document_make_it(bind: Bind) -> None:

@@ -356,8 +356,8 @@ def check_insert(
     :raises DocumentValidationError: no read would take it.
     """
     for path, value in stored.items():
-        if type(value) not in (node := tree.at(path)).written:
-            _check_value(tree, node, path, value)
+        if (why := tree.at(path).unfit(value, stored=True)) is not None:
+            raise _invalid(tree, path, f"{why[1]}, which the filter says")
     required = {each.encode_name for each in plan.fields if each.required}
     if plan.version is not None:
         required -= {plan.version}
@@ -399,7 +399,8 @@ def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
     :raises UnknownFieldError: it names one that the class does not have.
     """
     for path, direction in sort.items():
-        if not _is_dict(direction):  # {"$meta": "textScore"} has any name
+        # {"$meta": "textScore"} has any name, and "$natural" is no field's.
+        if not _is_dict(direction) and not path.startswith("$"):
             tree.at(path)
 
 
