@@ -2,7 +2,6 @@
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from typing import Annotated, Any, Literal, NewType
@@ -22,7 +21,6 @@ from mongospec_core import (
     changes,
     register_encoder,
 )
-from mongospec_core.codec import codec_options
 from mongospec_core.codec.plan import plan_of
 from tests.conftest import Bind
 from tests.core.raw import alike, stored
@@ -74,16 +72,11 @@ class Point:
         return hash((self.x, self.y))
 
 
-@pytest.fixture(autouse=True, scope="module")
-def encoders() -> Iterator[None]:
+@pytest.fixture(autouse=True)
+def encoders(registered_encoders: None) -> None:
     """The users' encoders, for these tests alone."""
-    before = dict(codec_options._registered)
     register_encoder(Slug, lambda slug: slug.text)
     register_encoder(Point, lambda point: f"{point.x},{point.y}")
-    yield
-    codec_options._registered.clear()
-    codec_options._registered.update(before)
-    codec_options._encoders.clear()
 
 
 UserId = NewType("UserId", int)

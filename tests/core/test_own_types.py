@@ -1,6 +1,5 @@
 """A user's own types: written as register_encoder says, read by the class's dec_hook."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, NewType, Self
@@ -97,17 +96,11 @@ class Line(MongoDocument):
 
 
 @pytest.fixture(autouse=True)
-def encoders() -> Iterator[None]:
+def encoders(registered_encoders: None) -> None:
     """The users' encoders, for these tests alone."""
-    before = dict(codec_options._registered)
     register_encoder(Point, lambda point: [point.x, point.y])
     register_encoder(Money, lambda money: {"amount": money.amount, "currency": money.currency})
     register_encoder(Email, str)
-    yield
-    codec_options._registered.clear()
-    codec_options._registered.update(before)
-    codec_options._encoders.clear()
-    codec_options._hidden.clear()
 
 
 def shop(**fields: Any) -> Shop:

@@ -18,7 +18,6 @@ from mongospec_core import (
     OptionError,
     register_encoder,
 )
-from mongospec_core.codec import codec_options
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.zoo.people import Account, Person
@@ -529,22 +528,16 @@ async def test_a_projection_takes_the_values_of_the_codec(bind: Bind) -> None:
         def __init__(self, date: dt.date) -> None:
             self.date = date
 
-    registered = dict(codec_options._registered)
     register_encoder(Day, lambda day: day.date)
-    try:
 
-        class Diary(MongoDocument):
-            pages: list[dict[str, Any]] = []
+    class Diary(MongoDocument):
+        pages: list[dict[str, Any]] = []
 
-        await bind(Diary)
-        first, second = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
-        await Diary(pages=[{"day": first, "text": "a"}, {"day": second, "text": "b"}]).insert()
-        for wanted in (second, Day(second)):
-            (found,) = await Diary.find_all(
-                projection={"pages": {"$elemMatch": {"day": wanted}}, "_id": 0}
-            )
-            assert [each["text"] for each in found["pages"]] == ["b"]
-    finally:
-        codec_options._registered.clear()
-        codec_options._registered.update(registered)
-        codec_options._encoders.clear()
+    await bind(Diary)
+    first, second = dt.date(2026, 1, 1), dt.date(2026, 1, 2)
+    await Diary(pages=[{"day": first, "text": "a"}, {"day": second, "text": "b"}]).insert()
+    for wanted in (second, Day(second)):
+        (found,) = await Diary.find_all(
+            projection={"pages": {"$elemMatch": {"day": wanted}}, "_id": 0}
+        )
+        assert [each["text"] for each in found["pages"]] == ["b"]
