@@ -23,6 +23,7 @@ from mongospec_core import (
     DocumentValidationError,
     FilterValueError,
     MongoDocument,
+    MongospecError,
     OptionError,
     UnknownFieldError,
     eq,
@@ -1016,6 +1017,39 @@ async def test_an_operation_without_a_query_does_not_take_check(bind: Bind, oper
     }
     with pytest.raises(OptionError, match="check"):
         await acts[operation]()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: Member.distinct(5),  # type: ignore[arg-type]
+        lambda: Member.distinct(None),  # type: ignore[arg-type]
+        lambda: Member.find_all(sort=[(5, 1)]),  # type: ignore[list-item]
+        lambda: Member.find_all(projection={5: 1}),  # type: ignore[dict-item]
+        lambda: Member.update_one({}, {"$rename": {"age": 5}}),
+        lambda: Member.update_one({}, {"$rename": {"age": 5}}, upsert=True),
+        lambda: Member.update_one({}, {"$set": None}, upsert=True),
+        lambda: Member.find_all({"$and": None}),
+        lambda: Member.find_all({"$or": [5]}),
+        lambda: Member.find_all({"age": {"$in": None}}),
+        lambda: Member.find_all({"tags": {"$elemMatch": 5}}),
+    ],
+)  # pyright: ignore[reportArgumentType]
+async def test_what_is_no_query_at_all_is_an_error_of_ours(bind: Bind, act: Act) -> None:
+    await bind(Member)
+    with pytest.raises(MongospecError):
+        await act()
+
+
+async def test_what_only_a_lenient_server_takes_does_not_break_the_check(bind: Bind) -> None:
+    await bind(Member)
+    for query, options in (
+        ({"$or": 5}, {"upsert": True}),
+        ({"$and": [5]}, {"upsert": True}),
+        ({}, {"array_filters": [{5: 1}]}),
+    ):
+        with suppress(MongospecError):
+            await Member.update_one(query, {"$set": {"email": "a"}}, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def test_flags_are_integers_with_names(bind: Bind) -> None:

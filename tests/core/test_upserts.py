@@ -119,6 +119,17 @@ async def test_a_default_that_the_caller_writes_out_gives_way_to_the_update(bind
         {"name": "b"}, {"$inc": {"downloads": 3}, "$setOnInsert": written}, upsert=True
     )
     assert (await stored())["downloads"] == 3
+    await Counter.delete_many({})
+    await Counter.update_one(
+        {"name": "b"},
+        {
+            "$set": {"address.city": "Rome", "address.street": "x"},
+            "$push": {"tags": "new"},
+            "$setOnInsert": written,
+        },
+        upsert=True,
+    )
+    assert (await Counter.get_one()).address == Address("Rome", "x")
     with pytest.raises(Exception, match="conflict"):  # another value than the default is kept
         await Counter.update_one(
             {"name": "c"}, {"$inc": {"downloads": 1}, "$setOnInsert": {"downloads": 7}}, upsert=True

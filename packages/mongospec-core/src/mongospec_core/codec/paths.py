@@ -546,7 +546,7 @@ class PathTree:
         :raises UnknownFieldError: no document of the class has the path.
         """
         node = start or self.root
-        names = path.split(".")
+        names = (path if type(path) is str else key_to_raw(path)).split(".")
         for place, name in enumerate(names):
             below = node.fields.get(name) if node.is_document else node.child(name)
             if below is None:
