@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, IntFlag
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NotRequired, TypedDict
 
 import msgspec
@@ -23,6 +23,7 @@ from mongospec_core import (
     DocumentValidationError,
     FilterValueError,
     MongoDocument,
+    MongospecError,
     OptionError,
     UnknownFieldError,
     eq,
@@ -295,7 +296,14 @@ async def test_a_sort_by_no_field_is_refused_by_every_operation(
 
 async def test_a_sort_takes_every_form_and_a_score(bind: Bind) -> None:
     await bind(Member)
-    for sort in ("email", ["email"], [("address.city", -1)], {"items.price": 1, "tags.0": 1}):
+    natural = {"$natural": -1}
+    for sort in (
+        "email",
+        ["email"],
+        [("address.city", -1)],
+        {"items.price": 1, "tags.0": 1},
+        natural,
+    ):
         assert await Member.find_all(sort=sort) == []
     for wrong in ("emial", ["emial"], [("address.ctiy", -1)]):
         with pytest.raises(UnknownFieldError):
@@ -1009,6 +1017,56 @@ async def test_an_operation_without_a_query_does_not_take_check(bind: Bind, oper
     }
     with pytest.raises(OptionError, match="check"):
         await acts[operation]()
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: Member.distinct(5),  # type: ignore[arg-type]
+        lambda: Member.distinct(None),  # type: ignore[arg-type]
+        lambda: Member.find_all(sort=[(5, 1)]),  # type: ignore[list-item]
+        lambda: Member.find_all(projection={5: 1}),  # type: ignore[dict-item]
+        lambda: Member.update_one({}, {"$rename": {"age": 5}}),
+        lambda: Member.update_one({}, {"$rename": {"age": 5}}, upsert=True),
+        lambda: Member.update_one({}, {"$set": None}, upsert=True),
+        lambda: Member.find_all({"$and": None}),
+        lambda: Member.find_all({"$or": [5]}),
+        lambda: Member.find_all({"age": {"$in": None}}),
+        lambda: Member.find_all({"tags": {"$elemMatch": 5}}),
+    ],
+)  # pyright: ignore[reportArgumentType]
+async def test_what_is_no_query_at_all_is_an_error_of_ours(bind: Bind, act: Act) -> None:
+    await bind(Member)
+    with pytest.raises(MongospecError):
+        await act()
+
+
+async def test_what_only_a_lenient_server_takes_does_not_break_the_check(bind: Bind) -> None:
+    await bind(Member)
+    for query, options in (
+        ({"$or": 5}, {"upsert": True}),
+        ({"$and": [5]}, {"upsert": True}),
+        ({}, {"array_filters": [{5: 1}]}),
+    ):
+        with suppress(MongospecError):
+            await Member.update_one(query, {"$set": {"email": "a"}}, **options)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def test_flags_are_integers_with_names(bind: Bind) -> None:
+    class Right(IntFlag):
+        READ = 1
+        WRITE = 2
+
+    class File(MongoDocument):
+        rights: Right = Right.READ
+
+    await bind(File)
+    await File().insert()
+    assert await File.update_one({}, {"$bit": {"rights": {"or": 2}}}) == 1
+    assert (await File.get_one({"rights": Right.READ | Right.WRITE})).rights == 3
+    assert await File.count({"rights": {"$bitsAllSet": 2}}) == 1
+    with pytest.raises(DocumentValidationError, match="rights"):
+        await File.update_one({}, {"$set": {"rights": "READ"}})
 
 
 async def test_a_recursive_class_has_few_places() -> None:

@@ -3,7 +3,8 @@
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
 import msgspec
 import pytest
@@ -118,6 +119,17 @@ async def test_a_default_that_the_caller_writes_out_gives_way_to_the_update(bind
         {"name": "b"}, {"$inc": {"downloads": 3}, "$setOnInsert": written}, upsert=True
     )
     assert (await stored())["downloads"] == 3
+    await Counter.delete_many({})
+    await Counter.update_one(
+        {"name": "b"},
+        {
+            "$set": {"address.city": "Rome", "address.street": "x"},
+            "$push": {"tags": "new"},
+            "$setOnInsert": written,
+        },
+        upsert=True,
+    )
+    assert (await Counter.get_one()).address == Address("Rome", "x")
     with pytest.raises(Exception, match="conflict"):  # another value than the default is kept
         await Counter.update_one(
             {"name": "c"}, {"$inc": {"downloads": 1}, "$setOnInsert": {"downloads": 7}}, upsert=True
@@ -143,6 +155,26 @@ async def test_what_no_read_would_take_is_not_inserted(
     with mongo_proxy.recording() as seen, pytest.raises(DocumentValidationError) as caught:
         await Counter.update_one(query, update, upsert=True)
     assert (seen, caught.value.path) == ([], path)
+
+
+async def test_what_the_filter_stores_is_judged_as_it_is_stored(bind: Bind) -> None:
+    class Shift(MongoDocument):
+        wall: Annotated[dt.datetime, msgspec.Meta(tz=False)]
+        took: dt.timedelta
+        day: dt.date
+        price: Decimal
+        number: int = 0
+
+    values = {
+        "wall": dt.datetime(2026, 1, 1, 5),
+        "took": dt.timedelta(minutes=5),
+        "day": dt.date(2026, 1, 1),
+        "price": Decimal("1.5"),
+    }
+    await bind(Shift)
+    await Shift.update_one(values, {"$inc": {"number": 1}}, upsert=True)
+    made = await Shift.get_one(values)
+    assert made == Shift(_id=made._id, **values, number=1)
 
 
 async def test_whole_paths_into_a_document_make_it(bind: Bind) -> None:

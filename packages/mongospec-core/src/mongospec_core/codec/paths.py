@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from decimal import Decimal
 from difflib import get_close_matches
-from enum import Enum
+from enum import Enum, IntFlag
 from functools import cached_property
 from types import NoneType, UnionType
 from typing import (
@@ -257,6 +257,8 @@ class Node:
             return _Scalar(own, own)
         if issubclass(cls, Enum):
             self._choices.append(cls)
+            if issubclass(cls, IntFlag):
+                self.scalars.add(int)
             return _Scalar(own, own)
         array_like = getattr(getattr(cls, "__struct_config__", None), "array_like", False)
         if is_registered(cls) or hasattr(cls, "__bson_decoder__") or issubclass(cls, str | bytes):
@@ -429,8 +431,11 @@ class Node:
     def _codecs(self) -> list[tuple[Any, FieldCodec]]:
         return [(each, codec_of(each, self.tree.dec_hook)) for each in self.annotations]
 
-    def unfit(self, value: Any) -> tuple[str, str] | None:
-        """Where and why a read would refuse *value* if it were stored here; None: it would not."""
+    def unfit(self, value: Any, *, stored: bool = False) -> tuple[str, str] | None:
+        """Where and why a read would refuse *value* if it were stored here; None: it would not.
+
+        :param stored: whether it is what is stored already, and not what somebody writes.
+        """
         if type(value) in self.written or self.free:
             return None
         if (told := self.refusal(value)) is not None:
@@ -438,7 +443,8 @@ class Node:
         why: tuple[str, str] | None = None
         for annotation, codec in self._codecs:
             try:
-                raw = _as_read(value if codec.encode is None else codec.encode(value), value)
+                written = value if stored or codec.encode is None else codec.encode(value)
+                raw = value if stored else _as_read(written, value)
                 ready = raw if raw is None or codec.decode is None else codec.decode(raw, CHECKING)
                 msgspec.convert(
                     ready,
@@ -540,7 +546,7 @@ class PathTree:
         :raises UnknownFieldError: no document of the class has the path.
         """
         node = start or self.root
-        names = path.split(".")
+        names = (path if type(path) is str else key_to_raw(path)).split(".")
         for place, name in enumerate(names):
             below = node.fields.get(name) if node.is_document else node.child(name)
             if below is None:

@@ -56,7 +56,7 @@ def _check_entry(tree: PathTree, root: Node, path: Any, condition: Any, above: s
         path = key_to_raw(path)
         if path.startswith("$"):
             if path in ("$and", "$or", "$nor"):
-                for each in _items(condition):
+                for each in items_of(condition):
                     if _is_dict(each):
                         _check_filter(tree, root, each, above)
             return
@@ -102,13 +102,13 @@ def _check_order(tree: PathTree, node: Node, path: str, value: Any) -> None:
 
 
 def _check_any(tree: PathTree, node: Node, path: str, values: Any) -> None:
-    for each in _items(values):
+    for each in items_of(values):
         if type(each) not in node.asked:
             _check_equality(tree, node, path, each)
 
 
 def _check_all(tree: PathTree, node: Node, path: str, values: Any) -> None:
-    for each in _items(values):
+    for each in items_of(values):
         _check_condition(tree, node, path, each)
 
 
@@ -141,7 +141,7 @@ _CONDITIONS: Mapping[str, Check] = {
 """The operators of a condition that are judged."""
 
 
-def _items(values: Any) -> Iterable[Any]:
+def items_of(values: Any) -> Iterable[Any]:
     """The items of a list in a query; the server says what is wrong if it is not one."""
     return values if isinstance(values, list | tuple | Set) else ()
 
@@ -231,7 +231,7 @@ def _check_push(tree: PathTree, node: Node, path: str, value: Any) -> None:
     if each is None:
         return
     many = _is_dict(value) and "$each" in value
-    for item in _items(value["$each"]) if many else [value]:
+    for item in items_of(value["$each"]) if many else [value]:
         _check_value(tree, each, path, item)
     order = value.get("$sort") if many else None
     if _is_dict(order):
@@ -253,7 +253,7 @@ def _check_pull(tree: PathTree, node: Node, path: str, condition: Any) -> None:
 
 
 def _check_pull_all(tree: PathTree, node: Node, path: str, values: Any) -> None:
-    for item in _items(values):
+    for item in items_of(values):
         _check_pull(tree, node, path, {"$eq": item})
 
 
@@ -327,7 +327,7 @@ def _check_array_filters(
         for place, step in enumerate(steps):
             if step.startswith("$[") and step != "$[]":
                 elements[step[2:-1]] = tree.at(".".join(steps[: place + 1]))
-    for condition in _items(array_filters):
+    for condition in items_of(array_filters):
         _check_array_filter(tree, elements, condition)
 
 
@@ -335,9 +335,9 @@ def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition:
     if not _is_dict(condition):
         return
     for path, operand in condition.items():
-        name, _, rest = path.partition(".")
+        name, _, rest = key_to_raw(path).partition(".")
         if name.startswith("$"):
-            for each in _items(operand):
+            for each in items_of(operand):
                 _check_array_filter(tree, elements, each)
         elif (element := elements.get(name)) is not None:
             if rest:
@@ -356,8 +356,8 @@ def check_insert(
     :raises DocumentValidationError: no read would take it.
     """
     for path, value in stored.items():
-        if type(value) not in (node := tree.at(path)).written:
-            _check_value(tree, node, path, value)
+        if (why := tree.at(path).unfit(value, stored=True)) is not None:
+            raise _invalid(tree, path, f"{why[1]}, which the filter says")
     required = {each.encode_name for each in plan.fields if each.required}
     if plan.version is not None:
         required -= {plan.version}
@@ -387,7 +387,7 @@ def _check_required(
 def _paths_of(update: Mapping[str, Any]) -> Iterator[str]:
     for changes in update.values():
         if _is_dict(changes):
-            yield from changes
+            yield from map(key_to_raw, changes)
 
 
 # -- sorts, projections, indexes
@@ -399,7 +399,8 @@ def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
     :raises UnknownFieldError: it names one that the class does not have.
     """
     for path, direction in sort.items():
-        if not _is_dict(direction):  # {"$meta": "textScore"} has any name
+        # {"$meta": "textScore"} has any name, and "$natural" is no field's.
+        if not _is_dict(direction) and not str(path).startswith("$"):
             tree.at(path)
 
 

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from mongospec_core.codec.codec_options import key_to_raw
 from mongospec_core.codec.plan import Plan
 from mongospec_core.model.binding import Binding
-from mongospec_core.operations.checks import check_insert, has_operators
+from mongospec_core.operations.checks import check_insert, has_operators, items_of
 
 _MAKING = frozenset(
     {
@@ -61,7 +61,7 @@ def add_inserted_fields(
     if added or on_insert is not change.get("$setOnInsert", on_insert):
         change["$setOnInsert"] = {**on_insert, **added}
     if check and plan is not None and binding.paths is not None:
-        overwritten = {*change.get("$set", ()), *on_insert}
+        overwritten = {*(change.get("$set") or ()), *on_insert}
         check_insert(
             binding.paths,
             plan,
@@ -73,9 +73,10 @@ def add_inserted_fields(
 def _stored_by(filter: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """The paths, and their values, that the server puts into what an upsert inserts."""
     for path, condition in filter.items():
-        if path == "$and" or (path == "$or" and len(condition) == 1):
-            for clause in condition:
-                yield from _stored_by(clause)
+        if path == "$and" or (path == "$or" and len(list(items_of(condition))) == 1):
+            for clause in items_of(condition):
+                if isinstance(clause, Mapping):
+                    yield from _stored_by(clause)
         elif path.startswith("$") or isinstance(condition, Regex):
             continue
         elif not has_operators(condition):
@@ -124,7 +125,7 @@ def _without_conflicts(
     The server refuses two operators on one field; ``Package(name="a").dump()`` has every field.
     """
     others = {
-        key_to_raw(name)
+        key_to_raw(name).partition(".")[0]
         for operator, fields in change.items()
         if operator != "$setOnInsert" and isinstance(fields, Mapping)
         for name in fields
