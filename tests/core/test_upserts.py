@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from pymongo import UpdateMany, UpdateOne
 
-from mongospec_core import DocumentValidationError, MongoDocument, OptionError
+from mongospec_core import DocumentValidationError, MongoDocument, MongospecError, OptionError
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 
@@ -292,6 +292,13 @@ async def test_a_pipeline_and_a_loose_class_are_left_alone(bind: Bind) -> None:
     raw = await Loose.get_collection().find_one({})
     assert raw is not None
     assert raw.keys() == {"_id", "other", "more", "state"}
+
+
+async def test_set_on_insert_of_no_fields_is_left_to_the_server(bind: Bind) -> None:
+    await bind(Counter)
+    with suppress(MongospecError):
+        await Counter.update_one({"name": "a"}, {"$setOnInsert": [1]}, upsert=True)
+    assert await Counter.count({"state": "new"}) == 0
 
 
 async def test_operations_that_insert_nothing_of_the_kind_do_not_take_on_insert(bind: Bind) -> None:
