@@ -1,8 +1,10 @@
 """A user's own types: written as register_encoder says, read by the class's dec_hook."""
 
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, NewType, Self
+from enum import Enum, Flag, IntEnum
+from typing import Annotated, Any, NamedTuple, NewType, Self
 
 import msgspec
 import pytest
@@ -20,7 +22,7 @@ from mongospec_core import (
 from mongospec_core.codec import codec_options
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
-from tests.core.raw import stored
+from tests.core.raw import alike, stored
 
 
 class Point:
@@ -483,3 +485,157 @@ async def test_an_encoder_may_return_a_value_of_its_own_class(bind: Bind) -> Non
     assert await Row.count({"handle": Handle("ANN"), "level": Level(3)}) == 1
     with pytest.raises(EncodingError, match=r"Row\.anything"):
         await Row(handle="b", level=1, anything=Point(1, 2)).insert()
+
+
+class Labelled:
+    """Mixed into what BSON knows."""
+
+
+class Pair(NamedTuple):
+    left: int
+    right: int
+
+
+class Tone(str, Enum):  # noqa: UP042 - what people had before StrEnum
+    LOUD = "loud"
+
+
+class Rank(IntEnum):
+    FIRST = 1
+
+
+class Bit(Flag):
+    ON = 1
+
+
+class Span(msgspec.Struct, frozen=True):
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Ratio:
+    top: int
+    bottom: int
+
+
+class Gig(MongoDocument):
+    pair: Pair | None = None
+    pairs: list[Pair] = []
+    tone: Tone | None = None
+    rank: Rank | None = None
+    span: Span | None = None
+    ratio: Ratio | None = None
+    by_name: dict[str, Pair] = {}
+    day: date | None = None
+    anything: Any = None
+
+    @classmethod
+    def dec_hook(cls, tp: type, value: Any) -> Any:
+        if tp in (Pair, Span, Ratio):
+            return tp(*map(int, value.split(":")))
+        if tp in (Tone, Rank):
+            return tp[value]  # type: ignore[index]
+        if tp is date:
+            return date.fromisoformat(value)
+        raise NotImplementedError(tp)
+
+
+def register_known() -> None:
+    for tp in (Pair, Span, Ratio):
+        register_encoder(tp, lambda each: ":".join(str(part) for part in parts(each)))
+    for tp in (Tone, Rank, Bit):
+        register_encoder(tp, lambda each: each.name)
+    register_encoder(Labelled, lambda each: f"label {each!s}")
+
+
+def parts(value: Any) -> tuple[int, int]:
+    if isinstance(value, Pair):
+        return value
+    return (value.low, value.high) if isinstance(value, Span) else (value.top, value.bottom)
+
+
+class Name(Labelled, str):
+    __slots__ = ()
+
+
+KNOWN = [
+    (Pair(1, 2), "1:2"),
+    (Span(1, 2), "1:2"),
+    (Ratio(1, 2), "1:2"),
+    (Tone.LOUD, "LOUD"),
+    (Rank.FIRST, "FIRST"),
+    (Bit.ON, "ON"),
+    (Name("a"), "label a"),
+]
+
+
+@pytest.mark.parametrize(("value", "raw"), KNOWN, ids=[type(each).__name__ for each, _ in KNOWN])
+async def test_an_encoder_of_a_type_that_others_know_holds_in_every_operation(
+    bind: Bind, value: Any, raw: str
+) -> None:
+    register_known()
+    await bind(Gig)
+    await Gig(anything=value).insert()
+    await Gig.insert_many([Gig(anything={"l": [value]}), Gig(anything={"a": value})])
+    assert [each["anything"] for each in await stored(Gig)] == [raw, {"l": [raw]}, {"a": raw}]
+    query = {"anything": value}
+    assert await Gig.insert_if_not_exists(Gig(anything=value), query) is None
+    assert await Gig.count(query) == 1
+    assert await Gig.count({"anything.a": value}) == 1
+    assert await Gig.distinct("anything", query) == [raw]
+    await Gig.update_one(query, {"$set": {"anything": {"b": value}}})
+    await Gig.bulk_write([UpdateOne({"anything.b": value}, {"$push": {"pairs": Pair(3, 4)}})])
+    match = [{"$match": {"anything.b": value}}, {"$set": {"new": {"$literal": value}}}]
+    (found,) = await Gig.aggregate(match).to_list()
+    assert (found["anything"], found["new"], found["pairs"]) == ({"b": raw}, raw, ["3:4"])
+    replaced = await Gig.find_one_and_replace({"anything.b": value}, Gig(anything={"c": value}))
+    assert replaced is not None
+    assert await Gig.count({"anything": {"c": value}}) == 1
+
+
+async def test_registered_types_that_msgspec_knows_are_read_by_the_dec_hook(bind: Bind) -> None:
+    register_known()
+    register_encoder(date, lambda day: day.isoformat())
+    await bind(Gig)
+    gig = await Gig(
+        pair=Pair(1, 2),
+        pairs=[Pair(3, 4)],
+        tone=Tone.LOUD,
+        rank=Rank.FIRST,
+        span=Span(5, 6),
+        ratio=Ratio(7, 8),
+        by_name={"a": Pair(9, 10)},
+        day=date(2026, 1, 1),
+    ).insert()
+    (raw,) = await stored(Gig)
+    assert (raw["pair"], raw["tone"], raw["span"], raw["day"]) == (
+        "1:2",
+        "LOUD",
+        "5:6",
+        "2026-01-01",
+    )
+    found = await Gig.find_by_id(gig.id)
+    assert alike(found, gig)
+    assert changes(gig) == {}
+    assert await Gig.count({"day": date(2026, 1, 1), "pairs": Pair(3, 4)}) == 1
+    await Gig.get_collection().insert_one({"tone": "SOFT"})
+    with pytest.raises(DocumentValidationError, match=r"Gig\.tone"):
+        await Gig.find_all()
+
+
+async def test_a_mixin_is_registered_before_the_classes_that_take_it(bind: Bind) -> None:
+    class Mixin:
+        pass
+
+    register_encoder(Mixin, lambda each: f"<{each!s}>")
+
+    class Tagged(Mixin, str):
+        __slots__ = ()
+
+    class Row(MongoDocument):
+        text: str
+
+    await bind(Row)
+    await Row(text=Tagged("a")).insert()
+    assert await Row.count({"text": "<a>"}) == 1 == await Row.count({"text": Tagged("a")})

@@ -1,5 +1,7 @@
 """Values that are not exactly what their field says, and what becomes of them."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,7 +12,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
-from mongospec_core import DocumentValidationError, MongoDocument, changes
+from mongospec_core import DocumentValidationError, EncodingError, MongoDocument, changes
 from tests.conftest import Bind
 from tests.core.raw import alike
 
@@ -111,6 +113,65 @@ async def test_a_datetime_around_a_clock_change_equals_what_is_read(
             assert await Run.find_by_id(run.id) == run
             assert run.at == local.astimezone(UTC)
             assert changes(run) == {}
+
+
+class Count(int):
+    """Like http.HTTPStatus, or an id of a library's own."""
+
+
+class Tally(MongoDocument):
+    total: int = 0
+    counts: list[int] = []
+    by_count: dict[int, int] = {}
+    pair: tuple[int, int] | None = None
+    either: int | str | None = None
+    anything: Any = None
+
+
+async def test_a_subclass_of_int_is_stored_as_the_int_that_it_is(bind: Bind) -> None:
+    await bind(Tally)
+    tally = Tally(
+        total=Count(3),
+        counts=[Count(4)],
+        by_count={Count(5): Count(6)},
+        pair=(Count(7), Count(8)),
+        either=Count(9),
+        anything={"a": [Count(2**40)]},
+    )
+    await tally.insert()
+    assert changes(tally) == {}
+    found = await Tally.find_one({"total": Count(3), "counts": Count(4)})
+    assert found == tally
+    assert type(found.total) is type(found.counts[0]) is type(found.anything["a"][0]) is int
+    await Tally.update_one({}, {"$set": {"total": Count(10)}, "$inc": {"pair.0": Count(1)}})
+    assert await Tally.count({"total": 10, "pair": 8}) == 1
+    with pytest.raises(EncodingError, match=r"Tally\.total.*64 bits"):
+        await Tally(total=Count(2**63)).insert()
+
+
+async def test_copies_and_pickles_of_such_values_show_no_change(bind: Bind) -> None:
+    await bind(Run)
+    run = Run(
+        at=FrozenDatetime(2026, 3, 1, 12, tzinfo=ZoneInfo("Europe/Berlin")),
+        loss=Loss(0.5),
+        name=Text("a"),
+        losses=[Loss(1)],
+    )
+    await run.insert()
+    for twin in (
+        copy.copy(run),
+        copy.deepcopy(run),
+        copy.replace(run),
+        pickle.loads(pickle.dumps(run)),
+    ):
+        assert changes(twin) == {}
+        await Run.update_one({"_id": run.id}, {"$set": {"name": "another writer's"}})
+        twin.cost = Money(7)
+        assert changes(twin) == {"cost": Decimal(7)}
+        await twin.save()
+        found = await Run.find_by_id(run.id)
+        assert found is not None
+        assert (found.name, found.cost) == ("another writer's", Decimal(7))
 
 
 async def test_subclasses_of_what_bson_has_are_stored_as_what_they_are(bind: Bind) -> None:

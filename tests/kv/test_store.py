@@ -1,18 +1,25 @@
 """The store's methods, over the wire."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import mongojet
 import pytest
 from bson import ObjectId
 
-from mongospec_core import DuplicateKeyError, EncodingError, NotBoundError, OptionError
+from mongospec_core import (
+    DuplicateKeyError,
+    EncodingError,
+    NotBoundError,
+    OptionError,
+    register_encoder,
+)
+from mongospec_core.codec import codec_options
 from mongospec_kv import KeyNotFoundError, KVStoreItem, StoredValueError
 from mongospec_testing import FaultProxy
 
@@ -413,3 +420,35 @@ async def test_a_value_nested_too_deeply_is_refused_and_nothing_is_sent(
             with pytest.raises(EncodingError, match=r"nested.*for the key '[ab]'"):
                 await write()
     assert not seen
+
+
+class Volume(int):
+    """Stored as a word."""
+
+
+class Door(NamedTuple):
+    x: int
+    y: int
+
+
+@pytest.fixture
+def encoders() -> Iterator[None]:
+    """Encoders for these tests alone."""
+    before = dict(codec_options._registered)
+    register_encoder(Volume, lambda volume: f"{int(volume)} dB")
+    register_encoder(Door, lambda door: f"{door.x}/{door.y}")
+    yield
+    codec_options._registered.clear()
+    codec_options._registered.update(before)
+    codec_options._encoders.clear()
+    codec_options._hidden.clear()
+
+
+@pytest.mark.usefixtures("encoders")
+async def test_an_encoder_holds_for_values_whose_base_bson_knows(store: type[AppStorage]) -> None:
+    await store.set("a", Volume(3))
+    assert await store.get("a") == "3 dB"
+    assert await store.set_default("b", [Door(1, 2)]) == ["1/2"]
+    await store.set_many({"c": {"at": Door(3, 4), "loud": Volume(5)}})
+    assert await store.get("c") == {"at": "3/4", "loud": "5 dB"}
+    assert await store.count({"value": Volume(3)}) == 1

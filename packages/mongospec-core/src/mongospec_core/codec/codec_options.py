@@ -65,7 +65,8 @@ def register_encoder(tp: type, encode: Encoder) -> None:
     """Say how values of a type of yours, and of its subclasses, are written.
 
     It holds wherever a value is sent: in documents, filters, updates and pipelines. The nearest
-    registered class in the type's MRO counts. For reading, give the class a ``dec_hook``.
+    registered class in the type's MRO counts. For reading, give the class a ``dec_hook``. Call it
+    before ``init()``: what that compiles knows which types are registered.
 
     :param tp: the type of the values.
     :param encode: takes a value, returns something that mongospec can write.
@@ -77,8 +78,17 @@ def register_encoder(tp: type, encode: Encoder) -> None:
     """
     _registered[tp] = encode
     _forget_encoders()
-    if issubclass(tp, _KNOWN_TO_BSON):
-        _hidden.add(tp)
+    note_hidden()
+
+
+def note_hidden() -> None:
+    """Note the registered types that stand in what bson would write without asking us."""
+    for tp in _registered.keys() - _hidden:
+        todo: list[type] = [tp]
+        for each in todo:  # grows as it goes
+            if issubclass(each, _KNOWN_TO_BSON):
+                _hidden.add(tp)
+            todo.extend(type.__subclasses__(each))
 
 
 def to_raw(value: Any) -> Any:
@@ -119,8 +129,12 @@ def _misfit_type(reason: str) -> type[Misfit]:
 
 def is_embedded(tp: type) -> bool:
     """Whether a read needs a class to make such a value of a stored document."""
-    embedded = issubclass(tp, msgspec.Struct) or dataclasses.is_dataclass(tp)
-    return embedded and not is_registered(tp) and not hasattr(tp, "__bson_decoder__")
+    return is_embedded_class(tp) and not is_registered(tp) and not hasattr(tp, "__bson_decoder__")
+
+
+def is_embedded_class(tp: type) -> bool:
+    """Whether it is a Struct class or a dataclass."""
+    return issubclass(tp, msgspec.Struct) or dataclasses.is_dataclass(tp)
 
 
 def key_to_raw(key: Any) -> str:

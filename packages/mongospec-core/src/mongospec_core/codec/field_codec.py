@@ -18,7 +18,9 @@ their like, so a flat class has an empty plan and pays nothing. For the rest a :
 import dataclasses
 import datetime as dt
 import types
+import uuid
 from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from typing import (
@@ -46,6 +48,7 @@ from mongospec_core.codec.codec_options import (
     Misfit,
     in_order,
     is_embedded,
+    is_embedded_class,
     is_registered,
     key_to_raw,
     misfit,
@@ -96,6 +99,10 @@ NOTHING = FieldCodec()
 ANYTHING = FieldCodec(to_raw, decode_any, trim)
 _ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = (Required, NotRequired, ReadOnly, Final)
+_KNOWN_TO_MSGSPEC = (
+    *(str, int, float, bool, bytes, bytearray, Decimal, uuid.UUID),
+    *(dt.datetime, dt.date, dt.time, dt.timedelta),
+)
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
 
@@ -114,6 +121,8 @@ def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
     cls = origin or tp
     if tp in (Any, object) or isinstance(tp, TypeVar) or not isinstance(cls, type):
         return ANYTHING
+    if is_registered(cls) and not hasattr(cls, "__bson_decoder__"):
+        return FieldCodec(to_raw, _by_hook(cls, scope.dec_hook))
     if cls in _SCALARS:
         return NOTHING
     if cls is dt.datetime:
@@ -130,8 +139,6 @@ def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
 def _class_shape(cls: type, tp: Any, scope: Scope) -> FieldCodec:
     if (own := getattr(cls, "__bson_decoder__", None)) is not None:
         return FieldCodec(to_raw, own())
-    if is_registered(cls):
-        return FieldCodec(to_raw)
     if issubclass(cls, Enum):
         return FieldCodec(member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
@@ -150,6 +157,22 @@ def _class_shape(cls: type, tp: Any, scope: Scope) -> FieldCodec:
     return NOTHING
 
 
+def _by_hook(cls: Any, dec_hook: Callable[[type, Any], Any] | None) -> Decoder | None:
+    """How values of a registered type are read that msgspec knows, and asks no hook about."""
+    known = cls in _KNOWN_TO_MSGSPEC or is_embedded_class(cls) or hasattr(cls, "_fields")
+    if dec_hook is None or not (known or issubclass(cls, Enum)):
+        return None
+
+    def decode(raw: Any, reader: Any) -> Any:
+        try:
+            value = dec_hook(cls, raw)
+        except (NotImplementedError, ValueError, TypeError, LookupError, AttributeError):
+            return raw  # msgspec says what does not fit
+        return value._value_ if isinstance(value, Enum) else value
+
+    return decode
+
+
 def accepts_anything(annotation: Any) -> bool:
     """Whether an annotation lets any value in."""
     return annotation in (Any, object) or isinstance(annotation, TypeVar)
@@ -160,7 +183,8 @@ def is_scalar(annotation: Any) -> bool:
     tp, metas = unwrapped(annotation)
     if get_origin(tp) in (Union, types.UnionType):
         return all(map(is_scalar, get_args(tp)))
-    return tp in (*_SCALARS, dt.datetime, ObjectId) and not any(each.tz is False for each in metas)
+    known = tp in (*_SCALARS, dt.datetime, ObjectId) and not is_registered(tp)
+    return known and not any(each.tz is False for each in metas)
 
 
 def type_args(annotation: Any) -> tuple[Any, ...]:

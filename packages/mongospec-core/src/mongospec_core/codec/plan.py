@@ -28,7 +28,7 @@ from mongospec_core.codec.annotations import (
     iter_types,
     names_in,
 )
-from mongospec_core.codec.codec_options import Encoder, register_builtin
+from mongospec_core.codec.codec_options import Encoder, note_hidden, register_builtin
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
     FieldCodec,
@@ -296,6 +296,7 @@ def plan_of(tp: Any) -> Plan[Any]:
     """
     plan = _plans.get(tp)
     if plan is None:
+        note_hidden()  # of classes that were made since
         _building.append(tp)
         try:
             plan = UnionPlan(tp) if get_origin(tp) in (Union, UnionType) else Plan(tp)
