@@ -3,16 +3,23 @@
 import datetime as dt
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import msgspec
 from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mongospec_core import changes
+from mongospec_core import MongoDocument, changes
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import differing_elements, same, split_elements
+from mongospec_core.model.snapshot import (
+    differing_elements,
+    same,
+    set_snapshot,
+    split_elements,
+)
 from mongospec_core.model.write import encode_document, to_raw_documents
 from tests.conftest import Bind
 from tests.core.raw import alike
@@ -173,3 +180,189 @@ def test_two_documents_differ_in_the_elements_that_only_one_of_them_has(
         {name: each for name, each in theirs.items() if ours.get(name) != each},
     )
     assert differing_elements(*both) == expected
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class Count(int):
+    __slots__ = ()
+
+
+class Loss(float):
+    __slots__ = ()
+
+
+class Blob(bytes):
+    __slots__ = ()
+
+
+class Money(Decimal):
+    __slots__ = ()
+
+
+class Moment(dt.datetime):
+    """What a library that freezes the clock returns."""
+
+
+class Sizes(list[Any]):
+    """A list of one's own."""
+
+
+class Headers(dict[str, Any]):
+    """A dict of one's own."""
+
+
+def moment_of(moment: dt.datetime) -> Moment:
+    return Moment.combine(moment.date(), moment.timetz()).replace(fold=moment.fold)
+
+
+class Inner(msgspec.Struct):
+    text: str = ""
+    moment: dt.datetime | None = None
+    prices: list[Decimal] = []
+
+
+class Mixed(MongoDocument):
+    """Each type that BSON has, by itself and at every depth."""
+
+    text: str = ""
+    number: int = 0
+    real: float = 0.0
+    data: bytes = b""
+    price: Decimal = Decimal(0)
+    moment: dt.datetime | None = None
+    texts: list[str] = []
+    by_text: dict[str, list[int]] = {}
+    pair: tuple[str, float] | None = None
+    blobs: set[bytes] = set()
+    inner: Inner | None = None
+    inners: dict[str, list[Inner]] = {}
+    either: str | int | None = None
+    anything: Any = None
+
+
+local_zones = st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]).map(
+    ZoneInfo
+)
+around_changes = st.builds(
+    lambda change, minutes, zone, fold, micro: (
+        dt.datetime(*change) + dt.timedelta(minutes=minutes, microseconds=micro)
+    ).replace(tzinfo=zone, fold=fold),
+    st.sampled_from(
+        [
+            (2026, 3, 29, 2),  # forward in Berlin
+            (2026, 10, 25, 2),  # back
+            (2026, 3, 8, 2),  # forward in New York
+            (2026, 11, 1, 1),  # back
+            (2026, 10, 4, 2),  # half an hour forward on Lord Howe
+            (2026, 4, 5, 1),  # half an hour back
+        ]
+    ),
+    st.integers(-120, 120),
+    local_zones,
+    st.integers(0, 1),
+    st.integers(0, 999_999),
+)
+own_texts = st.text(max_size=3).map(Text)
+own_counts = numbers.map(Count)
+own_losses = reals.map(Loss)
+own_blobs = st.binary(max_size=3).map(Blob)
+own_prices = prices.map(Money)
+own_moments = around_changes.map(moment_of)
+inners = st.builds(
+    Inner,
+    text=own_texts,
+    moment=own_moments | around_changes,
+    prices=st.lists(own_prices, max_size=2),
+)
+own = own_texts | own_counts | own_losses | own_blobs | own_prices | own_moments
+mixed = st.builds(
+    Mixed,
+    _id=st.builds(ObjectId),
+    text=own_texts,
+    number=own_counts,
+    real=own_losses,
+    data=own_blobs,
+    price=own_prices,
+    moment=st.none() | own_moments,
+    texts=st.lists(own_texts, max_size=2).map(Sizes),
+    by_text=st.dictionaries(keys.map(Text), st.lists(own_counts, max_size=2), max_size=2),
+    pair=st.none() | st.tuples(own_texts, own_losses),
+    blobs=st.sets(own_blobs, max_size=2),
+    inner=st.none() | inners,
+    inners=st.dictionaries(keys, st.lists(inners, max_size=2), max_size=2).map(Headers),
+    either=st.none() | own_texts | own_counts,
+    anything=st.recursive(
+        own,
+        lambda inner: (
+            st.lists(inner, max_size=2).map(Sizes)
+            | st.dictionaries(keys, inner, max_size=2).map(Headers)
+        ),
+        max_leaves=5,
+    ),
+)
+MIXED: Any = plan_of(Mixed)
+OF_BSON = {str, bool, int, float, bytes, ObjectId, type(None), dt.datetime, Decimal, list, dict}
+
+
+def types_in(raw: Any) -> set[type]:
+    inside = raw.values() if isinstance(raw, dict) else raw if isinstance(raw, list) else ()
+    return {type(raw)}.union(*map(types_in, inside))
+
+
+@given(mixed)
+@settings(deadline=None, max_examples=150)
+def test_subclasses_of_what_bson_has_are_stored_as_that_at_every_depth(document: Mixed) -> None:
+    (raw,) = to_raw_documents(MIXED, [document], validate=True)
+    data = encode_document(MIXED, raw)
+    (back,) = Reader(MIXED, DECIMAL_CODEC_OPTIONS).decode([data])
+    assert types_in(back.anything) <= OF_BSON
+    assert back == document
+    set_snapshot(document, data)
+    assert changes(back) == {} == changes(document)
+    set_snapshot(
+        document, encode_document(MIXED, to_raw_documents(MIXED, [back], validate=True)[0])
+    )
+    assert changes(document) == {}
+
+
+class Calendar(MongoDocument):
+    moment: dt.datetime
+    moments: list[dt.datetime] = []
+    by_name: dict[str, dt.datetime | None] = {}
+    by_moment: dict[dt.datetime, int] = {}
+    pair: tuple[dt.datetime, int] | None = None
+    inner: Inner | None = None
+    seen: set[dt.datetime] = set()
+    anything: Any = None
+
+
+CALENDAR: Any = plan_of(Calendar)
+
+
+@given(around_changes, around_changes)
+@settings(deadline=None, max_examples=200)
+def test_datetimes_around_clock_changes_equal_what_is_read(
+    one: dt.datetime, other: dt.datetime
+) -> None:
+    document = Calendar(
+        moment=one,
+        moments=[one, other],
+        by_name={"a": other, "b": None},
+        by_moment={one: 1},
+        pair=(other, 1),
+        inner=Inner(moment=one),
+        seen={one},
+        anything={"a": [other]},
+    )
+    (raw,) = to_raw_documents(CALENDAR, [document], validate=True)
+    data = encode_document(CALENDAR, raw)
+    (back,) = Reader(CALENDAR, DECIMAL_CODEC_OPTIONS).decode([data])
+    assert back == document
+    assert changes(back) == {}
+    set_snapshot(document, data)
+    assert changes(document) == {}
+    cut = one.astimezone(dt.UTC)
+    assert back.moment == cut.replace(microsecond=cut.microsecond // 1000 * 1000)
