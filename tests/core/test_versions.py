@@ -824,6 +824,27 @@ async def test_an_abort_takes_the_version_back(bind: Bind) -> None:
     assert [each.version for each in (one, two, three)] == [2, 1, 1]
 
 
+async def test_after_an_unknown_commit_the_version_is_the_one_that_was_read(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Product)
+    one = await Product().insert()
+
+    async def write() -> None:
+        async with transaction():
+            one.stock = 1
+            await one.save()
+
+    with mongo_proxy.cut("commitTransaction", at="reply"), pytest.raises(OperationError) as caught:
+        await write()
+    assert caught.value.outcome == "unknown"
+    assert (one.version, (await the_only(Product))["version"]) == (0, 1)
+    with pytest.raises(StaleDocumentError):
+        await one.save()
+    await one.reload()
+    assert one.version == 1
+
+
 async def test_a_committed_version_stays(bind: Bind) -> None:
     await bind(Product)
     one = await Product().insert()

@@ -80,11 +80,13 @@ def moves(plan: Plan[Any], own: Mapping[str, Any], raw: Mapping[str, Any]) -> bo
     :param own: the document's own filter.
     :param raw: the document as it will be stored.
     """
-    return any(
-        not same(as_stored(own[path]), as_stored(_equal(raw, path)))
-        for path in plan.shard_key
-        if path != "_id"
-    )
+    for path in plan.shard_key:
+        if path != "_id":
+            before, now = own[path], _equal(raw, path)
+            alike = type(before) is type(now) and before == now
+            if not alike and not same(as_stored(before), as_stored(now)):
+                return True
+    return False
 
 
 def _equal(raw: Mapping[str, Any], path: str) -> Any:
@@ -105,13 +107,13 @@ def version_of(plan: Plan[Any], document: Any) -> int:
     return version
 
 
-def raised(plan: Plan[Any], document: Any, data: bytes) -> tuple[int, bytes]:
-    """The next version of *document*, and its BSON with that version."""
+def raised(plan: Plan[Any], document: Any, data: bytes) -> tuple[int, bytes, bytes]:
+    """The next version of *document*, as an element of BSON, and its BSON with that version."""
     assert plan.version is not None
     version = version_of(plan, document) + 1
     elements = split_elements(data)
-    elements[plan.version] = encode({plan.version: version})[4:-1]
-    return version, join_elements(elements.values())
+    element = elements[plan.version] = encode({plan.version: version})[4:-1]
+    return version, element, join_elements(elements.values())
 
 
 def stale(document: Any, expected: int) -> StaleDocumentError:

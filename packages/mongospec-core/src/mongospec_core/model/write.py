@@ -285,9 +285,9 @@ class GuardedChange(Change):
 
         :returns: its element of the BSON.
         """
-        self.version, data = raised(plan, self.document, self.data)
+        self.version, element, data = raised(plan, self.document, self.data)
         self.data: bytes = data
-        return split_elements(self.data)[cast("str", plan.version)]
+        return element
 
 
 def prepare(
@@ -478,7 +478,7 @@ class Replacement:
         self.query = encode({**asked, **own} if alike else {"$and": [asked, own]})
         self.moves = moves(plan, own, decode(self.data))
         if plan.version is not None:
-            version, self.data = raised(plan, document, self.data)
+            version, _, self.data = raised(plan, document, self.data)
             self.expected = version - 1
 
     def apply(self, call: Operation, outcome: Outcome, id_: Any) -> None:
