@@ -365,10 +365,10 @@ async def test_an_upsert_by_a_pipeline_needs_the_tag(zoo: list[Animal]) -> None:
 @pytest.mark.parametrize(
     ("tag", "told"),
     [
-        ("lion", r"'lion' is the tag of no class: Animal and its subclasses have 'animal'"),
-        ("`l\0`", r": ''l\\x00'' is the tag of no class"),
-        (5, r": 5 is the tag of no class"),
-        (["dog"], r": \['dog'\] is the tag of no class"),
+        ("lion", r"'lion' is not the tag of a class: Animal and its subclasses have 'animal'"),
+        ("`l\0`", r": ''l\\x00'' is not the tag of a class"),
+        (5, r": 5 is not the tag of a class"),
+        (["dog"], r": \['dog'\] is not the tag of a class"),
         (None, r": missing: Animal and its subclasses are told apart by it"),
     ],
 )
