@@ -38,7 +38,7 @@ from mongospec_refs.identity_map import IdDecoder
 from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
 from mongospec_refs.resolve import JsonReader, ReferenceRead, RootReader, fetch
 from mongospec_refs.save import SaveOperations
-from mongospec_refs.unresolved import hollow, is_resolved, placeholder
+from mongospec_refs.unresolved import is_resolved, placeholder, unresolved
 from mongospec_refs.validation import id_of, stored_as, validate_references
 
 
@@ -86,7 +86,8 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         """
         given = as_id(plan_of(cls), id)
         check_id(cls, to_raw(given))
-        reference: Self = hollow(cls, given, place=ANYWHERE)  # of whatever database it is used in
+        # It is of whatever database it is used in.
+        reference: Self = unresolved(cls, given, place=ANYWHERE)
         return reference
 
     async def fetch(
@@ -274,7 +275,7 @@ def _read(
     try:
         return read(reader)
     finally:
-        reader.references.close()
+        reader.references.finish()
         for each in reader.references.documents():
             set_place(each, place)
 

@@ -49,7 +49,14 @@ from mongospec_refs.graph import (
     refuse_projection_into_references,
 )
 from mongospec_refs.identity_map import IdentityMap, Wanted, key_of
-from mongospec_refs.unresolved import class_of, fill, hollow_class, is_resolved, real_class, turn
+from mongospec_refs.unresolved import (
+    class_of,
+    fill,
+    is_resolved,
+    real_class,
+    set_class,
+    unresolved_class,
+)
 
 _PRIMARY = {"mode": "primary"}
 _MOST_BYTES = 8 * 1024 * 1024
@@ -90,7 +97,7 @@ class ReferenceReader[T](Reader[T]):
         return self.references.adopt(document, plan.cls)
 
     def decode(self, parts: list[bytes]) -> list[T]:
-        """As every reader; a hollow target among the references is exact meanwhile."""
+        """As every reader; an unresolved target among the references is exact meanwhile."""
         target = self.target
         if self.joined:  # by a pipeline, so there is no target
             documents = super().decode(parts)
@@ -98,12 +105,12 @@ class ReferenceReader[T](Reader[T]):
             return documents
         if target is None or is_resolved(target):
             return super().decode(parts)
-        hollow = class_of(target)
-        turn(target, real_class(target))
+        own = class_of(target)
+        set_class(target, real_class(target))
         try:
             return super().decode(parts)
         finally:
-            turn(target, hollow)
+            set_class(target, own)
 
 
 async def resolve(
@@ -252,10 +259,10 @@ class _InvalidReferences:
 
     def error(self, roots: Sequence[Any]) -> DocumentValidationError:
         """One error for all, each with its path from the root."""
-        ways = _ways(roots, {id(document) for document, _ in self.found})
+        paths = _paths_from_roots(roots, {id(document) for document, _ in self.found})
         failures: list[InvalidDocument] = []
         for document, failure in self.found:
-            root, path = ways[id(document)]
+            root, path = paths[id(document)]
             failures.append(
                 InvalidDocument(
                     getattr(root, "_id", None),
@@ -271,9 +278,9 @@ class _InvalidReferences:
         )
 
 
-def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
+def _paths_from_roots(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
     """Root and path of each wanted document, the shortest."""
-    ways: dict[int, tuple[Any, str]] = {}
+    paths: dict[int, tuple[Any, str]] = {}
     seen = {id(each) for each in roots}
     todo = [(root, root, "") for root in roots]
     for root, holder, above in todo:  # grows as it goes: level by level
@@ -282,12 +289,12 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
             if id(document) in seen:
                 continue
             seen.add(id(document))
-            way = f"{above}.{reference.path}" if above else reference.path
+            path = f"{above}.{reference.path}" if above else reference.path
             if id(document) in wanted:
-                ways[id(document)] = (root, way)
+                paths[id(document)] = (root, path)
             else:
-                todo.append((root, document, way))
-    return ways
+                todo.append((root, document, path))
+    return paths
 
 
 class ReferenceRead(Read):
@@ -368,7 +375,7 @@ class RootReader[T](ReferenceReader[T]):
         self._depth = depth
         self._whole = whole and target is None
         if target is not None:
-            self.references.know(target, plan.cls)
+            self.references.add(target, plan.cls)
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
         """The documents of one batch, with the documents that they refer to."""
@@ -376,10 +383,10 @@ class RootReader[T](ReferenceReader[T]):
         references = self.references
         if references.open and self._depth != 0 and call is not None:
             if self._whole:
-                references.enter(documents)
+                references.adopt_roots(documents)
             await resolve(self, documents, call, self._depth)
         references.put_in_place(documents)
-        references.close()
+        references.finish()
         if call is not None:
             settle_read(call, [*documents, *references.documents()])
         return documents
@@ -407,7 +414,7 @@ def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
 
 
 async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any]) -> Any:
-    """Read the document of a hollow reference into it.
+    """Read the document of an unresolved reference into it.
 
     :returns: the reference; if its document is of a subclass, which it cannot become, the document.
     """
@@ -418,7 +425,7 @@ async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any])
     found = await call.send("find_one", encode(wanted))
     if found is None:
         if not is_resolved(reference):
-            turn(reference, hollow_class(cls, missing=True))
+            set_class(reference, unresolved_class(cls, missing=True))
         raise MissingReferenceError(
             f"{cls.__name__} of _id={shown(reference._id)} is not in the collection "
             f"{binding.target.name!r}",
