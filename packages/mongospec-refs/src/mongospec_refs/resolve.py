@@ -21,8 +21,8 @@ from mongospec_core.extension import (
     Operation,
     Plan,
     Projection,
+    Read,
     Reader,
-    Reading,
     begin,
     binding_of,
     check_id,
@@ -63,7 +63,7 @@ class ReferenceReader[T](Reader[T]):
         puts them there.
     """
 
-    __slots__ = ("guest", "joined", "references")
+    __slots__ = ("joined", "references", "target")
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class ReferenceReader[T](Reader[T]):
         references: IdentityMap,
         *,
         on_invalid: OnInvalid = "raise",
-        guest: Any = None,
+        target: Any = None,
     ) -> None:
         super().__init__(plan, codec, on_invalid=on_invalid)
         self.references = references
-        self.guest = guest
+        self.target = target
         self.joined = False
 
     def read_joined(self, plan: Plan[Any], raw: Mapping[str, Any]) -> Any:
@@ -90,20 +90,20 @@ class ReferenceReader[T](Reader[T]):
         return self.references.adopt(document, plan.cls)
 
     def decode(self, parts: list[bytes]) -> list[T]:
-        """As every reader; a hollow guest among the references is exact meanwhile."""
-        guest = self.guest
-        if self.joined:  # by a pipeline, so there is no guest
+        """As every reader; a hollow target among the references is exact meanwhile."""
+        target = self.target
+        if self.joined:  # by a pipeline, so there is no target
             documents = super().decode(parts)
             _remember_ids(self.plan, documents)
             return documents
-        if guest is None or is_resolved(guest):
+        if target is None or is_resolved(target):
             return super().decode(parts)
-        hollow = class_of(guest)
-        turn(guest, real_class(guest))
+        hollow = class_of(target)
+        turn(target, real_class(target))
         try:
             return super().decode(parts)
         finally:
-            turn(guest, hollow)
+            turn(target, hollow)
 
 
 async def resolve(
@@ -175,7 +175,7 @@ async def _fill(
             binding.target.codec,
             root.references,
             on_invalid=unfit.noting(wanted[cls]),
-            guest=root.guest,
+            target=root.target,
         )
         root.references.fill(wanted, cls, reader.decode(split_documents(batch)))
 
@@ -290,28 +290,29 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
     return ways
 
 
-class RefReading(Reading):
+class ReferenceRead(Read):
     """A read whose references are resolved, *depth* levels deep.
 
-    :param results: what is read are not documents of the class: its fields may hold anything.
-    :param guest: a document outside of the read that references to its ``_id`` are to be.
+    :param target: a document outside of the read that references to its ``_id`` are to be.
+    :param resolve_refs: with False, references stay unresolved.
+    :param ref_depth: how many levels of references are resolved; None: all.
     """
 
-    __slots__ = ("_guest", "_results", "depth")
+    __slots__ = ("_target", "depth")
+    parameters = frozenset({"resolve_refs", "ref_depth"})
 
     def __init__(
         self,
         projection: Projection = None,
         on_invalid: OnInvalid = "raise",
         *,
+        target: Any = None,
+        pipeline: bool = False,
         resolve_refs: bool = True,
         ref_depth: int | None = None,
-        results: bool = False,
-        guest: Any = None,
     ) -> None:
-        super().__init__(projection, on_invalid)
-        self._results = results
-        self._guest = guest
+        super().__init__(projection, on_invalid, pipeline=pipeline)
+        self._target = target
         if type(resolve_refs) is not bool:
             raise OptionError(f"resolve_refs={shown(resolve_refs)}: say True or False")
         if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
@@ -320,7 +321,7 @@ class RefReading(Reading):
 
     @override
     def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
-        if isinstance(self.projection, type) and not self._results:
+        if isinstance(self.projection, type):
             # A class is hashable, which mypy does not see of its metaclass.
             each: Any
             for each in binding.plan.members or (binding.plan.cls,):
@@ -338,29 +339,17 @@ class RefReading(Reading):
             depth=self.depth,
             on_invalid=self.on_invalid,
             whole=self.projection is None,
-            guest=self._guest,
+            target=self._target,
         )
         reader.joined = self.pipeline
         return reader
-
-
-_WHOLE = RefReading()
-
-
-def reading_of(
-    projection: Projection, on_invalid: OnInvalid, resolve_refs: bool, ref_depth: int | None
-) -> RefReading:
-    """What a read asks for; one object for all that ask for nothing special."""
-    if projection is None and on_invalid == "raise" and resolve_refs is True and ref_depth is None:
-        return _WHOLE
-    return RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
 
 
 class RootReader[T](ReferenceReader[T]):
     """Reads what a caller asked for, and then what that refers to.
 
     :param whole: the roots are whole documents: references to one of them are this very object.
-    :param guest: a document outside of the read that references to its ``_id`` are to be.
+    :param target: a document outside of the read that references to its ``_id`` are to be.
     """
 
     __slots__ = ("_depth", "_whole")
@@ -373,13 +362,13 @@ class RootReader[T](ReferenceReader[T]):
         depth: int | None = 0,
         on_invalid: OnInvalid = "raise",
         whole: bool = True,
-        guest: Any = None,
+        target: Any = None,
     ) -> None:
-        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, guest=guest)
+        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, target=target)
         self._depth = depth
-        self._whole = whole and guest is None
-        if guest is not None:
-            self.references.know(guest, plan.cls)
+        self._whole = whole and target is None
+        if target is not None:
+            self.references.know(target, plan.cls)
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
         """The documents of one batch, with the documents that they refer to."""
@@ -417,7 +406,7 @@ def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
             set_snapshot(document, with_fields(form, ids))
 
 
-async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any]) -> Any:
+async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any]) -> Any:
     """Read the document of a hollow reference into it.
 
     :returns: the reference; if its document is of a subclass, which it cannot become, the document.
@@ -437,8 +426,8 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
         )
     plan, codec = binding.plan, binding.target.codec
     exact = plan.tag is None or decode(found).get(plan.tag[0]) == plan.tag[1]
-    guest = reference if exact else None
-    reader = RootReader(plan, codec, depth=reading.depth, guest=guest)
+    target = reference if exact else None
+    reader = RootReader(plan, codec, depth=read.depth, target=target)
     (document,) = await reader.load([found], call)
     if class_of(document) is not cls:
         return document

@@ -51,6 +51,10 @@ class UnresolvedMixin:
         """Core's seam: whatever writes whole documents, or compares them, stops here."""
         _refuse(documents[0], "save")
 
+    async def reload(self, **options: Any) -> Any:
+        """There is nothing to be read again: read it for the first time."""
+        return await cast("Any", self).fetch(**options)
+
     def __getattribute__(self, name: str) -> Any:
         if name in type(self).__closed__:
             _refuse(self, name)
