@@ -1,8 +1,8 @@
 """For packages built on core: its seams, and nothing that users need.
 
-- :class:`Reading` and :class:`Reader`: what a read asks for, and how its batches become instances.
-  The protected bodies ``_find``, ``_find_one``, ``_find_all`` and ``_find_one_and_*`` of a document
-  class take a ``Reading``.
+- :class:`Read` and :class:`Reader`: what a read asks for, and how its batches become instances.
+  All finders of a document class make a read by its ``__read__``, which is :class:`Read` or a
+  subclass with ``parameters`` of its own: keywords that the finders take as well.
 - ``__bson_decoder__`` (a classmethod): how a raw value in a field annotated with the class becomes
   something that msgspec accepts; asked once, when a plan is compiled (:func:`plan_of`).
 - ``__bson_stored_as__`` (a classmethod, beside it): what is stored there, for the check of queries;
@@ -58,24 +58,24 @@ from mongospec_core.model.write import (
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for
-from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
+from mongospec_core.operations.filters import Filter, as_id, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     DeleteOptions,
+    FindKeywords,
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
     FindOneAndUpdateOptions,
+    FindOneKeywords,
     FindOneOptions,
-    FindOptions,
     InsertOptions,
     Options,
-    PageOptions,
+    PageKeywords,
     SaveManyOptions,
     SaveOptions,
-    Sort,
     begin,
 )
-from mongospec_core.operations.projection import Projection, Reading
+from mongospec_core.operations.projection import Projection, Read
 from mongospec_core.operations.save import (
     refuse_without_id,
     send,
@@ -101,11 +101,12 @@ __all__ = (
     "DeleteOptions",
     "DocumentBase",
     "Filter",
+    "FindKeywords",
     "FindOneAndDeleteOptions",
     "FindOneAndReplaceOptions",
     "FindOneAndUpdateOptions",
+    "FindOneKeywords",
     "FindOneOptions",
-    "FindOptions",
     "Ids",
     "InsertMany",
     "InsertOptions",
@@ -113,16 +114,15 @@ __all__ = (
     "Operation",
     "Options",
     "Outcome",
-    "PageOptions",
+    "PageKeywords",
     "Place",
     "Plan",
     "Projection",
+    "Read",
     "Reader",
-    "Reading",
     "SaveManyOptions",
     "SaveOptions",
     "Sent",
-    "Sort",
     "Statement",
     "StoredAs",
     "Update",
@@ -130,7 +130,6 @@ __all__ = (
     "attributes_of",
     "begin",
     "binding_of",
-    "by_id",
     "carry",
     "check_class",
     "check_id",

@@ -10,7 +10,7 @@ from bson import Decimal128
 from mongospec_core import MongoDocument, OperationError, OptionError
 from mongospec_core.extension import (
     Options,
-    Reading,
+    Read,
     Sent,
     Statement,
     begin,
@@ -242,7 +242,7 @@ class KVStore(MongoDocument, mixin=True):
 
             names = await AppStorage.keys()
         """
-        only_keys = Reading({"_id": 0, "key": 1})
+        only_keys = Read({"_id": 0, "key": 1})
         sorted_options = {**options, "sort": "_id"}
         binding, call = begin(
             cls, "keys", "find_many", sorted_options, "read", projection=only_keys.fields()
