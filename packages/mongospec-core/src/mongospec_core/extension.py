@@ -1,8 +1,8 @@
 """For packages built on core: its seams, and nothing that users need.
 
-- :class:`Reading` and :class:`Reader`: what a read asks for, and how its batches become instances.
-  The protected bodies ``_find``, ``_find_one``, ``_find_all`` and ``_find_one_and_*`` of a document
-  class take a ``Reading``.
+- :class:`Read` and :class:`Reader`: what a read asks for, and how its batches become instances.
+  All finders of a document class make a read by its ``__read__``, which is :class:`Read` or a
+  subclass with ``parameters`` of its own: keywords that the finders take as well.
 - ``__bson_decoder__`` (a classmethod): how a raw value in a field annotated with the class becomes
   something that msgspec accepts; asked once, when a plan is compiled (:func:`plan_of`).
 - ``__bson_stored_as__`` (a classmethod, beside it): what is stored there, for the check of queries;
@@ -38,7 +38,7 @@ from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_rea
 from mongospec_core.model.snapshot import (
     DELETED,
     UNKNOWN_CONTENT,
-    carry,
+    copy_snapshot,
     is_new,
     place_of,
     set_place,
@@ -58,31 +58,31 @@ from mongospec_core.model.write import (
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for
-from mongospec_core.operations.filters import Filter, as_id, by_id, scoped
+from mongospec_core.operations.filters import Filter, as_id, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     DeleteOptions,
+    FindKeywords,
     FindOneAndDeleteOptions,
     FindOneAndReplaceOptions,
     FindOneAndUpdateOptions,
+    FindOneKeywords,
     FindOneOptions,
-    FindOptions,
     InsertOptions,
     Options,
-    PageOptions,
+    PageKeywords,
     SaveManyOptions,
     SaveOptions,
-    Sort,
     begin,
 )
-from mongospec_core.operations.projection import Projection, Reading
+from mongospec_core.operations.projection import Projection, Read
 from mongospec_core.operations.save import (
     refuse_without_id,
     send,
     send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
-from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement, send_statements
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation, outcome_of
 from mongospec_core.server.place import ANYWHERE, Place, tenants_exist
@@ -96,16 +96,18 @@ __all__ = (
     "UNKNOWN_CONTENT",
     "BatchReader",
     "Binding",
+    "BulkState",
     "Change",
     "Decoder",
     "DeleteOptions",
     "DocumentBase",
     "Filter",
+    "FindKeywords",
     "FindOneAndDeleteOptions",
     "FindOneAndReplaceOptions",
     "FindOneAndUpdateOptions",
+    "FindOneKeywords",
     "FindOneOptions",
-    "FindOptions",
     "Ids",
     "InsertMany",
     "InsertOptions",
@@ -113,16 +115,14 @@ __all__ = (
     "Operation",
     "Options",
     "Outcome",
-    "PageOptions",
+    "PageKeywords",
     "Place",
     "Plan",
     "Projection",
+    "Read",
     "Reader",
-    "Reading",
     "SaveManyOptions",
     "SaveOptions",
-    "Sent",
-    "Sort",
     "Statement",
     "StoredAs",
     "Update",
@@ -130,11 +130,10 @@ __all__ = (
     "attributes_of",
     "begin",
     "binding_of",
-    "by_id",
-    "carry",
     "check_class",
     "check_id",
     "checked",
+    "copy_snapshot",
     "decode",
     "document_list",
     "encode",

@@ -49,9 +49,7 @@ def entry_reader(
 
     if value_type is None:
         value_type = next(each.type for each in binding.plan.fields if each.name == "value")
-    reading = store._reading_into(entry_type(store, value_type))
-    reading.on_invalid = refuse
-    return reading.reader(binding)
+    return store.__read__(entry_type(store, value_type), refuse).reader(binding)
 
 
 @cache

@@ -9,9 +9,9 @@ from bson import Decimal128
 
 from mongospec_core import MongoDocument, OperationError, OptionError
 from mongospec_core.extension import (
+    BulkState,
     Options,
-    Reading,
-    Sent,
+    Read,
     Statement,
     begin,
     binding_of,
@@ -242,7 +242,7 @@ class KVStore(MongoDocument, mixin=True):
 
             names = await AppStorage.keys()
         """
-        only_keys = Reading({"_id": 0, "key": 1})
+        only_keys = Read({"_id": 0, "key": 1})
         sorted_options = {**options, "sort": "_id"}
         binding, call = begin(
             cls, "keys", "find_many", sorted_options, "read", projection=only_keys.fields()
@@ -282,7 +282,7 @@ class KVStore(MongoDocument, mixin=True):
             }
             statements.append(Statement("update", encode(statement), key))
         for left in reversed(range(tries(call))):
-            sent = Sent(statements)
+            sent = BulkState(statements)
             await send_statements(call, sent, ordered=False, repeatable=repeatable)
             lost_race = [place for place, each in sent.failures.items() if each.code == 11000]
             if not left or not lost_race or len(lost_race) < len(sent.failures) or sent.unknown:

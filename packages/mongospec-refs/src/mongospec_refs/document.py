@@ -32,24 +32,19 @@ from mongospec_core.extension import (
     to_raw,
 )
 from mongospec_refs.equality import equal
-from mongospec_refs.find import FindAndModifyOperations, FindOperations
-from mongospec_refs.get import GetOperations
+from mongospec_refs.find import FindOperations
 from mongospec_refs.graph import ambiguous_in, has_references, targets_of
 from mongospec_refs.identity_map import IdDecoder
 from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
-from mongospec_refs.page import PageOperations
-from mongospec_refs.resolve import JsonReader, RefReading, RootReader, fetch
+from mongospec_refs.resolve import JsonReader, ReferenceRead, RootReader, fetch
 from mongospec_refs.save import SaveOperations
-from mongospec_refs.unresolved import hollow, is_resolved, placeholder
+from mongospec_refs.unresolved import is_resolved, placeholder, unresolved
 from mongospec_refs.validation import id_of, stored_as, validate_references
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see mongospec_refs.find
     FindOperations,
-    GetOperations,
-    PageOperations,
-    FindAndModifyOperations,
     SaveOperations,
     abstract=True,
 ):
@@ -91,7 +86,8 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         """
         given = as_id(plan_of(cls), id)
         check_id(cls, to_raw(given))
-        reference: Self = hollow(cls, given, place=ANYWHERE)  # of whatever database it is used in
+        # It is of whatever database it is used in.
+        reference: Self = unresolved(cls, given, place=ANYWHERE)
         return reference
 
     async def fetch(
@@ -119,9 +115,9 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
             await post.author.fetch()
             print(post.author.name)
         """
-        reading = RefReading(resolve_refs=resolve_refs, ref_depth=ref_depth)
+        read = ReferenceRead(resolve_refs=resolve_refs, ref_depth=ref_depth)
         if not is_resolved(self):
-            document: Self = await fetch(self, reading, options)
+            document: Self = await fetch(self, read, options)
             return document
         return self
 
@@ -243,11 +239,6 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         super()._before_write(documents)
         validate_references(cls, documents)
 
-    @override
-    @classmethod
-    def _reading_into(cls, into: type[msgspec.Struct]) -> RefReading:
-        return RefReading(into, results=True)
-
     # -- equality, copies
 
     def __eq__(self, other: object) -> bool:
@@ -284,7 +275,7 @@ def _read(
     try:
         return read(reader)
     finally:
-        reader.references.close()
+        reader.references.finish()
         for each in reader.references.documents():
             set_place(each, place)
 

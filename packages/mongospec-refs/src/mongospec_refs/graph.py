@@ -47,9 +47,9 @@ type Walk = Callable[[Any, str, list[Reference]], None]
 
 def references_in(holder: Any) -> list[Reference]:
     """The references in a document or another Struct, in the order of its fields; not theirs."""
-    links: list[Reference] = []
-    _nested(holder, "", links)
-    return links
+    found: list[Reference] = []
+    _nested(holder, "", found)
+    return found
 
 
 def has_references(cls: type[Any]) -> bool:
@@ -199,9 +199,9 @@ def _reachable(annotation: Any) -> Iterable[Any]:
 
 
 def _document(cls: type[Any], *, strict: bool) -> Walk:
-    def walk(value: Any, path: str, links: list[Reference]) -> None:
+    def walk(value: Any, path: str, found: list[Reference]) -> None:
         if isinstance(value, DocumentBase) or (strict and value is not msgspec.UNSET):
-            links.append(Reference(path, cls, value))
+            found.append(Reference(path, cls, value))
 
     return walk
 
@@ -213,10 +213,10 @@ def _union(arms: tuple[Any, ...]) -> Walk | None:
     if not walks:
         return None
 
-    def walk(value: Any, path: str, links: list[Reference]) -> None:
+    def walk(value: Any, path: str, found: list[Reference]) -> None:
         if value is not None:
             for each in walks:
-                each(value, path, links)
+                each(value, path, found)
 
     return walk
 
@@ -225,22 +225,22 @@ def _items(item: Walk | None) -> Walk | None:
     if item is None:
         return None
 
-    def walk(value: Any, path: str, links: list[Reference]) -> None:
+    def walk(value: Any, path: str, found: list[Reference]) -> None:
         if type(value) is list or (
             isinstance(value, Collection) and not isinstance(value, str | bytes | Mapping)
         ):
             for place, each in enumerate(value):
-                item(each, f"{path}[{place}]", links)
+                item(each, f"{path}[{place}]", found)
 
     return walk
 
 
 def _places(items: list[Walk | None]) -> Walk:
-    def walk(value: Any, path: str, links: list[Reference]) -> None:
+    def walk(value: Any, path: str, found: list[Reference]) -> None:
         if isinstance(value, list | tuple):
             for place, (each, item) in enumerate(zip(value, items, strict=False)):
                 if item is not None:
-                    item(each, f"{path}[{place}]", links)
+                    item(each, f"{path}[{place}]", found)
 
     return walk
 
@@ -249,52 +249,52 @@ def _values(item: Walk | None) -> Walk | None:
     if item is None:
         return None
 
-    def walk(value: Any, path: str, links: list[Reference]) -> None:
+    def walk(value: Any, path: str, found: list[Reference]) -> None:
         if isinstance(value, Mapping):
             for key, each in value.items():
-                item(each, f"{path}.{key}", links)
+                item(each, f"{path}.{key}", found)
 
     return walk
 
 
 def _keys(items: dict[str, Walk | None]) -> Walk:
-    def walk(value: Any, path: str, links: list[Reference]) -> None:
+    def walk(value: Any, path: str, found: list[Reference]) -> None:
         if isinstance(value, Mapping):
             for key, item in items.items():
                 if item is not None and key in value:
-                    item(value[key], f"{path}.{key}", links)
+                    item(value[key], f"{path}.{key}", found)
 
     return walk
 
 
-def _nested(value: Any, path: str, links: list[Reference]) -> None:
+def _nested(value: Any, path: str, found: list[Reference]) -> None:
     if not isinstance(value, msgspec.Struct) and not dataclasses.is_dataclass(value):
         return
     for attribute, name, walk in _walks_of(type(value)):
         each = getattr(value, attribute, None)
         if each is not None:
-            walk(each, f"{path}.{name}" if path else name, links)
+            walk(each, f"{path}.{name}" if path else name, found)
 
 
-def _anything(value: Any, path: str, links: list[Reference]) -> None:
+def _anything(value: Any, path: str, found: list[Reference]) -> None:
     """A generic Struct does not know what it was parametrised with; its values do."""
     if isinstance(value, DocumentBase):
-        links.append(Reference(path, None, value))
+        found.append(Reference(path, None, value))
     elif isinstance(value, Mapping):
         for key, each in value.items():
-            _anything(each, f"{path}.{key}", links)
+            _anything(each, f"{path}.{key}", found)
     elif isinstance(value, list | tuple | set | frozenset):
         for place, each in enumerate(value):
-            _anything(each, f"{path}[{place}]", links)
+            _anything(each, f"{path}[{place}]", found)
     else:
-        _nested(value, path, links)
+        _nested(value, path, found)
 
 
 def reachable_documents(roots: Iterable[Any]) -> list[Any]:
     """The documents that can be reached from *roots*, these included; each once.
 
     A document comes after those that it refers to (in a cycle, after those that can be), siblings in
-    the order of the fields. Hollow documents are none of them.
+    the order of the fields. Unresolved documents are none of them.
     """
     found: list[Any] = []
     seen: set[int] = set()
@@ -319,9 +319,9 @@ def references_of(document: Any) -> list[Any]:
     if not has_references(type(document)):
         return []
     return [
-        link.document
-        for link in references_in(document)
-        if isinstance(link.document, DocumentBase) and is_resolved(link.document)
+        reference.document
+        for reference in references_in(document)
+        if isinstance(reference.document, DocumentBase) and is_resolved(reference.document)
     ]
 
 

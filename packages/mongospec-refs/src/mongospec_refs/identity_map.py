@@ -27,7 +27,7 @@ from mongospec_core.extension import (
     unwrap,
 )
 from mongospec_refs.graph import replace_stand_ins
-from mongospec_refs.unresolved import class_of, fill, hollow_class, placeholder, turn
+from mongospec_refs.unresolved import class_of, fill, placeholder, set_class, unresolved_class
 
 
 def key_of(raw: Any) -> Hashable:
@@ -53,16 +53,16 @@ def key_of_document(document: Any) -> Hashable:
 
 
 type Wanted = dict[type[Any], dict[Hashable, Any]]
-"""By class and key: blank documents that a query shall fill."""
+"""By class and key: placeholders that a query shall fill."""
 
 
 class IdentityMap:
     """Every reference met in one read, and what became of it.
 
     A reference is *open* until it is asked for. Those that a query brought are filled in place;
-    :meth:`close` makes the others hollow, once nothing is converted any more.
+    :meth:`finish` makes the others unresolved, once nothing is converted any more.
 
-    A blank is of the class that its field is annotated with. If its document turns out to be of a
+    A placeholder is of the class that its field is annotated with. If its document turns out to be of a
     subclass (of one family), it cannot become that; it stands for it, until :meth:`put_in_place`.
     """
 
@@ -76,7 +76,7 @@ class IdentityMap:
         self.unresolved: list[Any] = []
 
     def document(self, cls: type[Any], raw: Any, id_: Any) -> Any:
-        """The object for an id; a new one is blank and open."""
+        """The object for an id; a new one is a placeholder, and open."""
         key: Hashable = raw if type(raw) is ObjectId else key_of(raw)
         known = self._known[cls]
         document = known.get(key)
@@ -85,7 +85,7 @@ class IdentityMap:
             self.open.setdefault(cls, {})[key] = document
         return document
 
-    def know(self, document: Any, cls: type[Any]) -> None:
+    def add(self, document: Any, cls: type[Any]) -> None:
         """References to this id are this object."""
         self._known[cls][key_of_document(document)] = document
 
@@ -102,7 +102,7 @@ class IdentityMap:
             fill(known, document)
         return known
 
-    def enter(self, documents: list[Any]) -> None:
+    def adopt_roots(self, documents: list[Any]) -> None:
         """Take the roots of the read in: references to one of them are this root."""
         for place, document in enumerate(documents):
             if not isinstance(document, DocumentBase):
@@ -137,30 +137,30 @@ class IdentityMap:
                 self._stand_in(waiting.pop(key), known[key])
 
     def fill(self, wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
-        """Fill blanks with the documents that a query brought, and strike them off *wanted*."""
+        """Fill placeholders with the documents that a query brought, and strike them off *wanted*."""
         waiting = wanted[cls]
         if reading_plan(cls).members is not None:
             self._fill_of_family(wanted, cls, found)
             return
         for document in found:
-            blank = waiting.pop(key_of_document(document), None)
-            if blank is not None:
-                fill(blank, document)
+            stub = waiting.pop(key_of_document(document), None)
+            if stub is not None:
+                fill(stub, document)
 
     def _fill_of_family(self, wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
         for document in found:
             key, own = key_of_document(document), class_of(document)
-            blank = wanted[cls].pop(key, None)
-            if blank is None:
+            stub = wanted[cls].pop(key, None)
+            if stub is None:
                 continue
             if own is cls:
-                fill(blank, document)
+                fill(stub, document)
                 continue
             known = self._known[own].setdefault(key, document)
-            for blanks in (wanted.get(own, {}), self.open.get(own, {})):
-                if blanks.pop(key, None) is not None:
+            for others in (wanted.get(own, {}), self.open.get(own, {})):
+                if others.pop(key, None) is not None:
                     fill(known, document)
-            self._stand_in(blank, known)
+            self._stand_in(stub, known)
 
     def _stand_in(self, waiting: Any, document: Any) -> None:
         self._stand_ins[id(waiting)] = waiting, document  # which keeps the id from being used anew
@@ -172,21 +172,21 @@ class IdentityMap:
             for holder in (*roots, *self.documents()):
                 replace_stand_ins(holder, documents)
 
-    def close(self) -> None:
-        """Make hollow what was not filled."""
+    def finish(self) -> None:
+        """Make unresolved what was not filled."""
         for cls, documents in self.take_open().items():
             for document in documents.values():
-                turn(document, hollow_class(cls))
+                set_class(document, unresolved_class(cls))
         for document in self.unresolved:
-            turn(document, hollow_class(class_of(document)))
+            set_class(document, unresolved_class(class_of(document)))
         for document in self.missing:
-            turn(document, hollow_class(class_of(document), missing=True))
+            set_class(document, unresolved_class(class_of(document), missing=True))
         self.unresolved, self.missing = [], []
 
 
 _EXACT = frozenset({ObjectId, str, int, bytes, uuid.UUID, dt.datetime})
 """Types of ids that are alike as raw data and in Python."""
-_MOST_BLANKS = 4_096
+_MOST_PLACEHOLDERS = 4_096
 
 
 class IdDecoder:
@@ -194,7 +194,7 @@ class IdDecoder:
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
-        self._blanks: dict[Any, Any] = {}
+        self._placeholders: dict[Any, Any] = {}
 
     def __call__(self, raw: Any, reader: Any) -> Any:
         if raw is None:  # a class whose _id may be None has no reference of that id
@@ -214,11 +214,11 @@ class IdDecoder:
 
     def _checked(self, id_: Any) -> Any:
         """A check throws its instances away: one for each id will do."""
-        document = self._blanks.get(id_)
+        document = self._placeholders.get(id_)
         if document is None:
-            if len(self._blanks) >= _MOST_BLANKS:
-                self._blanks.clear()
-            document = self._blanks[id_] = placeholder(self.cls, id_)
+            if len(self._placeholders) >= _MOST_PLACEHOLDERS:
+                self._placeholders.clear()
+            document = self._placeholders[id_] = placeholder(self.cls, id_)
         return document
 
     # Asked for at the first value: when a class is compiled, those that it refers to need not be.

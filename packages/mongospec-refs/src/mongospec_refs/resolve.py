@@ -21,8 +21,8 @@ from mongospec_core.extension import (
     Operation,
     Plan,
     Projection,
+    Read,
     Reader,
-    Reading,
     begin,
     binding_of,
     check_id,
@@ -49,7 +49,14 @@ from mongospec_refs.graph import (
     refuse_projection_into_references,
 )
 from mongospec_refs.identity_map import IdentityMap, Wanted, key_of
-from mongospec_refs.unresolved import class_of, fill, hollow_class, is_resolved, real_class, turn
+from mongospec_refs.unresolved import (
+    class_of,
+    fill,
+    is_resolved,
+    real_class,
+    set_class,
+    unresolved_class,
+)
 
 _PRIMARY = {"mode": "primary"}
 _MOST_BYTES = 8 * 1024 * 1024
@@ -63,7 +70,7 @@ class ReferenceReader[T](Reader[T]):
         puts them there.
     """
 
-    __slots__ = ("guest", "joined", "references")
+    __slots__ = ("joined", "references", "target")
 
     def __init__(
         self,
@@ -72,11 +79,11 @@ class ReferenceReader[T](Reader[T]):
         references: IdentityMap,
         *,
         on_invalid: OnInvalid = "raise",
-        guest: Any = None,
+        target: Any = None,
     ) -> None:
         super().__init__(plan, codec, on_invalid=on_invalid)
         self.references = references
-        self.guest = guest
+        self.target = target
         self.joined = False
 
     def read_joined(self, plan: Plan[Any], raw: Mapping[str, Any]) -> Any:
@@ -90,20 +97,20 @@ class ReferenceReader[T](Reader[T]):
         return self.references.adopt(document, plan.cls)
 
     def decode(self, parts: list[bytes]) -> list[T]:
-        """As every reader; a hollow guest among the references is exact meanwhile."""
-        guest = self.guest
-        if self.joined:  # by a pipeline, so there is no guest
+        """As every reader; an unresolved target among the references is exact meanwhile."""
+        target = self.target
+        if self.joined:  # by a pipeline, so there is no target
             documents = super().decode(parts)
             _remember_ids(self.plan, documents)
             return documents
-        if guest is None or is_resolved(guest):
+        if target is None or is_resolved(target):
             return super().decode(parts)
-        hollow = class_of(guest)
-        turn(guest, real_class(guest))
+        own = class_of(target)
+        set_class(target, real_class(target))
         try:
             return super().decode(parts)
         finally:
-            turn(guest, hollow)
+            set_class(target, own)
 
 
 async def resolve(
@@ -175,7 +182,7 @@ async def _fill(
             binding.target.codec,
             root.references,
             on_invalid=unfit.noting(wanted[cls]),
-            guest=root.guest,
+            target=root.target,
         )
         root.references.fill(wanted, cls, reader.decode(split_documents(batch)))
 
@@ -210,7 +217,7 @@ def _queries(cls: type[Any], ids: list[Any]) -> Iterable[tuple[bytes, int]]:
 
 async def _ask(call: Operation, cls: type[Any], query: bytes, options: Mapping[str, Any]) -> bytes:
     target = binding_of(cls).target
-    further = call.on(target, f"{call.operation}: {cls.__name__}", options, write=False)
+    further = call.for_target(target, f"{call.operation}: {cls.__name__}", options, write=False)
     batch: bytes = await further.send("find_many", query)
     return batch
 
@@ -252,10 +259,10 @@ class _InvalidReferences:
 
     def error(self, roots: Sequence[Any]) -> DocumentValidationError:
         """One error for all, each with its path from the root."""
-        ways = _ways(roots, {id(document) for document, _ in self.found})
+        paths = _paths_from_roots(roots, {id(document) for document, _ in self.found})
         failures: list[InvalidDocument] = []
         for document, failure in self.found:
-            root, path = ways[id(document)]
+            root, path = paths[id(document)]
             failures.append(
                 InvalidDocument(
                     getattr(root, "_id", None),
@@ -271,9 +278,9 @@ class _InvalidReferences:
         )
 
 
-def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
+def _paths_from_roots(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
     """Root and path of each wanted document, the shortest."""
-    ways: dict[int, tuple[Any, str]] = {}
+    paths: dict[int, tuple[Any, str]] = {}
     seen = {id(each) for each in roots}
     todo = [(root, root, "") for root in roots]
     for root, holder, above in todo:  # grows as it goes: level by level
@@ -282,36 +289,37 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
             if id(document) in seen:
                 continue
             seen.add(id(document))
-            way = f"{above}.{reference.path}" if above else reference.path
+            path = f"{above}.{reference.path}" if above else reference.path
             if id(document) in wanted:
-                ways[id(document)] = (root, way)
+                paths[id(document)] = (root, path)
             else:
-                todo.append((root, document, way))
-    return ways
+                todo.append((root, document, path))
+    return paths
 
 
-class RefReading(Reading):
+class ReferenceRead(Read):
     """A read whose references are resolved, *depth* levels deep.
 
-    :param results: what is read are not documents of the class: its fields may hold anything.
-    :param guest: a document outside of the read that references to its ``_id`` are to be.
+    :param target: a document outside of the read that references to its ``_id`` are to be.
+    :param resolve_refs: with False, references stay unresolved.
+    :param ref_depth: how many levels of references are resolved; None: all.
     """
 
-    __slots__ = ("_guest", "_results", "depth")
+    __slots__ = ("_target", "depth")
+    parameters = frozenset({"resolve_refs", "ref_depth"})
 
     def __init__(
         self,
         projection: Projection = None,
         on_invalid: OnInvalid = "raise",
         *,
+        target: Any = None,
+        pipeline: bool = False,
         resolve_refs: bool = True,
         ref_depth: int | None = None,
-        results: bool = False,
-        guest: Any = None,
     ) -> None:
-        super().__init__(projection, on_invalid)
-        self._results = results
-        self._guest = guest
+        super().__init__(projection, on_invalid, pipeline=pipeline)
+        self._target = target
         if type(resolve_refs) is not bool:
             raise OptionError(f"resolve_refs={shown(resolve_refs)}: say True or False")
         if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
@@ -320,7 +328,7 @@ class RefReading(Reading):
 
     @override
     def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
-        if isinstance(self.projection, type) and not self._results:
+        if isinstance(self.projection, type):
             # A class is hashable, which mypy does not see of its metaclass.
             each: Any
             for each in binding.plan.members or (binding.plan.cls,):
@@ -338,29 +346,17 @@ class RefReading(Reading):
             depth=self.depth,
             on_invalid=self.on_invalid,
             whole=self.projection is None,
-            guest=self._guest,
+            target=self._target,
         )
         reader.joined = self.pipeline
         return reader
-
-
-_WHOLE = RefReading()
-
-
-def reading_of(
-    projection: Projection, on_invalid: OnInvalid, resolve_refs: bool, ref_depth: int | None
-) -> RefReading:
-    """What a read asks for; one object for all that ask for nothing special."""
-    if projection is None and on_invalid == "raise" and resolve_refs is True and ref_depth is None:
-        return _WHOLE
-    return RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
 
 
 class RootReader[T](ReferenceReader[T]):
     """Reads what a caller asked for, and then what that refers to.
 
     :param whole: the roots are whole documents: references to one of them are this very object.
-    :param guest: a document outside of the read that references to its ``_id`` are to be.
+    :param target: a document outside of the read that references to its ``_id`` are to be.
     """
 
     __slots__ = ("_depth", "_whole")
@@ -373,13 +369,13 @@ class RootReader[T](ReferenceReader[T]):
         depth: int | None = 0,
         on_invalid: OnInvalid = "raise",
         whole: bool = True,
-        guest: Any = None,
+        target: Any = None,
     ) -> None:
-        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, guest=guest)
+        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, target=target)
         self._depth = depth
-        self._whole = whole and guest is None
-        if guest is not None:
-            self.references.know(guest, plan.cls)
+        self._whole = whole and target is None
+        if target is not None:
+            self.references.add(target, plan.cls)
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
         """The documents of one batch, with the documents that they refer to."""
@@ -387,10 +383,10 @@ class RootReader[T](ReferenceReader[T]):
         references = self.references
         if references.open and self._depth != 0 and call is not None:
             if self._whole:
-                references.enter(documents)
+                references.adopt_roots(documents)
             await resolve(self, documents, call, self._depth)
         references.put_in_place(documents)
-        references.close()
+        references.finish()
         if call is not None:
             settle_read(call, [*documents, *references.documents()])
         return documents
@@ -417,8 +413,8 @@ def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
             set_snapshot(document, with_fields(form, ids))
 
 
-async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any]) -> Any:
-    """Read the document of a hollow reference into it.
+async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any]) -> Any:
+    """Read the document of an unresolved reference into it.
 
     :returns: the reference; if its document is of a subclass, which it cannot become, the document.
     """
@@ -429,7 +425,7 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
     found = await call.send("find_one", encode(wanted))
     if found is None:
         if not is_resolved(reference):
-            turn(reference, hollow_class(cls, missing=True))
+            set_class(reference, unresolved_class(cls, missing=True))
         raise MissingReferenceError(
             f"{cls.__name__} of _id={shown(reference._id)} is not in the collection "
             f"{binding.target.name!r}",
@@ -437,8 +433,8 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
         )
     plan, codec = binding.plan, binding.target.codec
     exact = plan.tag is None or decode(found).get(plan.tag[0]) == plan.tag[1]
-    guest = reference if exact else None
-    reader = RootReader(plan, codec, depth=reading.depth, guest=guest)
+    target = reference if exact else None
+    reader = RootReader(plan, codec, depth=read.depth, target=target)
     (document,) = await reader.load([found], call)
     if class_of(document) is not cls:
         return document

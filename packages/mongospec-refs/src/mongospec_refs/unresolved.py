@@ -1,11 +1,11 @@
-"""Hollow documents: what stands for a document that was not read, or is not there.
+"""Unresolved documents: what stands for a document that was not read, or is not there.
 
-A hollow document is an instance of a generated, field-less subclass (``User[unresolved]``,
+An unresolved document is an instance of a generated, field-less subclass (``User[unresolved]``,
 ``User[missing]``), so that it is a ``User`` to everybody who asks, and can become one in place, for
 every holder, by a change of its class. It has its ``_id``; its other slots hold ``msgspec.UNSET``,
 which every msgspec encoder leaves out, and ``__getattribute__`` guards them.
 
-A *blank* is the same object under the exact class: what :func:`msgspec.convert` accepts in a field
+A *placeholder* is the same object under the exact class: what :func:`msgspec.convert` accepts in a field
 while a read is under way. No caller ever sees one.
 """
 
@@ -19,7 +19,7 @@ from mongospec_core.extension import (
     UNKNOWN_CONTENT,
     DocumentBase,
     Place,
-    carry,
+    copy_snapshot,
     is_member,
     place_of,
     set_place,
@@ -29,7 +29,7 @@ from mongospec_core.extension import (
 from mongospec_refs.errors import MissingReferenceError, UnresolvedReferenceError
 
 _WRITES = ("save", "insert", "insert_recursive", "delete", "dump")
-"""What a hollow document cannot do; to msgspec's encoders it is ``{"_id": ...}`` nevertheless."""
+"""What an unresolved document cannot do; to msgspec's encoders it is ``{"_id": ...}`` nevertheless."""
 
 
 class UnresolvedMixin:
@@ -50,6 +50,10 @@ class UnresolvedMixin:
     def _before_write(cls, documents: Sequence[Any]) -> None:
         """Core's seam: whatever writes whole documents, or compares them, stops here."""
         _refuse(documents[0], "save")
+
+    async def reload(self, **options: Any) -> Any:
+        """There is nothing to be read again: read it for the first time."""
+        return await cast("Any", self).fetch(**options)
 
     def __getattribute__(self, name: str) -> Any:
         if name in type(self).__closed__:
@@ -80,7 +84,7 @@ class UnresolvedMixin:
         _refuse(self, next(iter(changes), "_id"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return hollow, (
+        return unresolved, (
             type(self).__real__,
             _id(self),
             type(self).__missing_target__,
@@ -129,7 +133,7 @@ def class_of(document: object) -> type[Any]:
 
 
 def real_class(document: Any) -> type[Any]:
-    """The class that a document is of, hollow or not."""
+    """The class that a document is of, resolved or not."""
     cls = class_of(document)
     return cls.__real__ if issubclass(cls, UnresolvedMixin) else cls
 
@@ -148,7 +152,7 @@ def same_id(one: Any, other: Any) -> bool:
 # -- generated classes
 
 
-def hollow_class(cls: type[Any], *, missing: bool = False) -> Any:
+def unresolved_class(cls: type[Any], *, missing: bool = False) -> Any:
     """``User[unresolved]`` or ``User[missing]``; made once."""
     name = "__missing_class__" if missing else "__unresolved_class__"
     made = cls.__dict__.get(name)
@@ -186,9 +190,9 @@ _TRACKED: list[Any] = []
 place may become part of a cycle, so it is made with a container in it."""
 
 
-def hollow(cls: type[Any], id: Any, missing: bool = False, place: Place | None = None) -> Any:
-    """A hollow document of *cls*."""
-    made = hollow_class(cls, missing=missing)
+def unresolved(cls: type[Any], id: Any, missing: bool = False, place: Place | None = None) -> Any:
+    """An unresolved document of *cls*."""
+    made = unresolved_class(cls, missing=missing)
     document = made(_id=_TRACKED, **made.__empty__)
     force_setattr(document, "_id", id)
     set_snapshot(document, UNKNOWN_CONTENT)
@@ -199,21 +203,21 @@ def hollow(cls: type[Any], id: Any, missing: bool = False, place: Place | None =
 
 def placeholder(cls: type[Any], id: Any) -> Any:
     """An exact instance of *cls* with nothing but its ``_id``, for :func:`msgspec.convert`."""
-    document = hollow(cls, id)
+    document = unresolved(cls, id)
     object.__setattr__(document, "__class__", cls)
     return document
 
 
-def turn(document: Any, cls: type[Any]) -> None:
-    """Change a blank or hollow document to its exact class, or to one of its hollow ones."""
+def set_class(document: Any, cls: type[Any]) -> None:
+    """Change a placeholder or unresolved document to its exact class, or to one of its generated ones."""
     object.__setattr__(document, "__class__", cls)
 
 
 def fill(document: Any, source: Any) -> None:
-    """Give a blank or hollow document everything that *source* has, and its class."""
+    """Give a placeholder or unresolved document everything that *source* has, and its class."""
     cls = class_of(source)
     for name in cls.__struct_fields__:
         force_setattr(document, name, getattr(source, name))
-    carry(document, source)
+    copy_snapshot(document, source)
     if class_of(document) is not cls:
-        turn(document, cls)
+        set_class(document, cls)

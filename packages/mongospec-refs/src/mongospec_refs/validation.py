@@ -40,26 +40,26 @@ def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
             _refuse_of_other_databases(cls, document)
     failures: list[InvalidDocument] = []
     for document in documents:
-        for link in references_in(document):
+        for reference in references_in(document):
             if (
-                type(link.document) is link.target
-                and link.document._id is not None
-                and snapshot_of(link.document) is not DELETED
+                type(reference.document) is reference.target
+                and reference.document._id is not None
+                and snapshot_of(reference.document) is not DELETED
             ):
                 continue  # as nearly always
-            reason = _wrong(link)
-            if reason is None and snapshot_of(link.document) is DELETED:
-                raise _deleted(cls, link)
+            reason = _wrong(reference)
+            if reason is None and snapshot_of(reference.document) is DELETED:
+                raise _deleted(cls, reference)
             if reason is not None:
-                failures.append(InvalidDocument(document._id, link.path, reason))
-            elif link.document._id is None and link.document is not document:
-                raise _unsaved(cls, link)
+                failures.append(InvalidDocument(document._id, reference.path, reason))
+            elif reference.document._id is None and reference.document is not document:
+                raise _unsaved(cls, reference)
     if failures:
         raise DocumentValidationError(cls, failures, "nothing was written")
 
 
-def _wrong(link: Reference) -> str | None:
-    given, target = link.document, link.target
+def _wrong(reference: Reference) -> str | None:
+    given, target = reference.document, reference.target
     if not isinstance(given, DocumentBase):
         name = target.__name__ if target else "document"
         return (
@@ -74,24 +74,24 @@ def _wrong(link: Reference) -> str | None:
     )
 
 
-def _deleted(cls: type[Any], link: Reference) -> UnsavedReferenceError:
-    name = type(link.document).__name__
+def _deleted(cls: type[Any], reference: Reference) -> UnsavedReferenceError:
+    name = type(reference.document).__name__
     return UnsavedReferenceError(
-        f"{cls.__name__}.{link.path}: this {name} is unsaved: it was deleted through this object; "
-        f"put another one or None there, or {name}.ref({shown(link.document._id)}) to keep the id (nothing was "
+        f"{cls.__name__}.{reference.path}: this {name} is unsaved: it was deleted through this object; "
+        f"put another one or None there, or {name}.ref({shown(reference.document._id)}) to keep the id (nothing was "
         f"written)",
-        link.document,
-        link.path,
+        reference.document,
+        reference.path,
     )
 
 
-def _unsaved(cls: type[Any], link: Reference) -> UnsavedReferenceError:
-    name = type(link.document).__name__
+def _unsaved(cls: type[Any], reference: Reference) -> UnsavedReferenceError:
+    name = type(reference.document).__name__
     return UnsavedReferenceError(
-        f"{cls.__name__}.{link.path}: this {name} is unsaved: it has no _id; insert it first, "
+        f"{cls.__name__}.{reference.path}: this {name} is unsaved: it has no _id; insert it first, "
         f"or both at once by insert_recursive() (nothing was written)",
-        link.document,
-        link.path,
+        reference.document,
+        reference.path,
     )
 
 
@@ -131,9 +131,9 @@ def id_of(document: Any) -> Any:
 
 
 def _refuse_of_other_databases(cls: type[Any], document: Any) -> None:
-    for link in references_in(document):
-        if isinstance(link.document, DocumentBase):
+    for reference in references_in(document):
+        if isinstance(reference.document, DocumentBase):
             try:
-                refuse_elsewhere(real_class(link.document), [link.document])
+                refuse_elsewhere(real_class(reference.document), [reference.document])
             except WrongDatabaseError as error:
-                raise WrongDatabaseError(f"{cls.__name__}.{link.path}: {error}") from None
+                raise WrongDatabaseError(f"{cls.__name__}.{reference.path}: {error}") from None

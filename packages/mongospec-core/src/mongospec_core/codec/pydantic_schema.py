@@ -9,7 +9,7 @@ Imported when pydantic asks for it: this module alone imports pydantic.
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import cache, partial
 from typing import Any, get_args, get_origin, is_typeddict
@@ -50,12 +50,26 @@ def core_schema_of(tp: Any) -> CoreSchema:
 
 def _exact_schema_of(tp: Any) -> CoreSchema:
     name, _ = _described(tp)
-    return core_schema.no_info_plain_validator_function(
-        partial(_validated, tp),
-        ref=None if name is None else _ref(tp, name),
-        metadata={"pydantic_js_functions": [partial(_json_schema, tp)]},
-        serialization=_SERIALIZATION,
-    )
+    about: dict[str, Any] = {
+        "ref": None if name is None else _ref(tp, name),
+        "metadata": {"pydantic_js_functions": [partial(_json_schema, tp)]},
+        "serialization": _SERIALIZATION,
+    }
+    if _holds_whole_documents(tp) and any(map(json.family, get_args(tp))):
+        return core_schema.no_info_wrap_validator_function(
+            partial(_validated_page, tp), _items_schema(*get_args(tp)), **about
+        )
+    return core_schema.no_info_plain_validator_function(partial(_validated, tp), **about)
+
+
+def _holds_whole_documents(tp: Any) -> bool:
+    return getattr(get_origin(tp) or tp, "__holds_whole_documents__", False)
+
+
+def _items_schema(tp: Any) -> CoreSchema:
+    items = core_schema.list_schema(core_schema_of(tp))
+    fields = {"items": core_schema.typed_dict_field(items, required=False)}
+    return core_schema.typed_dict_schema(fields, extra_behavior="allow")
 
 
 # -- values
@@ -75,6 +89,11 @@ def _validated(tp: Any, value: Any) -> Any:
         told = PydanticCustomError(kind, "{reason}", {"reason": reason})
         detail = InitErrorDetails(type=told, loc=tuple(where), input=_at(value, where))
         raise ValidationError.from_exception_data(cls.__name__, [detail]) from None
+
+
+def _validated_page(tp: Any, value: Any, read_items: Callable[[Any], Any]) -> Any:
+    """A page of a family: each of its documents is read as its own class, then the page with them."""
+    return _validated(get_origin(tp), read_items(value) if isinstance(value, dict) else value)
 
 
 _STEPS = re.compile(r"([^.\[\]]+)(?![^\[]*\])|\[([^\]]*)\]")
@@ -252,8 +271,8 @@ def _json_schema(tp: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, An
     name, schema = _described(tp)
     token = _open.set(_open.get() | ({_ref(tp, name)} if name is not None else set()))
     try:
-        whole = getattr(get_origin(tp) or tp, "__holds_whole_documents__", False)
-        made: dict[str, Any] = _resolved(schema, handler, whole or name is None)
+        whole = _holds_whole_documents(tp) or name is None
+        made: dict[str, Any] = _resolved(schema, handler, whole)
     finally:
         _open.reset(token)
     return made

@@ -29,7 +29,7 @@ from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import (
     SnapshotSlot,
-    carry,
+    copy_snapshot,
     place_of,
     set_place,
     set_snapshot,
@@ -234,7 +234,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         twin = msgspec.structs.replace(self, **changes)
         _take_attributes(twin, attributes_of(self))
         if twin._id == self._id:  # with another _id it is another document, not stored yet
-            carry(twin, self)
+            copy_snapshot(twin, self)
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -259,7 +259,7 @@ _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B0
 
 def _copied[D: DocumentBase](document: D) -> D:
     twin: D = _shallow(document)
-    carry(twin, document)
+    copy_snapshot(twin, document)
     _take_attributes(twin, attributes_of(document))
     return twin
 

@@ -212,7 +212,7 @@ def settle_read(call: Operation, documents: Iterable[Any]) -> None:
                 if not is_new(each):
                     set_snapshot(each, UNKNOWN_CONTENT)
 
-        call.on_abort(forget, unsure=forget)
+        call.on_abort(forget, if_unknown=forget)
     elif call.write and call.session is not None:
         for each in documents:
             if isinstance(each, SnapshotSlot):

@@ -74,7 +74,7 @@ def set_place(document: Any, place: Place | None) -> None:
     _place.__set__(document, place)
 
 
-def carry(twin: Any, document: Any) -> None:
+def copy_snapshot(twin: Any, document: Any) -> None:
     """Let a copy know what *document* knows of its stored copy."""
     _write(twin, snapshot_of(document))
     if places.used:

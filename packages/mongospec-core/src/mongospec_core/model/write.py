@@ -419,7 +419,7 @@ def _undo_on_abort(
         if revoke is not None:
             revoke(document)
 
-    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+    call.on_abort(undo, if_unknown=lambda: set_snapshot(document, UNKNOWN_CONTENT))
 
 
 def note_version(call: Operation, document: Any, version: int | None, data: bytes) -> None:
@@ -435,7 +435,7 @@ def note_version(call: Operation, document: Any, version: int | None, data: byte
     field = type(document).__version_field__
     lower = partial(force_setattr, document, field, getattr(document, field))
     force_setattr(document, field, version)
-    call.on_abort(lower, unsure=lower)
+    call.on_abort(lower, if_unknown=lower)
 
 
 class Replacement:

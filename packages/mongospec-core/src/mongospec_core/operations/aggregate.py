@@ -11,12 +11,11 @@ from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, plain
 from mongospec_core.errors import DefinitionError, OptionError, shown
-from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.operations.cursor import AggregateSource, Cursor
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.options import AggregateOptions, DistinctOptions, begin
-from mongospec_core.operations.projection import Reading
+from mongospec_core.operations.projection import ReadOperations
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -25,7 +24,7 @@ type Pipeline = Sequence[Mapping[str, Any]]
 """The stages of an aggregation; values as everywhere: dates, enums, decimals, documents."""
 
 
-class AggregateOperations(DocumentBase, abstract=True):
+class AggregateOperations(ReadOperations, abstract=True):
     """``aggregate``, ``distinct``."""
 
     @overload
@@ -89,15 +88,8 @@ class AggregateOperations(DocumentBase, abstract=True):
         whole = _scoped(binding, pipeline)
         stages = [named(cls.__name__, "a stage", encode, stage) for stage in whole]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
-        reading = cls._reading_into(unwrap(into)) if into is not None else None
-        if reading is not None:
-            reading.pipeline = True
-        return Cursor(AggregateSource(binding, call, stages, reading), options.get("batch_size"))
-
-    @classmethod
-    def _reading_into(cls, into: type[msgspec.Struct]) -> Reading:
-        """How the results of a pipeline are read; packages built on core give another Reading."""
-        return Reading(into)
+        read = cls.__read__(unwrap(into), pipeline=True) if into is not None else None
+        return Cursor(AggregateSource(binding, call, stages, read), options.get("batch_size"))
 
     @classmethod
     async def distinct(

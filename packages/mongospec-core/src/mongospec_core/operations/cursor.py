@@ -11,7 +11,7 @@ from mongospec_core.errors import CursorClosedError, DocumentValidationError, Op
 from mongospec_core.model.binding import Binding, refuse_crossing
 from mongospec_core.model.read import STORED, BatchReader, PlainReader
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
-from mongospec_core.operations.projection import Reading
+from mongospec_core.operations.projection import Read
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import WIRE_NAMES
 from mongospec_core.server.driver_cursor import EMPTY, split_documents
@@ -233,7 +233,7 @@ class FindSource:
         binding: Binding,
         call: Operation,
         filter: Filter | None,
-        reading: Reading,
+        read: Read,
         skip_hooks: bool,
         *,
         check: bool = True,
@@ -241,7 +241,7 @@ class FindSource:
         self.binding = binding
         self.call = call
         self._filter = filter
-        self._reading = reading
+        self._read = read
         self._skip_hooks = skip_hooks
         self._check = check
 
@@ -267,7 +267,7 @@ class FindSource:
         return await self.call.command({"explain": command, "verbosity": verbosity})
 
     def reader(self) -> BatchReader[Any]:
-        return self._reading.reader(self.binding)
+        return self._read.reader(self.binding)
 
 
 class AggregateSource:
@@ -278,12 +278,12 @@ class AggregateSource:
         binding: Binding,
         call: Operation,
         stages: list[bytes],
-        reading: Reading | None,
+        read: Read | None,
     ) -> None:
         self.binding = binding
         self.call = call
         self._stages = stages
-        self._reading = reading
+        self._read = read
 
     async def open(self, batch_size: int | None) -> BatchCursor:
         if batch_size is not None:
@@ -305,9 +305,9 @@ class AggregateSource:
         return await self.call.command({"explain": command, "verbosity": verbosity})
 
     def reader(self) -> BatchReader[Any]:
-        if self._reading is None:
+        if self._read is None:
             return PlainReader()
-        return _ResultReader(self._reading.reader(self.binding))
+        return _ResultReader(self._read.reader(self.binding))
 
 
 class _ResultReader:

@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from mongojet import ReadConcern, ReadPreference, WriteConcern
 
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.binding import Binding, binding_of
+from mongospec_core.model.read import OnInvalid
 from mongospec_core.operations.checks import check_sort
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import OPTIONS, ClientSession
@@ -193,25 +194,45 @@ class BulkOptions(SaveManyOptions, Checked, Upserting, total=False):
     """The options of ``bulk_write``."""
 
 
+class ReadKeywords(TypedDict, total=False):
+    """What the finders take by keyword beside the projection and the driver's options."""
+
+    on_invalid: OnInvalid
+    skip_hooks: bool
+
+
+class FindOneKeywords(FindOneOptions, ReadKeywords, total=False):
+    """The keywords of ``find_one`` and its like."""
+
+
+class FindKeywords(FindOptions, ReadKeywords, total=False):
+    """The keywords of ``find`` and ``find_all``."""
+
+
+class PageKeywords(PageOptions, ReadKeywords, total=False):
+    """The keywords of ``page``."""
+
+    sort: Sort | None
+    size: int
+    after: str | None
+    total: bool
+
+
 type Kind = Literal["read", "write"]
 
 COMMON_OPTIONS = frozenset({"session", "timeout"})
+_READS = frozenset(
+    {
+        *("find", "find_one", "find_by_id", "find_all", "get_one", "get_by_id", "reload", "page"),
+        *("find_one_and_update", "find_one_and_replace", "find_one_and_delete"),
+    }
+)
+"""The operations that read by the class's ``__read__``."""
 _CHECKED = frozenset(
     {
-        *(
-            "find",
-            "find_one",
-            "find_by_id",
-            "find_all",
-            "get_one",
-            "get_by_id",
-            "reload",
-            "fetch",
-            "page",
-        ),
+        *(*_READS, "fetch"),
         *("count", "count_documents", "exists", "distinct", "bulk_write", "insert_if_not_exists"),
         *("update_one", "update_many", "update_by_id", "delete_one", "delete_many", "delete_by_id"),
-        *("find_one_and_update", "find_one_and_replace", "find_one_and_delete"),
     }
 )
 """The operations that take ``check=``."""
@@ -279,6 +300,8 @@ def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, 
             raise OptionError(f"{name} does not take {option}=: {HINTS[option]}")
         if option not in known:
             named = _named_parameters(cls, operation)
+            if operation in _READS:
+                named |= cast("Any", cls).__read__.parameters
             common = COMMON_OPTIONS | ({"check"} if operation in _CHECKED else set())
             common |= {"on_insert"} if operation in _UPSERTING else set()
             offered = ", ".join(sorted((known - HINTS.keys()) | common | named))

@@ -24,8 +24,8 @@ from mongospec_core.model.snapshot import element_value, join_elements, split_el
 from mongospec_core.operations.checks import check_sort
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.find import FindOperations
-from mongospec_core.operations.options import PageOptions, Sort, begin, sort_document
-from mongospec_core.operations.projection import Projection, Reading
+from mongospec_core.operations.options import PageKeywords, PageOptions, Sort, begin, sort_document
+from mongospec_core.operations.projection import Projection
 from mongospec_core.server.driver import OPTIONS
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation
@@ -57,29 +57,13 @@ class PageOperations(FindOperations, abstract=True):
         cls,
         filter: Filter | None = None,
         *,
-        sort: Sort | None = None,
-        size: int = 20,
-        after: str | None = None,
-        total: bool = False,
         projection: None = None,
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[PageOptions],
+        **options: Unpack[PageKeywords],
     ) -> Page[Self]: ...
     @overload
     @classmethod
     async def page[S: msgspec.Struct](
-        cls,
-        filter: Filter | None = None,
-        *,
-        sort: Sort | None = None,
-        size: int = 20,
-        after: str | None = None,
-        total: bool = False,
-        projection: type[S],
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[PageOptions],
+        cls, filter: Filter | None = None, *, projection: type[S], **options: Unpack[PageKeywords]
     ) -> Page[S]: ...
     @overload
     @classmethod
@@ -87,14 +71,8 @@ class PageOperations(FindOperations, abstract=True):
         cls,
         filter: Filter | None = None,
         *,
-        sort: Sort | None = None,
-        size: int = 20,
-        after: str | None = None,
-        total: bool = False,
         projection: Mapping[str, Any],
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[PageOptions],
+        **options: Unpack[PageKeywords],
     ) -> Page[dict[str, Any]]: ...
     @classmethod
     async def page(
@@ -136,27 +114,12 @@ class PageOperations(FindOperations, abstract=True):
             page = await Product.page({"stock": {"$gt": 0}}, sort=[("price", -1)], size=20)
             more = await Product.page({"stock": {"$gt": 0}}, sort=[("price", -1)], after=page.next)
         """
-        reading = Reading(projection, on_invalid)
-        return await cls._page(filter, sort, size, after, total, reading, skip_hooks, options)
-
-    @classmethod
-    async def _page(
-        cls,
-        filter: Filter | None,
-        sort: Sort | None,
-        size: int,
-        after: str | None,
-        total: bool,
-        reading: Reading,
-        skip_hooks: bool,
-        options: Mapping[str, Any],
-    ) -> Page[Any]:
-        """The body; packages built on core pass another Reading."""
+        read = cls.__read__.of(options, projection, on_invalid)
         name = f"{cls.__name__}.page"
         if type(size) is not int or size < 1:
             raise OptionError(f"{name}: size={size!r} is not a whole number of at least 1")
         order = _order(name, sort)
-        sent = _projection(name, reading.fields(cls), order)
+        sent = _projection(name, read.fields(cls), order)
         binding, call = begin(
             cls,
             "page",
@@ -170,8 +133,8 @@ class PageOperations(FindOperations, abstract=True):
         check = options.get("check", True)
         if check and binding.paths is not None:
             check_sort(binding.paths, order)
-        if reading.projection is not None:
-            reading.check(binding, options)
+        if projection is not None:
+            read.check(binding, options)
         query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks, check=check)
         question = _question(cls, or_all(filter), order, options)
         place = None if after is None else _read_token(name, after, question, order)
@@ -186,7 +149,7 @@ class PageOperations(FindOperations, abstract=True):
             parts.reverse()
         taken = [_take(name, part, order, sent) for part in parts]
         documents = [document for document, _ in taken]
-        page = Page(items=await reading.reader(binding).load(documents, call))
+        page = Page(items=await read.reader(binding).load(documents, call))
         if total:
             page.total = await _count(call, query)
 
@@ -207,7 +170,7 @@ class PageOperations(FindOperations, abstract=True):
 async def _count(call: Operation, query: bytes) -> int:
     known = OPTIONS["count_documents"] - {"limit"}
     options = {name: value for name, value in call.options.items() if name in known}
-    return int(await call.sibling("count_documents", **options).send("count_documents", query))
+    return int(await call.lookup("count_documents", **options).send("count_documents", query))
 
 
 # -- the sort, and the values of a document in it

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, cast, get_args, get_origin
+from typing import Any, ClassVar, cast, get_args, get_origin
 
 import msgspec
 
@@ -20,22 +20,52 @@ from mongospec_core.server.operation import Operation
 type Projection = type[msgspec.Struct] | Mapping[str, Any] | None
 
 
-class Reading:
+class Read:
     """The caller's ``projection=`` and ``on_invalid=``, and the reader that they ask for.
 
-    This is the seam for reads that do more: a subclass gives another reader.
+    This is the seam for reads that do more: a document class's ``__read__`` may be a subclass, which
+    returns another reader, and has keywords of its own.
 
+    :param target: the document that is read again in place; core's reads need not know it.
     :ivar pipeline: what is read are results of a pipeline, which may have joined whole documents.
     """
 
     __slots__ = ("on_invalid", "pipeline", "projection", "upgrade")
+    parameters: ClassVar[frozenset[str]] = frozenset()
+    """The keywords that this kind of read has beside core's; its constructor takes them."""
+    whole: ClassVar["Read"]
+    """The read that asks for nothing special."""
 
-    def __init__(self, projection: Projection = None, on_invalid: OnInvalid = "raise") -> None:
+    def __init_subclass__(cls) -> None:
+        cls.whole = cls()
+
+    @classmethod
+    def of(
+        cls, options: Any, projection: Projection = None, on_invalid: OnInvalid = "raise"
+    ) -> "Read":
+        """The read that a caller asks for; takes its own keywords out of *options*."""
+        if not options and projection is None and on_invalid == "raise":
+            return cls.whole
+        return cls(projection, on_invalid, **cls.own(options))
+
+    @classmethod
+    def own(cls, options: Any) -> dict[str, Any]:
+        """Take the keywords of this kind of read out of *options*."""
+        return {name: options.pop(name) for name in cls.parameters & options.keys()}
+
+    def __init__(
+        self,
+        projection: Projection = None,
+        on_invalid: OnInvalid = "raise",
+        *,
+        target: Any = None,
+        pipeline: bool = False,
+    ) -> None:
         # A user without a type checker may write anything.
         if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
             raise OptionError(f'on_invalid={shown(on_invalid)}: say "raise", "skip" or a function')
         self.upgrade: Any = None
-        self.pipeline: bool = False
+        self.pipeline: bool = pipeline
         self.projection: Projection = projection
         self.on_invalid: OnInvalid = on_invalid
 
@@ -101,6 +131,16 @@ class Reading:
     def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
         """The reader of a document class or of a Struct."""
         return Reader(plan, codec, on_invalid=self.on_invalid)
+
+
+Read.whole = Read()
+
+
+class ReadOperations(DocumentBase, abstract=True):
+    """The base of what reads documents."""
+
+    __read__: ClassVar[type[Read]] = Read
+    """How the class's documents are read: the seam for packages whose reads do more."""
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Self, Unpack, cast
+from typing import Any, Self, Unpack
 
 from mongospec_core.codec.codec_options import decode, to_raw
 from mongospec_core.codec.plan import plan_of
@@ -33,13 +33,13 @@ from mongospec_core.operations.options import (
     UpdateOptions,
     begin,
 )
-from mongospec_core.operations.projection import Reading
+from mongospec_core.operations.projection import Read, ReadOperations
 from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.results import UpdateResult
 from mongospec_core.server.operation import Operation, outcome_of
 
 
-class UpdateOperations(DocumentBase, abstract=True):
+class UpdateOperations(ReadOperations, abstract=True):
     """``update_one``, ``update_many``, ``update_by_id`` and the ``find_one_and_*`` family."""
 
     @classmethod
@@ -138,12 +138,30 @@ class UpdateOperations(DocumentBase, abstract=True):
                 {"state": "waiting"}, {"$set": {"state": "running"}}, sort="created_at"
             )
         """
-        return cast(
-            "Self | None",
-            await cls._find_one_and_update(
-                filter, update, return_updated, Reading(), skip_hooks, options
-            ),
+        read = cls.__read__.of(options)
+        binding, call = begin(
+            cls,
+            "find_one_and_update",
+            "find_one_and_update",
+            options,
+            "write",
+            return_document="after" if return_updated else "before",
         )
+        query = await encode_filter(
+            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
+        )
+        change = await encode_update(
+            binding,
+            update,
+            skip_hooks=skip_hooks,
+            upserts=query if options.get("upsert") else None,
+            on_insert=options.get("on_insert", True),
+            check=options.get("check", True),
+            array_filters=options.get("array_filters"),
+        )
+        found = await call.send("find_one_and_update", query, change)
+        document: Self | None = await _given(read, binding, call, found)
+        return document
 
     @classmethod
     async def find_one_and_replace(
@@ -171,83 +189,7 @@ class UpdateOperations(DocumentBase, abstract=True):
 
             old = await User.find_one_and_replace({"email": "a@x"}, new, return_updated=False)
         """
-        return cast(
-            "Self | None",
-            await cls._find_one_and_replace(
-                filter,
-                replacement,
-                return_updated,
-                Reading(),
-                skip_hooks,
-                validate_on_write,
-                options,
-            ),
-        )
-
-    @classmethod
-    async def find_one_and_delete(
-        cls,
-        filter: Filter,
-        *,
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneAndDeleteOptions],
-    ) -> Self | None:
-        """Delete one document and give it. Sends one ``findAndModify``.
-
-        .. code-block:: python
-
-            job = await Job.find_one_and_delete({"state": "done"}, sort="finished_at")
-        """
-        return cast(
-            "Self | None", await cls._find_one_and_delete(filter, Reading(), skip_hooks, options)
-        )
-
-    # -- the bodies; packages built on core pass another Reading
-
-    @classmethod
-    async def _find_one_and_update(
-        cls,
-        filter: Filter,
-        update: Update,
-        return_updated: bool,
-        reading: Reading,
-        skip_hooks: bool,
-        options: Mapping[str, Any],
-    ) -> Any:
-        binding, call = begin(
-            cls,
-            "find_one_and_update",
-            "find_one_and_update",
-            options,
-            "write",
-            return_document="after" if return_updated else "before",
-        )
-        query = await encode_filter(
-            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-        )
-        change = await encode_update(
-            binding,
-            update,
-            skip_hooks=skip_hooks,
-            upserts=query if options.get("upsert") else None,
-            on_insert=options.get("on_insert", True),
-            check=options.get("check", True),
-            array_filters=options.get("array_filters"),
-        )
-        found = await call.send("find_one_and_update", query, change)
-        return await _given(reading, binding, call, found)
-
-    @classmethod
-    async def _find_one_and_replace(
-        cls,
-        filter: Filter,
-        replacement: Any,
-        return_updated: bool,
-        reading: Reading,
-        skip_hooks: bool,
-        validate_on_write: bool | None,
-        options: Mapping[str, Any],
-    ) -> Any:
+        read = cls.__read__.of(options)
         binding, call = begin(
             cls,
             "find_one_and_replace",
@@ -280,32 +222,40 @@ class UpdateOperations(DocumentBase, abstract=True):
         elif replace.expected is not None:
             id_ = to_raw(replacement._id)
             await refuse_stale(call, binding.plan, replacement, id_, replace.expected)
-        return await _given(reading, binding, call, found)
+        document: Self | None = await _given(read, binding, call, found)
+        return document
 
     @classmethod
-    async def _find_one_and_delete(
+    async def find_one_and_delete(
         cls,
         filter: Filter,
-        reading: Reading,
-        skip_hooks: bool,
-        options: Mapping[str, Any],
-    ) -> Any:
+        *,
+        skip_hooks: bool = False,
+        **options: Unpack[FindOneAndDeleteOptions],
+    ) -> Self | None:
+        """Delete one document and give it. Sends one ``findAndModify``.
+
+        .. code-block:: python
+
+            job = await Job.find_one_and_delete({"state": "done"}, sort="finished_at")
+        """
+        read = cls.__read__.of(options)
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
         query = await encode_filter(
             binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
         )
         found = await call.send("find_one_and_delete", query)
-        document = await _given(reading, binding, call, found)
+        document: Self | None = await _given(read, binding, call, found)
         if document is not None:
             before = snapshot_of(document)
             apply_outcome(call, document, "applied", before=before, after=DELETED)
         return document
 
 
-async def _given(reading: Reading, binding: Binding, call: Operation, found: bytes | None) -> Any:
+async def _given(read: Read, binding: Binding, call: Operation, found: bytes | None) -> Any:
     """The document that a ``findAndModify`` gave; where it cannot be read, the error has it."""
     try:
-        return await reading.first(binding, call, found)
+        return await read.first(binding, call, found)
     except MongospecError as error:
         error.outcome = "applied"
         error.given = decode(found) if found is not None else None
