@@ -289,8 +289,8 @@ async def test_a_class_of_another_client_is_refused_before_sending(
 @pytest.mark.parametrize(
     ("what", "call"),
     [
-        ("no estimated_document_count", lambda: Person.estimated_document_count()),
-        ("no explain", lambda: Person.find().explain()),
+        ("not support estimated_document_count", lambda: Person.estimated_document_count()),
+        ("not support explain", lambda: Person.find().explain()),
         ("write_concern", lambda: Person(name="x").insert(write_concern={"w": 1})),
         ("read_concern", lambda: Person.find_one(read_concern={"level": "local"})),
         ("read_preference", lambda: Person.find_all(read_preference={"mode": "secondary"})),
