@@ -108,23 +108,23 @@ def to_raw(value: Any) -> Any:
         raise EncodingError(ENDLESS) from error
 
 
-class Misfit:
+class Rejected:
     """The base of what stands in raw data for a value that cannot be stored there."""
 
 
-def misfit(reason: str) -> Misfit:
+def rejected(reason: str) -> Rejected:
     """What an encoder or a decoder returns if it knows better than msgspec what is wrong.
 
     msgspec refuses it, and says where it stands.
 
     :param reason: two words or more, of classes and fields: its type is named like that.
     """
-    return _misfit_type(reason)()
+    return _rejected_type(reason)()
 
 
 @cache
-def _misfit_type(reason: str) -> type[Misfit]:
-    return type(reason, (Misfit,), {})
+def _rejected_type(reason: str) -> type[Rejected]:
+    return type(reason, (Rejected,), {})
 
 
 def is_embedded(tp: type) -> bool:
@@ -315,7 +315,7 @@ def fallback_encoder(value: Any) -> Any:
         return _decimal128(value)
     if isinstance(value, int):
         raise EncodingError(f"{shown(value)} does not fit in the 64 bits of a BSON integer")
-    if isinstance(value, Misfit):
+    if isinstance(value, Rejected):
         raise EncodingError(type(value).__name__)
     raw = to_raw(value)
     if raw is value:
