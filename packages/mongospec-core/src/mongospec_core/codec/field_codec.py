@@ -1,14 +1,13 @@
-"""What one annotation asks of the codec, compiled once.
+"""Compile one annotation to its codec.
 
-Most annotations ask nothing: bson and msgspec agree on ``str``, ``int``, ``datetime``, ``UUID`` and
-their like, so a flat class has an empty plan and pays nothing. For the rest a :class:`FieldCodec` says
+Most annotations need no codec: bson and msgspec agree on ``str``, ``int``, ``datetime``, ``UUID``
+and the like, so a flat class has an empty plan and pays nothing. For others a :class:`FieldCodec` has
 
-- ``encode``: how a value becomes raw data (None: it goes out as it is),
-- ``decode``: how raw data becomes something that :func:`msgspec.convert` accepts for the annotation
-  (None: it is accepted as it is). A decoder takes the raw value and the reader, never changes what
-  it is given, and hands back the same object where the value is not of its kind: msgspec then
-  judges it;
-- ``trim``: how a value is cut to what BSON keeps, milliseconds (None: nothing to cut).
+- ``encode``: converts a value to raw data (None: it is sent unchanged),
+- ``decode``: converts raw data to something that :func:`msgspec.convert` accepts for the annotation
+  (None: it is accepted as it is). A decoder takes the raw value and the reader, never changes its
+  arguments, and returns the same object if the value is not of its kind: msgspec then reports it;
+- ``trim``: cuts a value to the milliseconds that BSON keeps (None: nothing to cut).
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -77,7 +76,7 @@ from mongospec_core.errors import DefinitionError
 
 
 class FieldCodec(msgspec.Struct, frozen=True):
-    """What the codec does with the values of one annotation."""
+    """How values of one annotation are encoded, decoded and trimmed."""
 
     encode: Encoder | None = None
     decode: Decoder | None = None
@@ -85,9 +84,9 @@ class FieldCodec(msgspec.Struct, frozen=True):
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a class knows of what stands in its fields.
+    """The class that an annotation belongs to.
 
-    :ivar nested: gives the shape of a Struct or dataclass found in them.
+    :ivar nested: returns the codec of a nested Struct or dataclass.
     :ivar dec_hook: the class's own, if it has one.
     """
 
@@ -109,8 +108,8 @@ _SCALARS = (str, int, float, bool, bytes, type(None))
 def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
     """Compile one annotation.
 
-    :param scope: the class that it stands in.
-    :raises DefinitionError: values of the annotation could not be told apart in the database.
+    :param scope: the class that it belongs to.
+    :raises DefinitionError: values of the annotation cannot be told apart in the database.
     """
     tp, metas = unwrapped(annotation)
     origin = get_origin(tp)
@@ -158,7 +157,7 @@ def _class_shape(cls: type, tp: Any, scope: Scope) -> FieldCodec:
 
 
 def _by_hook(cls: Any, dec_hook: Callable[[type, Any], Any] | None) -> Decoder | None:
-    """How values of a registered type are read that msgspec knows, and asks no hook about."""
+    """Return the decoder of a registered type that msgspec knows and calls no hook for."""
     known = cls in _KNOWN_TO_MSGSPEC or is_embedded_class(cls) or hasattr(cls, "_fields")
     if dec_hook is None or not (known or issubclass(cls, Enum)):
         return None
@@ -167,19 +166,19 @@ def _by_hook(cls: Any, dec_hook: Callable[[type, Any], Any] | None) -> Decoder |
         try:
             value = dec_hook(cls, raw)
         except (NotImplementedError, ValueError, TypeError, LookupError, AttributeError):
-            return raw  # msgspec says what does not fit
+            return raw  # msgspec reports it
         return value._value_ if isinstance(value, Enum) else value
 
     return decode
 
 
 def accepts_anything(annotation: Any) -> bool:
-    """Whether an annotation lets any value in."""
+    """Return whether an annotation accepts any value."""
     return annotation in (Any, object) or isinstance(annotation, TypeVar)
 
 
 def is_scalar(annotation: Any) -> bool:
-    """Whether an annotation has nothing but scalars, which are read as they are stored."""
+    """Return whether an annotation has only scalars, which are read as they are stored."""
     tp, metas = unwrapped(annotation)
     if get_origin(tp) in (Union, types.UnionType):
         return all(map(is_scalar, get_args(tp)))
@@ -188,7 +187,7 @@ def is_scalar(annotation: Any) -> bool:
 
 
 def type_args(annotation: Any) -> tuple[Any, ...]:
-    """The annotations that stand directly inside of an annotation."""
+    """Return the annotations directly inside an annotation."""
     tp = unwrap(annotation)
     if get_origin(tp) is Literal:
         return ()
@@ -198,12 +197,12 @@ def type_args(annotation: Any) -> tuple[Any, ...]:
 
 
 def unwrap(annotation: Any) -> Any:
-    """The annotation without aliases and qualifiers (``Annotated``, ``Required``, ``NewType``)."""
+    """Return the annotation without aliases and qualifiers (``Annotated``, ``NewType``, ...)."""
     return unwrapped(annotation)[0]
 
 
 def unwrapped(tp: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
-    """The annotation without aliases and qualifiers, and msgspec's constraints around it."""
+    """Return the annotation without aliases and qualifiers, and msgspec's constraints around it."""
     metas: tuple[msgspec.Meta, ...] = ()
     while True:
         if isinstance(tp, TypeAliasType):
@@ -255,7 +254,7 @@ def _union(args: tuple[Any, ...], scope: Scope) -> FieldCodec:
 
 
 def _is_special(shape: FieldCodec) -> bool:
-    """Whether values are written or cut otherwise than values of any type are."""
+    """Return whether values are encoded or cut differently from a value of type ``Any``."""
     return shape.encode not in (None, to_raw) or shape.trim not in (None, trim)
 
 
@@ -265,7 +264,7 @@ def _class_of(annotation: Any) -> Any:
 
 
 def _by_type(members: Mapping[Any, FieldCodec]) -> Callable[[type], FieldCodec]:
-    """Which member of a union a value is of, by its type: as msgspec tells them apart."""
+    """Return the function that finds the member of a union by a value's type, like msgspec."""
     families = {_family(cls): shape for cls, shape in members.items() if isinstance(cls, type)}
     wanted = " or ".join(getattr(each, "__name__", str(each)) for each in members)
 
@@ -287,7 +286,7 @@ def _family(cls: type) -> type:
 
 
 def _other_class(tp: type, wanted: str) -> Any:
-    # A read would make a value of the wanted class of it, and drop the fields that only this has.
+    # A read would convert it to the wanted class, and drop the fields that only this class has.
     return misfit(f"a {tp.__name__} in place of a {wanted}")
 
 
@@ -307,22 +306,22 @@ def _first(decoders: list[Decoder]) -> Decoder | None:
 
 
 def _copied(value: Any) -> Any:
-    """A list of scalars needs no look at them, but raw data shares no list with the document."""
+    """Copy a list of scalars: raw data shares no list with the document."""
     return value[:] if type(value) is list else not_of(list, value)
 
 
 def not_of(cls: type, value: Any) -> Any:
-    """What is written for a value that is not of the annotated kind; msgspec judges it."""
+    """Return what is written for a value that is not of the annotated kind; msgspec reports it."""
     return _other_class(type(value), cls.__name__) if is_embedded(type(value)) else to_raw(value)
 
 
 def _is(value: Any, kinds: Any) -> bool:
-    """Whether a value is written as its kind is: unless somebody registered an encoder."""
+    """Return whether a value is of these kinds and no encoder is registered for its type."""
     return isinstance(value, kinds) and not is_registered(type(value))
 
 
 def _array(cls: type, encode: Encoder) -> Encoder:
-    """Write an array, its items by their own annotation."""
+    """Return the encoder of an array whose items are encoded by *encode*."""
 
     def encoded(value: Any) -> Any:
         if type(value) is not list and not _is(value, _ARRAYS):
@@ -348,7 +347,7 @@ def _collection(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
 def _trim_inside(
     shapes: Collection[FieldCodec], special: Callable[[list[Trim]], Trim]
 ) -> Trim | None:
-    """How what holds values of *shapes* is cut: most are cut as values of any type are."""
+    """Return how a container of *shapes* is cut; most are cut like a value of type ``Any``."""
     cuts = [each.trim for each in shapes]
     if all(each in (None, trim) for each in cuts):
         return trim if any(cuts) else None
@@ -363,7 +362,7 @@ def _items(decode: Decoder) -> Decoder:
 
 
 def _fixed(cls: type, shapes: list[FieldCodec]) -> FieldCodec:
-    """``tuple[A, B]`` and NamedTuple: one shape for each place."""
+    """Compile ``tuple[A, B]`` or a NamedTuple: one codec for each position."""
     encoders = [each.encode or to_raw for each in shapes]
     decoders = [each.decode for each in shapes]
 
@@ -396,7 +395,7 @@ def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     encode, decode = item.encode or to_raw, item.decode
 
     def copied(value: Any) -> Any:
-        """A dict of scalars needs no look at them, if its keys are strings as they are."""
+        """Copy a dict of scalars; only keys that are not plain strings need a conversion."""
         if type(value) is dict:
             for key in value:
                 if type(key) is not str:
@@ -462,7 +461,7 @@ def _typed_dict(cls: type, shapes: dict[str, FieldCodec]) -> FieldCodec:
 def decoded_fields(
     raw: dict[str, Any], decoders: Collection[tuple[str, Decoder]], reader: Any
 ) -> dict[str, Any]:
-    """*raw*, or a copy of it in which the named fields are decoded."""
+    """Return *raw*, or a copy of it in which the named fields are decoded."""
     out = None
     for name, decode in decoders:
         value = raw.get(name)

@@ -1,4 +1,4 @@
-"""Keys of dicts. BSON has strings alone for them: what is written is what comes back, or refused."""
+"""Keys of dicts. BSON keys are strings: a key that would not be read back unchanged is refused."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
@@ -32,12 +32,12 @@ _READ_HERE = (*(uuid.UUID, Decimal, dt.datetime, dt.date, dt.time, dt.timedelta,
 
 
 class KeyCodec(NamedTuple):
-    """What the codec does with the keys of one dict's annotation.
+    """How the keys of one dict annotation are checked, decoded and trimmed.
 
-    :ivar kind: the exact type that most keys are of, and of which all come back.
-    :ivar refused: what stands in the dict's place for a key that would not come back; else None.
-    :ivar decode: how the text in the database becomes a key; None: msgspec reads it.
-    :ivar trim: how keys in objects are cut to what comes back; None: nothing to cut.
+    :ivar kind: the exact type of most keys; every key is read back as this type.
+    :ivar refused: returns a placeholder for a key that would not be read back; else None.
+    :ivar decode: converts the stored text to a key; None: msgspec reads it.
+    :ivar trim: cuts keys in objects to what would be read back; None: nothing to cut.
     """
 
     kind: type | None
@@ -54,10 +54,10 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
 
     :param tp: the annotation, without aliases and qualifiers.
     :param dec_hook: the ``dec_hook`` of the class that has the field.
-    :raises DefinitionError: text does not tell which key it was.
+    :raises DefinitionError: the key cannot be read back from its text.
     """
     if tp is Any or tp is object or isinstance(tp, TypeVar):
-        return ANY_KEY  # read as text, as all that stands behind Any is read as what BSON has
+        return ANY_KEY  # read as text: values of type Any are read as BSON's own types, too
     if get_origin(tp) is Literal:
         return KeyCodec(None, _of_kinds(tuple({type(each) for each in get_args(tp)})))
     if not isinstance(tp, type) or _cannot_be_text(tp):
@@ -75,9 +75,9 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
 
 
 def key_type(annotation: Any, unwrap: Callable[[Any], Any]) -> Any:
-    """The annotation of keys without None, which no key can be.
+    """Return the annotation of keys without None, which cannot be a key.
 
-    :raises DefinitionError: it is a union, whose members text does not tell apart.
+    :raises DefinitionError: it is a union, whose members cannot be told apart as text.
     """
     tp = unwrap(annotation)
     if get_origin(tp) not in (Union, types.UnionType):
@@ -116,13 +116,13 @@ def _reader(tp: type) -> Callable[[str], Any]:
                 return int(key) * MILLISECOND
             return msgspec.convert(key, tp, strict=False)
         except ValueError:
-            return key  # msgspec names it in the whole document's error
+            return key  # msgspec reports it in the error for the whole document
 
     return decode
 
 
 def _own_reader(tp: type, dec_hook: Callable[[type, Any], Any] | None) -> Callable[[str], Any]:
-    """Keys of types that msgspec does not know: it would leave them text."""
+    """Return the decoder of keys whose type msgspec does not know and would leave as text."""
     hook = None if tp.__module__.startswith("bson.") else dec_hook
 
     def decode(key: str) -> Any:

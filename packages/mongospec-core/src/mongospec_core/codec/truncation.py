@@ -1,9 +1,9 @@
 """Cut values in objects to what BSON keeps, so that an object equals its stored copy.
 
 BSON dates are milliseconds in UTC. Before a document is written, its datetimes and timedeltas are
-brought to that in the object itself; a naive datetime becomes the UTC that the driver takes it for.
-Lists, dicts and nested Structs are changed in place: whoever holds one goes on holding it. What is
-frozen is replaced by a cut copy, so that its hash stays.
+converted in the object itself; a naive datetime becomes UTC, as which the driver would store it.
+Lists, dicts and nested Structs are changed in place, so that other references to them stay valid.
+Frozen values are replaced by a cut copy, so that their hash does not change.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -25,11 +25,11 @@ from mongospec_core.codec.codec_options import ENDLESS, Misfit
 from mongospec_core.errors import EncodingError
 
 type Trim = Callable[[Any, str], Any]
-"""Takes a value and the name of its field (for warnings), gives the value that can be stored."""
+"""Takes a value and the name of its field (for warnings), returns the value that can be stored."""
 
 
 def trim(value: Any, where: str) -> Any:
-    """*value* cut to what BSON keeps; the same object where there is nothing to cut."""
+    """Return *value* cut to what BSON keeps; the same object if there is nothing to cut."""
     cut = _trims.get(type(value))
     if cut is None:
         cut = _trims[type(value)] = _trim_for(type(value))
@@ -47,7 +47,7 @@ def trim_naive(value: Any, where: str) -> Any:
 
 
 def register_trim(tp: type, cut: Trim) -> None:
-    """Say how values of *tp* and its subclasses are cut; Struct plans register theirs here."""
+    """Register how values of *tp* and its subclasses are cut; plans of Structs use this."""
     _families[tp] = cut
     _trims.clear()
 
@@ -61,25 +61,25 @@ def _datetime(value: dt.datetime, where: str) -> dt.datetime:
         _warn_of_naive(value, where)
         value = value.replace(tzinfo=dt.UTC)
     elif value.tzinfo is not dt.UTC and value.tzinfo is not utc:  # utc is what BSON is read as
-        # In its own zone, an hour that comes twice or never equals nothing that is read.
+        # In its own zone, an ambiguous or skipped hour never equals the value that is read.
         try:
             value = value.astimezone(dt.UTC)
         except OverflowError:
-            return value  # beyond the calendar in UTC: BSON refuses it
+            return value  # outside the calendar in UTC: BSON refuses it
     if value.microsecond % 1000:
         value = value.replace(microsecond=value.microsecond // 1000 * 1000)
     return value
 
 
 def _warn_of_naive(value: dt.datetime, where: str) -> None:
-    if time.tzname == ("UTC", "UTC"):  # as on most servers; the offset of any other zone depends
+    if time.tzname == ("UTC", "UTC"):  # as on most servers; other zones' offsets vary
         return
     try:
         offset = value.astimezone().utcoffset()
     except (OverflowError, OSError, ValueError):
         return  # the local time would be before year 1 or after 9999
     if offset:
-        # The standard filter shows one text once: one warning for a field.
+        # The default filter shows equal texts once: one warning per field.
         warnings.warn(
             f"{where} holds a naive datetime; it is stored as UTC, which is not this machine's "
             f"local time: use datetime.now(UTC)",
@@ -125,7 +125,7 @@ def _set(value: set[Any], where: str, cut: Trim = trim) -> set[Any]:
 
 
 def trim_items(cut: Trim) -> Trim:
-    """How a list, a tuple, a set or a dict is cut whose items, or values, are cut by *cut*."""
+    """Return how to cut a list, a tuple, a set or a dict: *cut* cuts its items or values."""
     families: dict[type, Callable[[Any, str, Trim], Any]] = {
         list: _list,
         dict: _dict,
@@ -144,7 +144,7 @@ def trim_items(cut: Trim) -> Trim:
 
 
 def trim_dict(cut_key: Trim, cut: Trim | None) -> Trim:
-    """How a dict is cut whose keys are cut by *cut_key*, and whose values by *cut*."""
+    """Return how to cut a dict: *cut_key* cuts its keys, *cut* its values."""
     inside = trim_items(cut or _keep)
 
     def trimmed(value: Any, where: str) -> Any:
@@ -152,7 +152,7 @@ def trim_dict(cut_key: Trim, cut: Trim | None) -> Trim:
             keys = [cut_key(key, where) for key in value]
             if any(new is not old for new, old in zip(keys, value, strict=True)):
                 new = dict(zip(keys, value.values(), strict=True))
-                if len(new) == len(value):  # else it is refused: two keys would be one
+                if len(new) == len(value):  # else two keys would become one: it is refused
                     value.clear()
                     value.update(new)
         return inside(value, where)
@@ -161,7 +161,7 @@ def trim_dict(cut_key: Trim, cut: Trim | None) -> Trim:
 
 
 def trim_places(cuts: Sequence[Trim]) -> Trim:
-    """How a tuple is cut that has a cut of its own for each place."""
+    """Return how to cut a tuple, with one cut per position."""
 
     def trimmed(value: Any, where: str) -> Any:
         if not isinstance(value, tuple) or len(value) != len(cuts):
@@ -172,7 +172,7 @@ def trim_places(cuts: Sequence[Trim]) -> Trim:
 
 
 def trim_keys(cuts: Mapping[str, Trim]) -> Trim:
-    """How a dict is cut that has a cut of its own for each of these keys."""
+    """Return how to cut a dict, with one cut per key."""
 
     def trimmed(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
@@ -192,7 +192,7 @@ def _dataclass(value: Any, where: str) -> Any:
         if (cut := trim(old, where)) is not old:
             cuts[field.name] = cut
     if cuts and value.__dataclass_params__.frozen:
-        value = copy(value)  # the old one may stand in a set, which goes by what it holds
+        value = copy(value)  # the old one may be in a set, which depends on its hash
     for name, cut in cuts.items():
         object.__setattr__(value, name, cut)
     return value
@@ -212,7 +212,7 @@ _families: dict[type, Trim] = {
     frozenset: _frozen,
     set: _set,
     Misfit: _misfit,
-    msgspec.Struct: _keep,  # until the plans say better
+    msgspec.Struct: _keep,  # until plans register their own
 }
 
 

@@ -1,7 +1,7 @@
-"""Many writes in few commands: cut by the server's limits, and every statement's fate noted.
+"""Many writes in few commands: cut by the server's limits, and every statement's outcome noted.
 
 A write command answers ``ok: 1`` also where single statements failed; what became of each stands in
-``writeErrors``, ``n`` and ``upserted``. :class:`Sent` holds it by the statements' places;
+``writeErrors``, ``n`` and ``upserted``. :class:`BulkState` holds it by the statements' places;
 ``insert_many`` has an :class:`Account` of its own, made of the driver's errors.
 """
 
@@ -33,11 +33,11 @@ _FRAME = 9  # bytes around a statement in the command's array: its type, its num
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """One write of a command: its kind, its BSON, and what it is about, for errors."""
+    """One write of a command: its kind, its BSON, and what it was made of, for errors."""
 
     kind: Kind
     data: bytes
-    about: Any
+    source: Any
     many: bool = False
     """Whether it may change many documents: if it fails, some of them may be changed."""
     alone: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
@@ -47,13 +47,13 @@ class Statement(msgspec.Struct, frozen=True):
 class Account:
     """What became of each of many writes, which are known by their places.
 
-    :param about: what each is about, for errors.
+    :param sources: what each was made of, for errors.
     :param indexes: where they stand in the caller's list; default: as here.
     """
 
-    def __init__(self, about: Sequence[Any], indexes: Sequence[int] | None = None) -> None:
-        self.about = about
-        self.indexes: Sequence[int] = range(len(about)) if indexes is None else indexes
+    def __init__(self, sources: Sequence[Any], indexes: Sequence[int] | None = None) -> None:
+        self.sources = sources
+        self.indexes: Sequence[int] = range(len(sources)) if indexes is None else indexes
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
         self.partly: bool = False  # whether one failed that may have changed some documents
@@ -67,13 +67,13 @@ class Account:
 
     def applied(self) -> list[int]:
         """The places of the writes that were carried out."""
-        return [n for n in range(len(self.about)) if self.outcome(n) == "applied"]
+        return [n for n in range(len(self.sources)) if self.outcome(n) == "applied"]
 
     def fail(self, places: Iterable[int], code: int | None, message: str, **key: Any) -> None:
         """Note that writes were not carried out."""
         for place in places:
-            index, about = self.indexes[place], self.about[place]
-            self.failures[place] = WriteFailure(index, code, message, about, **key)
+            index, source = self.indexes[place], self.sources[place]
+            self.failures[place] = WriteFailure(index, code, message, source, **key)
 
     def note_error(self, places: Iterable[int], error: BaseException) -> None:
         """Note an error that is the same for all writes that were sent together."""
@@ -100,7 +100,7 @@ class Account:
         :param otherwise: the outcome if none failed and none is unknown.
         :param more: what else the error is made of.
         """
-        done = len(self.about) - len(self.failures) - len(self.unknown)
+        done = len(self.sources) - len(self.failures) - len(self.unknown)
         outcome = otherwise
         if self.unknown or self.partly:
             outcome = "unknown"
@@ -113,7 +113,7 @@ class Account:
             f"{operation}: {done} {did}, {len(failures)} failed, {len(self.unknown)} unknown"
             f"{': ' + told if told else ''}",
             failures=failures,
-            unknown=[self.about[place] for place in sorted(self.unknown)],
+            unknown=[self.sources[place] for place in sorted(self.unknown)],
             outcome=outcome,
             code=first.code if first else next((each.code for each in failures), None),
             labels=first.labels if first else frozenset(),
@@ -121,13 +121,13 @@ class Account:
         )
 
 
-class Sent(Account):
+class BulkState(Account):
     """What became of a list of statements, and the server's counts."""
 
     def __init__(
         self, statements: Sequence[Statement], indexes: Sequence[int] | None = None
     ) -> None:
-        super().__init__([each.about for each in statements], indexes)
+        super().__init__([each.source for each in statements], indexes)
         self.statements = statements
         self.inserted: int = 0
         self.matched: int = 0
@@ -135,7 +135,7 @@ class Sent(Account):
         self.deleted: int = 0
         self.upserted: dict[int, Any] = {}
 
-    def note_reply(
+    def record_reply(
         self, kind: Kind, places: Sequence[int], reply: Mapping[str, Any], *, ordered: bool
     ) -> None:
         """Note what a command's reply says of its statements."""
@@ -172,7 +172,7 @@ _NOT_ATTEMPTED = "not attempted: an earlier one failed"
 
 async def send_statements(
     call: Operation,
-    sent: Sent,
+    sent: BulkState,
     *,
     ordered: bool,
     repeatable: bool = False,
@@ -210,7 +210,7 @@ async def send_statements(
                 return
             carried_out = _reply_with(error)
             if carried_out is not None:
-                sent.note_reply(kind, places, carried_out, ordered=ordered)
+                sent.record_reply(kind, places, carried_out, ordered=ordered)
             if isinstance(error, OperationError):
                 sent.error = sent.error or error
                 if carried_out is not None and not ordered:
@@ -219,7 +219,7 @@ async def send_statements(
             if not isinstance(error, OperationError):
                 raise
             return
-        sent.note_reply(kind, places, reply, ordered=ordered)
+        sent.record_reply(kind, places, reply, ordered=ordered)
         if ordered and reply.get("writeErrors"):
             _skip(sent, commands[number + 1 :])
             return
@@ -241,7 +241,7 @@ def _is_refused(error: BaseException) -> bool:
     return refused and not isinstance(error, ServerUnavailableError)
 
 
-def _skip(sent: Sent, commands: Iterable[tuple[Kind, list[int]]]) -> None:
+def _skip(sent: BulkState, commands: Iterable[tuple[Kind, list[int]]]) -> None:
     for _, places in commands:
         sent.fail(places, None, _NOT_ATTEMPTED)
 

@@ -165,22 +165,22 @@ class UninterruptedCall[T]:
         raise DeadlineExceeded
 
 
-def seconds_left(until: float, operation: str) -> float | None:
+def seconds_left(deadline: float, operation: str) -> float | None:
     """The time to *until*; None where there is no end.
 
     :raises OperationTimeoutError: it is up; nothing was sent.
     """
-    if until == math.inf:
+    if deadline == math.inf:
         return None
-    left = until - now()
-    if left <= 0:
+    remaining = deadline - now()
+    if remaining <= 0:
         raise OperationTimeoutError(
             f"{operation}: the time was up before it was sent", outcome="not_applied"
         )
-    return left
+    return remaining
 
 
-async def carry(
+async def execute(
     start: Callable[..., Awaitable[Any]],
     arguments: tuple[Any, ...],
     state: ClientState,
@@ -188,7 +188,7 @@ async def carry(
     command: str,
     write: bool,
     patience: float = CANCEL_GRACE_SECONDS,
-    left: float | None = None,
+    remaining: float | None = None,
     document: Mapping[str, Any] | None = None,
 ) -> Any:
     """Start a call of the driver by ``start(*arguments)`` and wait for its end.
@@ -196,7 +196,7 @@ async def carry(
     :param command: the driver's verb, or the name of the command.
     :param patience: seconds to wait on after a cancellation. 0, for a read outside of a session:
         the cancellation ends the wait at once.
-    :param left: the seconds that it may take.
+    :param remaining: the seconds that it may take.
     :param document: the raw document that is written, for a duplicate key's values.
     :returns: its reply; of the verbs that count documents, decoded.
     :raises OperationTimeoutError: it did not end in its time; it goes on in the driver.
@@ -205,8 +205,8 @@ async def carry(
     running: Any = None
     try:
         running = start(*arguments)
-        if (patience or left is not None) and not isinstance(running, UninterruptedCall):
-            running = UninterruptedCall(running, patience, left)
+        if (patience or remaining is not None) and not isinstance(running, UninterruptedCall):
+            running = UninterruptedCall(running, patience, remaining)
         state.in_flight.add(running)
         reply = await running
         return decode(reply) if command in _COUNTING else reply
@@ -219,7 +219,7 @@ async def carry(
         state.silent = True
         outcome: Outcome = "unknown" if write else "not_applied"
         raise OperationTimeoutError(
-            f"{operation}: no answer within {left:.3g} seconds", outcome=outcome
+            f"{operation}: no answer within {remaining:.3g} seconds", outcome=outcome
         ) from None
     except CancelledCall as error:
         cause = error.__cause__

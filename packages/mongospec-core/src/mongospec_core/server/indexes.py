@@ -212,7 +212,7 @@ async def _create(
     }
     try:
         # On a large collection it may take hours; a server that gives up starts anew next time.
-        await call.unlimited().command(command)
+        await call.without_timeout().command(command)
     except OperationError as error:
         problem = _problem(call, error, missing, existing)
         if problem is None:

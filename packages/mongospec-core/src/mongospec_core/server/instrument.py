@@ -140,7 +140,7 @@ def observed(
     try:
         yield
     except BaseException as error:
-        attributes |= _told(error)
+        attributes |= _error_attributes(error)
         raise
     finally:
         _write_log(installed, attributes, time.perf_counter() - started)
@@ -165,7 +165,7 @@ def _leave(manager: AbstractContextManager[Any]) -> None:
         _log.exception("an observer failed at the end of a command")
 
 
-def _told(error: BaseException) -> dict[str, Any]:
+def _error_attributes(error: BaseException) -> dict[str, Any]:
     told: dict[str, Any] = {"error.type": type(error).__name__}
     if isinstance(error, OperationError) and error.code is not None:
         told["db.response.status_code"] = str(error.code)

@@ -19,7 +19,7 @@ from mongospec_core.server.driver import milliseconds, write_fields
 from mongospec_core.server.driver_call import (
     CANCEL_GRACE_SECONDS,
     CancelledCall,
-    carry,
+    execute,
     seconds_left,
 )
 from mongospec_core.server.driver_cursor import DriverCursor, all_in_one
@@ -82,7 +82,7 @@ class Operation:
         self.transaction: Transaction | None = current()
         self._end: float | None = None
 
-    def on(
+    def for_target(
         self, target: Target, operation: str, options: Mapping[str, Any], *, write: bool
     ) -> Self:
         """A further call of the same operation: same session, same transaction, same time."""
@@ -93,10 +93,10 @@ class Operation:
         call._end = self._end
         return call
 
-    def sibling(self, verb: str, **options: Any) -> Self:
+    def lookup(self, verb: str, **options: Any) -> Self:
         """A further read of the same operation on the same collection, by the driver's *verb*."""
         assert options.keys() <= driver.OPTIONS[verb]
-        return self.on(self.target, self.operation, options, write=False)
+        return self.for_target(self.target, self.operation, options, write=False)
 
     def look(self, verb: str, projection: Mapping[str, Any]) -> Self:
         """A read that must see what was just written: it asks the primary.
@@ -104,12 +104,12 @@ class Operation:
         :param verb: ``"find_one"`` or ``"find_many"``.
         """
         if self.transaction is not None:  # which reads from the primary
-            return self.sibling(verb, projection=projection)
-        return self.sibling(verb, projection=projection, read_preference={"mode": "primary"})
+            return self.lookup(verb, projection=projection)
+        return self.lookup(verb, projection=projection, read_preference={"mode": "primary"})
 
-    def unlimited(self) -> Self:
+    def without_timeout(self) -> Self:
         """The same call without a time of its own; blocks ``with timeout()`` still count."""
-        call = self.on(self.target, self.operation, self.options, write=self.write)
+        call = self.for_target(self.target, self.operation, self.options, write=self.write)
         call.timeout, call._end = math.inf, None
         return call
 
@@ -119,14 +119,14 @@ class Operation:
         return self.transaction is None and self.session is None
 
     def on_abort(
-        self, undo: Callable[[], None], *, unsure: Callable[[], None] | None = None
+        self, undo: Callable[[], None], *, if_unknown: Callable[[], None] | None = None
     ) -> None:
         """Call *undo* should the transaction that this call belongs to be aborted.
 
-        :param unsure: called instead when nobody knows whether it was committed.
+        :param if_unknown: called instead when nobody knows whether it was committed.
         """
         if self.transaction is not None:
-            self.transaction._on_abort(undo, unsure or _nothing)
+            self.transaction._on_abort(undo, if_unknown or _nothing)
 
     # -- commands
 
@@ -149,7 +149,7 @@ class Operation:
             and block_end() == math.inf
             and not is_observed()
         ):  # what nearly everybody does: there is nothing to do but to send it
-            return carry(
+            return execute(
                 getattr(target.core, verb),
                 (*arguments, self._encoded_options(verb) if self.options else None),
                 target.state,
@@ -163,9 +163,9 @@ class Operation:
         if verb == "find_many" and is_observed():
             return self._find_seen(*arguments)
 
-        def start(session: driver.ClientSession | None, left: float | None) -> Awaitable[Any]:
+        def start(session: driver.ClientSession | None, remaining: float | None) -> Awaitable[Any]:
             method = driver.method(target.core, verb, session)
-            return method(*arguments, self._encoded_options(verb, left))
+            return method(*arguments, self._encoded_options(verb, remaining))
 
         size = len(arguments[0]) if verb == "insert_many" else None
         return self._run(verb, start, document=document, size=size, cancellable=True)
@@ -191,7 +191,7 @@ class Operation:
     async def _fetch(self, cursor: BatchCursor) -> bytes:
         batch: bytes = await self._run(
             "getMore",
-            lambda _, left: cursor.fetch(left),
+            lambda _, remaining: cursor.fetch(remaining),
             cancellable=True,
             seen=is_observed() and cursor.asks_server(),
         )
@@ -266,23 +266,25 @@ class Operation:
     async def _command(
         self, command: Mapping[str, Any], data: bytes, size: int | None = None
     ) -> dict[str, Any]:
-        def start(session: driver.ClientSession | None, left: float | None) -> Awaitable[Any]:
+        def start(session: driver.ClientSession | None, remaining: float | None) -> Awaitable[Any]:
             method = driver.method(self.target.database_core, "run_command", session)
-            if left is None or "maxTimeMS" in command:
+            if remaining is None or "maxTimeMS" in command:
                 return method(data, None)
-            return method(driver.appended(data, encode({"maxTimeMS": milliseconds(left)})), None)
+            return method(
+                driver.appended(data, encode({"maxTimeMS": milliseconds(remaining)})), None
+            )
 
         return decode(await self._run(next(iter(command)), start, size=size))
 
-    def _encoded_options(self, verb: str, left: float | None = None) -> bytes | None:
+    def _encoded_options(self, verb: str, remaining: float | None = None) -> bytes | None:
         options = self.options
-        if left is not None and verb in _TIMED and "max_time_ms" not in options:
+        if remaining is not None and verb in _TIMED and "max_time_ms" not in options:
             if verb in _CURSORS:
                 # The server counts a cursor's time over all its batches, as the block's budget
                 # does; timeout= is for each batch.
-                left = block_end() - now()
-            if left != math.inf:
-                options = {**options, "max_time_ms": milliseconds(left)}
+                remaining = block_end() - now()
+            if remaining != math.inf:
+                options = {**options, "max_time_ms": milliseconds(remaining)}
         try:
             return encode(options) if options else None
         except EncodingError as error:
@@ -317,23 +319,23 @@ class Operation:
             )
         if self._end is None:
             self._end = end_of(target.timeout if self.timeout is None else self.timeout)
-        until = min(self._end, block_end())
+        deadline = min(self._end, block_end())
 
-        if target.state.silent and self.write and until != math.inf and self.transaction is None:
-            await self._ping(until)
+        if target.state.silent and self.write and deadline != math.inf and self.transaction is None:
+            await self._ping(deadline)
 
         def send(session: driver.ClientSession | None) -> Awaitable[Any]:
-            left = seconds_left(until, self.operation)
-            torn = cancellable and session is None and not self.write
-            return carry(
+            remaining = seconds_left(deadline, self.operation)
+            interruptible = cancellable and session is None and not self.write
+            return execute(
                 start,
-                (session, left),
+                (session, remaining),
                 target.state,
                 self.operation,
                 command,
                 self.write,
-                0 if torn else CANCEL_GRACE_SECONDS,
-                left,
+                0 if interruptible else CANCEL_GRACE_SECONDS,
+                remaining,
                 document,
             )
 
@@ -342,17 +344,17 @@ class Operation:
         with observed(*attributes) if told else nullcontext():
             if self.transaction is None:
                 return await send(self.session)
-            return await self.transaction._run(self, command, until, send)
+            return await self.transaction._run(self, command, deadline, send)
 
-    async def _ping(self, until: float) -> None:
+    async def _ping(self, deadline: float) -> None:
         """Wait for a server before a write: what waits in the driver cannot be taken back.
 
         :raises OperationError: there is none in time, and the write was not sent.
         """
-        target, left = self.target, seconds_left(until, self.operation)
+        target, remaining = self.target, seconds_left(deadline, self.operation)
         start = driver.method(target.database_core, "run_command", None)
         arguments = encode({"ping": 1}), None
-        await carry(start, arguments, target.state, self.operation, "ping", False, 0, left)
+        await execute(start, arguments, target.state, self.operation, "ping", False, 0, remaining)
         target.state.silent = False
 
 

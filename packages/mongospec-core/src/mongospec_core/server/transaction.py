@@ -30,7 +30,7 @@ from mongospec_core.server.driver_call import (
     CANCEL_GRACE_SECONDS,
     CancelledCall,
     UninterruptedCall,
-    carry,
+    execute,
     seconds_left,
 )
 from mongospec_core.server.instrument import is_observed, observed
@@ -119,8 +119,8 @@ class Transaction:
         self._open = True
         self._seconds = math.inf  # the shortest init(timeout=) of the classes that took part
         self._first_error: BaseException | None = None
-        self._settlements: list[tuple[Callable[[], None], Callable[[], None]]] = []
-        self._fate: Outcome | None = None
+        self._undos: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._outcome: Outcome | None = None
 
     @property
     def client(self) -> mongojet.Client | None:
@@ -137,16 +137,16 @@ class Transaction:
         if self._first_error is None:
             self._first_error = error
 
-    def _on_abort(self, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
+    def _on_abort(self, undo: Callable[[], None], if_unknown: Callable[[], None]) -> None:
         """Register what is to be done should the transaction not be committed.
 
         :param undo: called when it was aborted; of several, the last registered first.
-        :param unsure: called instead when nobody knows whether it was committed.
+        :param if_unknown: called instead when nobody knows whether it was committed.
         """
-        if self._fate is None:
-            self._settlements.append((undo, unsure))
+        if self._outcome is None:
+            self._undos.append((undo, if_unknown))
         else:
-            _settle(self._fate, undo, unsure)  # the operation ended after its transaction
+            _settle(self._outcome, undo, if_unknown)  # the operation ended after its transaction
 
     # -- operations
 
@@ -154,7 +154,7 @@ class Transaction:
         self,
         call: Participant,
         verb: str,
-        until: float,
+        deadline: float,
         send: Callable[[ClientSession], Awaitable[T]],
     ) -> T:
         """Send an operation when its turn has come.
@@ -162,10 +162,10 @@ class Transaction:
         :raises TransactionError: it cannot take part; nothing was sent.
         """
         self._refuse(call, verb)
-        await self._take_turn(call.operation, until)
+        await self._take_turn(call.operation, deadline)
         try:
             self._refuse(call, verb)  # what was before it in the queue may have changed all
-            seconds_left(until, call.operation)  # here, where it does not doom: nothing was sent
+            seconds_left(deadline, call.operation)  # here, where it does not doom: nothing was sent
             session = self._session or await self._start(call)
             # Not the operation's own timeout=: a quick look must not hurry the commit.
             if call.target.timeout is not None:
@@ -182,9 +182,9 @@ class Transaction:
         finally:
             self._turn.release()
 
-    async def _take_turn(self, operation: str, until: float) -> None:
+    async def _take_turn(self, operation: str, deadline: float) -> None:
         try:
-            async with asyncio.timeout(None if until == math.inf else max(0, until - now())):
+            async with asyncio.timeout(None if deadline == math.inf else max(0, deadline - now())):
                 await self._turn.acquire()
         except TimeoutError as error:
             raise OperationTimeoutError(
@@ -241,10 +241,10 @@ class Transaction:
 
     # -- its end
 
-    async def _commit(self, until: float | None = None) -> None:
+    async def _commit(self, deadline: float | None = None) -> None:
         """Close it, wait for the operation that is running, commit; abort where it is doomed.
 
-        :param until: how long to send the commit again where its result is unknown; None: once.
+        :param deadline: how long to send the commit again where its result is unknown; None: once.
         :raises TransactionError: it was doomed; nothing is stored.
         :raises OperationError: the commit failed; ``outcome`` tells.
         """
@@ -261,23 +261,23 @@ class Transaction:
             ) from self._first_error
         try:
             if self._session is not None:
-                await self._send_commit(self._session, until)
+                await self._send_commit(self._session, deadline)
             self._settle("applied")
         finally:
             self._release()
 
-    async def _send_commit(self, session: ClientSession, until: float | None) -> None:
+    async def _send_commit(self, session: ClientSession, deadline: float | None) -> None:
         end = min(block_end(), end_of(self._seconds))
-        if until is not None:  # what was done in more than its time is committed all the same
-            end = min(end, max(until, now() + CANCEL_GRACE_SECONDS))
+        if deadline is not None:  # what was done in more than its time is committed all the same
+            end = min(end, max(deadline, now() + CANCEL_GRACE_SECONDS))
         for attempt in itertools.count():
             pause = backoff(attempt)
             try:
                 await self._send("commitTransaction", session.commit_transaction, end)
             except OperationError as error:
                 again = _UNKNOWN_COMMIT in error.labels and error.code != _TIME_UP
-                if again and until is not None and now() + pause < min(until, end):
-                    await self._rest(pause)
+                if again and deadline is not None and now() + pause < min(deadline, end):
+                    await self._pause(pause)
                     continue
                 if attempt and error.code is None:  # it tells nothing of the attempts before
                     error.outcome = "unknown"
@@ -294,7 +294,7 @@ class Transaction:
         else:
             self._settle(outcome)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
@@ -316,17 +316,17 @@ class Transaction:
         finally:
             self._release()
 
-    def _drop(self) -> None:
+    def _discard(self) -> None:
         """Close it without a word to the server: where nothing can be awaited any more."""
         self._open = False
         self._settle("not_applied")
         self._release()
 
-    def _settle(self, fate: Outcome) -> None:
-        self._fate = fate
-        settlements, self._settlements = self._settlements, []
-        for undo, unsure in reversed(settlements):
-            _settle(fate, undo, unsure)
+    def _settle(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        undos, self._undos = self._undos, []
+        for undo, if_unknown in reversed(undos):
+            _settle(outcome, undo, if_unknown)
 
     def _release(self) -> None:
         session, self._session = self._session, None
@@ -334,20 +334,24 @@ class Transaction:
             release(session)
 
     async def _send(
-        self, command: str, call: Callable[[], Coroutine[Any, Any, None]], until: float
+        self, command: str, call: Callable[[], Coroutine[Any, Any, None]], deadline: float
     ) -> None:
         assert self._client is not None
         seen = observed("admin", None, command, "transaction") if is_observed() else nullcontext()
         with seen:
-            left = seconds_left(until, command)
-            await carry(call, (), state_of(self._client), command, command, write=True, left=left)
+            remaining = seconds_left(deadline, command)
+            await execute(
+                call, (), state_of(self._client), command, command, write=True, remaining=remaining
+            )
 
 
-def _settle(fate: Outcome | None, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
-    if fate == "not_applied":
+def _settle(
+    outcome: Outcome | None, undo: Callable[[], None], if_unknown: Callable[[], None]
+) -> None:
+    if outcome == "not_applied":
         undo()
-    elif fate == "unknown":
-        unsure()
+    elif outcome == "unknown":
+        if_unknown()
 
 
 # -- the blocks
@@ -416,7 +420,7 @@ async def transaction(
             raise
         return
     own = Transaction(client, options)
-    async with _entered(own):
+    async with _run_block(own):
         yield own
 
 
@@ -433,17 +437,17 @@ def _refuse_other(
 
 
 @asynccontextmanager
-async def _entered(own: Transaction, until: float | None = None) -> AsyncGenerator[None]:
+async def _run_block(own: Transaction, deadline: float | None = None) -> AsyncGenerator[None]:
     try:
         with _ambient(own):
             yield
     except GeneratorExit:
-        own._drop()
+        own._discard()
         raise
     except BaseException:
         await own._abort()
         raise
-    await own._commit(until)
+    await own._commit(deadline)
 
 
 @contextmanager
@@ -508,7 +512,7 @@ async def run_in_transaction[T](
     for attempt in itertools.count():
         own = Transaction(client, options)
         try:
-            async with _entered(own, end):
+            async with _run_block(own, end):
                 return await fn()
         except Exception as error:
             pause = backoff(attempt)
