@@ -17,9 +17,9 @@ from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     decode,
     encode,
-    misfit,
     named,
     register_builtin,
+    rejected,
     to_raw,
 )
 from mongospec_core.codec.field_codec import type_args, unwrap
@@ -143,7 +143,6 @@ __all__ = (
     "is_abstract",
     "is_member",
     "is_new",
-    "misfit",
     "named",
     "no_timeout",
     "outcome_of",
@@ -157,6 +156,7 @@ __all__ = (
     "refuse_elsewhere",
     "refuse_without_id",
     "register_builtin",
+    "rejected",
     "run_dict_hook",
     "run_pre_save",
     "scoped",

@@ -108,23 +108,23 @@ def to_raw(value: Any) -> Any:
         raise EncodingError(ENDLESS) from error
 
 
-class Misfit:
+class Rejected:
     """The base of placeholders in raw data for values that cannot be stored."""
 
 
-def misfit(reason: str) -> Misfit:
+def rejected(reason: str) -> Rejected:
     """Return a value that makes msgspec raise an error with *reason* and the path.
 
     For encoders and decoders that can explain better than msgspec what is wrong.
 
     :param reason: two words or more; the value's type gets this name, which msgspec quotes.
     """
-    return _misfit_type(reason)()
+    return _rejected_type(reason)()
 
 
 @cache
-def _misfit_type(reason: str) -> type[Misfit]:
-    return type(reason, (Misfit,), {})
+def _rejected_type(reason: str) -> type[Rejected]:
+    return type(reason, (Rejected,), {})
 
 
 def is_embedded(tp: type) -> bool:
@@ -315,7 +315,7 @@ def fallback_encoder(value: Any) -> Any:
         return _decimal128(value)
     if isinstance(value, int):
         raise EncodingError(f"{shown(value)} does not fit in the 64 bits of a BSON integer")
-    if isinstance(value, Misfit):
+    if isinstance(value, Rejected):
         raise EncodingError(type(value).__name__)
     raw = to_raw(value)
     if raw is value:

@@ -7,7 +7,7 @@ and the like, so a flat class has an empty plan and pays nothing. For others a :
 - ``decode``: converts raw data to something that :func:`msgspec.convert` accepts for the annotation
   (None: it is accepted as it is). A decoder takes the raw value and the reader, never changes its
   arguments, and returns the same object if the value is not of its kind: msgspec then reports it;
-- ``trim``: cuts a value to the milliseconds that BSON keeps (None: nothing to cut).
+- ``truncate``: cuts a value to the milliseconds that BSON keeps (None: nothing to cut).
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -44,31 +44,31 @@ from bson import ObjectId
 
 from mongospec_core.codec.codec_options import (
     Encoder,
-    Misfit,
+    Rejected,
     in_order,
     is_embedded,
     is_embedded_class,
     is_registered,
     key_to_raw,
-    misfit,
+    rejected,
     to_raw,
 )
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.keys import key_codec, key_type
 from mongospec_core.codec.truncation import (
-    Trim,
-    trim,
-    trim_dict,
-    trim_items,
-    trim_keys,
-    trim_naive,
-    trim_places,
+    Truncation,
+    truncate,
+    truncate_dict,
+    truncate_items,
+    truncate_keys,
+    truncate_naive,
+    truncate_places,
 )
 from mongospec_core.codec.types import (
     DECODERS,
     Decoder,
     decode_any,
-    member,
+    enum_value,
     wall_clock,
     without_zone,
 )
@@ -76,11 +76,11 @@ from mongospec_core.errors import DefinitionError
 
 
 class FieldCodec(msgspec.Struct, frozen=True):
-    """How values of one annotation are encoded, decoded and trimmed."""
+    """How values of one annotation are encoded, decoded and truncated."""
 
     encode: Encoder | None = None
     decode: Decoder | None = None
-    trim: Trim | None = None
+    truncate: Truncation | None = None
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -95,7 +95,7 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 NOTHING = FieldCodec()
-ANYTHING = FieldCodec(to_raw, decode_any, trim)
+ANYTHING = FieldCodec(to_raw, decode_any, truncate)
 _ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = (Required, NotRequired, ReadOnly, Final)
 _KNOWN_TO_MSGSPEC = (
@@ -105,7 +105,7 @@ _KNOWN_TO_MSGSPEC = (
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
 
-def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
+def compile_codec(annotation: Any, scope: Scope) -> FieldCodec:
     """Compile one annotation.
 
     :param scope: the class that it belongs to.
@@ -126,31 +126,33 @@ def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
         return NOTHING
     if cls is dt.datetime:
         return (
-            FieldCodec(wall_clock, without_zone, trim_naive)
+            FieldCodec(wall_clock, without_zone, truncate_naive)
             if any(each.tz is False for each in metas)
-            else FieldCodec(None, None, trim)
+            else FieldCodec(None, None, truncate)
         )
     if cls in DECODERS:
-        return FieldCodec(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
-    return _class_shape(cls, tp, scope)
+        return FieldCodec(to_raw, DECODERS[cls], truncate if cls is dt.timedelta else None)
+    return _class_codec(cls, tp, scope)
 
 
-def _class_shape(cls: type, tp: Any, scope: Scope) -> FieldCodec:
+def _class_codec(cls: type, tp: Any, scope: Scope) -> FieldCodec:
     if (own := getattr(cls, "__bson_decoder__", None)) is not None:
         return FieldCodec(to_raw, own())
     if issubclass(cls, Enum):
-        return FieldCodec(member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
+        return FieldCodec(
+            enum_value if all(type(each.value) in _SCALARS for each in cls) else to_raw
+        )
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         return scope.nested(tp)
     if is_typeddict(cls):
-        fields = {name: shape_of(each, scope) for name, each in hints_of(tp).items()}
+        fields = {name: compile_codec(each, scope) for name, each in hints_of(tp).items()}
         return _typed_dict(cls, fields)
     if issubclass(cls, Mapping):
         return _mapping(cls, get_args(tp), scope)
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         hints = hints_of(tp)
         names: tuple[str, ...] = getattr(cls, "_fields")  # noqa: B009 - known of no type
-        return _fixed(cls, [shape_of(hints.get(name, Any), scope) for name in names])
+        return _fixed(cls, [compile_codec(hints.get(name, Any), scope) for name in names])
     if issubclass(cls, Collection):
         return _collection(cls, get_args(tp), scope)
     return NOTHING
@@ -236,26 +238,28 @@ def _union(args: tuple[Any, ...], scope: Scope) -> FieldCodec:
         raise DefinitionError(
             f"an id does not tell {names} apart; use one field for each, both optional"
         )
-    shapes = [shape_of(each, scope) for each in args if each is not type(None)]
-    decode = _first([each.decode for each in shapes if each.decode is not None])
-    if len(shapes) == 1:
-        return FieldCodec(shapes[0].encode, decode, shapes[0].trim)
-    if any(_is_special(each) for each in shapes) and not any(map(accepts_anything, arms)):
-        members = zip([each for each in args if each is not type(None)], shapes, strict=True)
-        find = _by_type({_class_of(each): shape for each, shape in members})
+    codecs = [compile_codec(each, scope) for each in args if each is not type(None)]
+    decode = _first([each.decode for each in codecs if each.decode is not None])
+    if len(codecs) == 1:
+        return FieldCodec(codecs[0].encode, decode, codecs[0].truncate)
+    if any(_is_special(each) for each in codecs) and not any(map(accepts_anything, arms)):
+        members = zip([each for each in args if each is not type(None)], codecs, strict=True)
+        find = _by_type({_class_of(each): codec for each, codec in members})
         return FieldCodec(
             lambda value: (find(type(value)).encode or to_raw)(value),
             decode,
-            lambda value, where: (find(type(value)).trim or trim)(value, where),
+            lambda value, where: (find(type(value)).truncate or truncate)(value, where),
         )
     return FieldCodec(
-        to_raw if shapes else None, decode, trim if any(each.trim for each in shapes) else None
+        to_raw if codecs else None,
+        decode,
+        truncate if any(each.truncate for each in codecs) else None,
     )
 
 
-def _is_special(shape: FieldCodec) -> bool:
+def _is_special(codec: FieldCodec) -> bool:
     """Return whether values are encoded or cut differently from a value of type ``Any``."""
-    return shape.encode not in (None, to_raw) or shape.trim not in (None, trim)
+    return codec.encode not in (None, to_raw) or codec.truncate not in (None, truncate)
 
 
 def _class_of(annotation: Any) -> Any:
@@ -265,7 +269,7 @@ def _class_of(annotation: Any) -> Any:
 
 def _by_type(members: Mapping[Any, FieldCodec]) -> Callable[[type], FieldCodec]:
     """Return the function that finds the member of a union by a value's type, like msgspec."""
-    families = {_family(cls): shape for cls, shape in members.items() if isinstance(cls, type)}
+    families = {_family(cls): codec for cls, codec in members.items() if isinstance(cls, type)}
     wanted = " or ".join(getattr(each, "__name__", str(each)) for each in members)
 
     @cache
@@ -287,7 +291,7 @@ def _family(cls: type) -> type:
 
 def _other_class(tp: type, wanted: str) -> Any:
     # A read would convert it to the wanted class, and drop the fields that only this class has.
-    return misfit(f"a {tp.__name__} in place of a {wanted}")
+    return rejected(f"a {tp.__name__} in place of a {wanted}")
 
 
 def _first(decoders: list[Decoder]) -> Decoder | None:
@@ -334,24 +338,24 @@ def _array(cls: type, encode: Encoder) -> Encoder:
 
 def _collection(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     if issubclass(cls, tuple) and not (len(args) == 2 and args[1] is ...):
-        return _fixed(cls, [shape_of(each, scope) for each in args])
-    item = shape_of(args[0] if args else Any, scope)
+        return _fixed(cls, [compile_codec(each, scope) for each in args])
+    item = compile_codec(args[0] if args else Any, scope)
     leaves = cls is list and item.encode is None
     return FieldCodec(
         _copied if leaves else _array(cls, item.encode or to_raw),
         _items(item.decode) if item.decode is not None else None,
-        _trim_inside([item], lambda cuts: trim_items(*cuts)),
+        _truncate_inside([item], lambda cuts: truncate_items(*cuts)),
     )
 
 
-def _trim_inside(
-    shapes: Collection[FieldCodec], special: Callable[[list[Trim]], Trim]
-) -> Trim | None:
-    """Return how a container of *shapes* is cut; most are cut like a value of type ``Any``."""
-    cuts = [each.trim for each in shapes]
-    if all(each in (None, trim) for each in cuts):
-        return trim if any(cuts) else None
-    return special([each or trim for each in cuts])
+def _truncate_inside(
+    codecs: Collection[FieldCodec], special: Callable[[list[Truncation]], Truncation]
+) -> Truncation | None:
+    """Return how a container of *codecs* is cut; most are cut like a value of type ``Any``."""
+    cuts = [each.truncate for each in codecs]
+    if all(each in (None, truncate) for each in cuts):
+        return truncate if any(cuts) else None
+    return special([each or truncate for each in cuts])
 
 
 def _items(decode: Decoder) -> Decoder:
@@ -361,10 +365,10 @@ def _items(decode: Decoder) -> Decoder:
     return decoded
 
 
-def _fixed(cls: type, shapes: list[FieldCodec]) -> FieldCodec:
+def _fixed(cls: type, codecs: list[FieldCodec]) -> FieldCodec:
     """Compile ``tuple[A, B]`` or a NamedTuple: one codec for each position."""
-    encoders = [each.encode or to_raw for each in shapes]
-    decoders = [each.decode for each in shapes]
+    encoders = [each.encode or to_raw for each in codecs]
+    decoders = [each.decode for each in codecs]
 
     def encoded(value: Any) -> Any:
         if not _is(value, list | tuple) or len(value) > len(encoders):
@@ -383,14 +387,14 @@ def _fixed(cls: type, shapes: list[FieldCodec]) -> FieldCodec:
         ]
 
     return FieldCodec(
-        encoded, decoded if any(decoders) else None, _trim_inside(shapes, trim_places)
+        encoded, decoded if any(decoders) else None, _truncate_inside(codecs, truncate_places)
     )
 
 
 def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     key, value = args if len(args) == 2 else (Any, Any)
     keys = key_codec(key_type(key, unwrap), scope.dec_hook)
-    item = shape_of(value, scope)
+    item = compile_codec(value, scope)
     kind, refused, decode_key, cut_key = keys
     encode, decode = item.encode or to_raw, item.decode
 
@@ -423,27 +427,27 @@ def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
             for k, v in raw.items()
         }
         return (
-            next((each for each in out if isinstance(each, Misfit)), out) if kind is None else out
+            next((each for each in out if isinstance(each, Rejected)), out) if kind is None else out
         )
 
-    inside = _trim_inside([item], lambda cuts: trim_items(*cuts))
+    inside = _truncate_inside([item], lambda cuts: truncate_items(*cuts))
     return FieldCodec(
         copied if kind is str and item.encode is None else encoded,
         decoded if decode or decode_key else None,
-        inside if cut_key is None else trim_dict(cut_key, item.trim),
+        inside if cut_key is None else truncate_dict(cut_key, item.truncate),
     )
 
 
-def _typed_dict(cls: type, shapes: dict[str, FieldCodec]) -> FieldCodec:
-    encoders = {name: each.encode or to_raw for name, each in shapes.items()}
-    decoders = [(name, each.decode) for name, each in shapes.items() if each.decode is not None]
-    undeclared = f"other keys than those of {cls.__name__}: {', '.join(shapes)}"
+def _typed_dict(cls: type, codecs: dict[str, FieldCodec]) -> FieldCodec:
+    encoders = {name: each.encode or to_raw for name, each in codecs.items()}
+    decoders = [(name, each.decode) for name, each in codecs.items() if each.decode is not None]
+    undeclared = f"other keys than those of {cls.__name__}: {', '.join(codecs)}"
 
     def encoded(value: Any) -> Any:
         if not _is(value, Mapping):
             return not_of(cls, value)
         if not value.keys() <= encoders.keys():  # a read would drop them
-            return misfit(undeclared)
+            return rejected(undeclared)
         return {
             name: None if each is None else encoders[name](each) for name, each in value.items()
         }
@@ -454,7 +458,9 @@ def _typed_dict(cls: type, shapes: dict[str, FieldCodec]) -> FieldCodec:
     return FieldCodec(
         encoded,
         decoded if decoders else None,
-        _trim_inside(shapes.values(), lambda cuts: trim_keys(dict(zip(shapes, cuts, strict=True)))),
+        _truncate_inside(
+            codecs.values(), lambda cuts: truncate_keys(dict(zip(codecs, cuts, strict=True)))
+        ),
     )
 
 

@@ -18,13 +18,13 @@ from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import (
     MILLISECOND,
-    Misfit,
+    Rejected,
     in_utc,
     is_registered,
     key_to_raw,
-    misfit,
+    rejected,
 )
-from mongospec_core.codec.truncation import Trim
+from mongospec_core.codec.truncation import Truncation
 from mongospec_core.errors import DefinitionError
 
 _READ_BY_MSGSPEC = (str, int, float)
@@ -32,18 +32,18 @@ _READ_HERE = (*(uuid.UUID, Decimal, dt.datetime, dt.date, dt.time, dt.timedelta,
 
 
 class KeyCodec(NamedTuple):
-    """How the keys of one dict annotation are checked, decoded and trimmed.
+    """How the keys of one dict annotation are checked, decoded and truncated.
 
     :ivar kind: the exact type of most keys; every key is read back as this type.
     :ivar refused: returns a placeholder for a key that would not be read back; else None.
     :ivar decode: converts the stored text to a key; None: msgspec reads it.
-    :ivar trim: cuts keys in objects to what would be read back; None: nothing to cut.
+    :ivar truncate: cuts keys in objects to what would be read back; None: nothing to cut.
     """
 
     kind: type | None
-    refused: Callable[[Any], Misfit | None]
+    refused: Callable[[Any], Rejected | None]
     decode: Callable[[str], Any] | None = None
-    trim: Trim | None = None
+    truncate: Truncation | None = None
 
 
 ANY_KEY = KeyCodec(None, lambda _: None)
@@ -69,7 +69,7 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
     if issubclass(tp, Enum) or tp in _READ_BY_MSGSPEC:
         return KeyCodec(tp, _of_kinds((tp, int) if tp is float else (tp,)))
     if tp in _READ_HERE:
-        return KeyCodec(tp, _of_kinds((tp,)), _reader(tp), _TRIMS.get(tp))
+        return KeyCodec(tp, _of_kinds((tp,)), _reader(tp), _TRUNCATIONS.get(tp))
     decode = _own_reader(tp, dec_hook)
     return KeyCodec(None, _of_own(tp, decode), decode)
 
@@ -98,13 +98,13 @@ def _cannot_be_text(tp: type) -> bool:
     return structured or tp is type(None) or issubclass(tp, Collection)
 
 
-def _of_kinds(kinds: tuple[type, ...]) -> Callable[[Any], Misfit | None]:
+def _of_kinds(kinds: tuple[type, ...]) -> Callable[[Any], Rejected | None]:
     wanted = " or ".join(each.__name__ for each in kinds[:1])
 
-    def refused(key: Any) -> Misfit | None:
+    def refused(key: Any) -> Rejected | None:
         if isinstance(key, kinds):
             return None
-        return misfit(f"a key of type {type(key).__name__} in place of {wanted}")
+        return rejected(f"a key of type {type(key).__name__} in place of {wanted}")
 
     return refused
 
@@ -132,19 +132,19 @@ def _own_reader(tp: type, dec_hook: Callable[[type, Any], Any] | None) -> Callab
                     return hook(tp, key)
             return tp(key)
         except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, BSONError):
-            return misfit(f"a key that is not a {tp.__name__}")
+            return rejected(f"a key that is not a {tp.__name__}")
 
     return decode
 
 
-def _of_own(tp: type, decode: Callable[[str], Any]) -> Callable[[Any], Misfit | None]:
+def _of_own(tp: type, decode: Callable[[str], Any]) -> Callable[[Any], Rejected | None]:
     check = _of_kinds((tp,))
 
-    def refused(key: Any) -> Misfit | None:
+    def refused(key: Any) -> Rejected | None:
         back = None if not isinstance(key, tp) else decode(key_to_raw(key))
         if back is not None and type(back) is type(key) and back == key:
             return None
-        return check(key) or misfit(
+        return check(key) or rejected(
             f"a key of type {tp.__name__}, which its text does not make again: "
             f"read it by a dec_hook of the class, or by {tp.__name__}(text)"
         )
@@ -152,12 +152,15 @@ def _of_own(tp: type, decode: Callable[[str], Any]) -> Callable[[Any], Misfit | 
     return refused
 
 
-def _trim_timedelta(key: Any, where: str) -> Any:
+def _truncate_timedelta(key: Any, where: str) -> Any:
     return key // MILLISECOND * MILLISECOND if isinstance(key, dt.timedelta) else key
 
 
-def _trim_datetime(key: Any, where: str) -> Any:
+def _truncate_datetime(key: Any, where: str) -> Any:
     return in_utc(key) if isinstance(key, dt.datetime) else key
 
 
-_TRIMS: dict[type, Trim] = {dt.timedelta: _trim_timedelta, dt.datetime: _trim_datetime}
+_TRUNCATIONS: dict[type, Truncation] = {
+    dt.timedelta: _truncate_timedelta,
+    dt.datetime: _truncate_datetime,
+}

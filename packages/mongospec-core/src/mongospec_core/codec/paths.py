@@ -52,7 +52,7 @@ from mongospec_core.codec.field_codec import FieldCodec, accepts_anything, unwra
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import DecHook, codec_of
 from mongospec_core.codec.types import CHECKING
-from mongospec_core.codec.validation import BUILTIN_TYPES, explain
+from mongospec_core.codec.validation import BUILTIN_TYPES, parse_validation_error
 from mongospec_core.errors import EncodingError, UnknownFieldError
 
 
@@ -454,7 +454,7 @@ class Node:
                     dec_hook=self.tree.dec_hook,
                 )
             except msgspec.ValidationError as error:
-                why = why or explain(error)
+                why = why or parse_validation_error(error)
             else:
                 return None
         return why

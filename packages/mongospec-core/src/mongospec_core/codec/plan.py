@@ -33,14 +33,14 @@ from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
     FieldCodec,
     Scope,
+    compile_codec,
     decoded_fields,
     is_scalar,
     not_of,
-    shape_of,
     type_args,
     unwrap,
 )
-from mongospec_core.codec.truncation import Trim
+from mongospec_core.codec.truncation import Truncation
 from mongospec_core.codec.types import Decoder
 from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
@@ -84,46 +84,46 @@ class Plan[T]:
         self._frozen: bool = (config or cls.__dataclass_params__).frozen
         self._set = object.__setattr__ if config is None else force_setattr
         self._omit_defaults = config is not None and config.omit_defaults
-        shapes = [self._shape(each) for each in self.fields]
-        pairs = list(zip(self.fields, shapes, strict=True))
+        codecs = [self._codec(each) for each in self.fields]
+        pairs = list(zip(self.fields, codecs, strict=True))
         self.encode_names: tuple[str, ...] = tuple(each.encode_name for each in self.fields)
         self.places: dict[str, int] = {name: n for n, name in enumerate(self.encode_names)}
         self.scalars: frozenset[int] = frozenset(
             n for n, each in enumerate(self.fields) if is_scalar(each.type)
         )
-        self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in shapes)
+        self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in codecs)
         self.decoders: tuple[tuple[str, Decoder], ...] = tuple(
-            (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
+            (field.encode_name, codec.decode) for field, codec in pairs if codec.decode is not None
         )
-        self._decode = [each.decode for each in shapes]
-        self.trims: tuple[tuple[str, str, Trim], ...] = tuple(
-            (field.name, f"{cls.__name__}.{field.name}", shape.trim)
-            for field, shape in pairs
-            if shape.trim is not None
+        self._decode = [each.decode for each in codecs]
+        self.truncations: tuple[tuple[str, str, Truncation], ...] = tuple(
+            (field.name, f"{cls.__name__}.{field.name}", codec.truncate)
+            for field, codec in pairs
+            if codec.truncate is not None
         )
 
-    def _shape(self, field: FieldInfo) -> FieldCodec:
+    def _codec(self, field: FieldInfo) -> FieldCodec:
         try:
-            return shape_of(field.type, Scope(_nested, getattr(self.cls, "dec_hook", None)))
+            return compile_codec(field.type, Scope(_nested, getattr(self.cls, "dec_hook", None)))
         except DefinitionError as error:
             raise DefinitionError(f"{self.cls.__name__}.{field.name}: {error}") from error
 
     # -- writing
 
-    def trim_nested(self, value: Any, where: str) -> Any:
-        """Apply :meth:`trim` to a value inside a document; a frozen one is replaced by a copy."""
+    def truncate_nested(self, value: Any, where: str) -> Any:
+        """Apply :meth:`truncate` to a value inside a document; a frozen one is replaced by a copy."""
         if type(value) is not self.cls:
-            return truncation.trim(value, where)
+            return truncation.truncate(value, where)
         if not self._frozen:
-            self.trim(value)
+            self.truncate(value)
             return value
         twin = copy(value)  # a frozen one may be in a set, which depends on its hash
-        return twin if self.trim(twin) else value
+        return twin if self.truncate(twin) else value
 
-    def trim(self, instance: Any) -> bool:
+    def truncate(self, instance: Any) -> bool:
         """Cut the instance's datetimes and timedeltas to what BSON keeps; return whether any changed."""
         any_cut = False
-        for name, where, cut in self.trims:
+        for name, where, cut in self.truncations:
             value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
                 self._set(instance, name, new)
@@ -274,7 +274,7 @@ class UnionPlan(Plan[Any]):
         super().__init__(get_args(tp)[0])
         self.type = tp
         self.list_type: Any = list[tp]
-        decode = shape_of(tp, Scope(_nested, None)).decode
+        decode = compile_codec(tp, Scope(_nested, None)).decode
         self.decoders: tuple[tuple[str, Decoder], ...] = (
             (("", decode),) if decode is not None else ()
         )
@@ -349,18 +349,18 @@ def _nested(tp: Any) -> FieldCodec:
         return FieldCodec(
             lambda value: plan_of(tp).encode(value),
             lambda raw, reader: plan_of(tp).decode(raw, reader),
-            lambda value, where: plan_of(tp).trim_nested(value, where),
+            lambda value, where: plan_of(tp).truncate_nested(value, where),
         )
     plan = plan_of(tp)
     return FieldCodec(
         plan.encode,
         plan.decode if plan.decoders else None,
-        plan.trim_nested if plan.trims else None,
+        plan.truncate_nested if plan.truncations else None,
     )
 
 
-def _trim_struct(value: Any, where: str) -> Any:
-    return plan_of(type(value)).trim_nested(value, where)
+def _truncate_struct(value: Any, where: str) -> Any:
+    return plan_of(type(value)).truncate_nested(value, where)
 
 
 def _encode_struct(value: Any) -> Any:
@@ -368,9 +368,9 @@ def _encode_struct(value: Any) -> Any:
 
 
 register_builtin(msgspec.Struct, _encode_struct)
-truncation.register_trim(msgspec.Struct, _trim_struct)
+truncation.register_truncation(msgspec.Struct, _truncate_struct)
 
 
 def codec_of(annotation: Any, dec_hook: DecHook | None) -> FieldCodec:
     """Return the codec of one annotation."""
-    return shape_of(annotation, Scope(_nested, dec_hook))
+    return compile_codec(annotation, Scope(_nested, dec_hook))

@@ -30,7 +30,7 @@ from mongospec_core.codec.codec_options import to_raw
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import Plan, plan_of
-from mongospec_core.codec.validation import explain
+from mongospec_core.codec.validation import parse_validation_error
 
 
 def core_schema_of(tp: Any) -> CoreSchema:
@@ -83,7 +83,7 @@ def _validated(tp: Any, value: Any) -> Any:
     try:
         return read_json(json.own_class(tp, value), value)
     except (ValueError, ArithmeticError) as error:  # msgspec's is a ValueError
-        path, reason = explain(error)
+        path, reason = parse_validation_error(error)
         where = [name or (int(n) if n.isdigit() else n) for name, n in _STEPS.findall(path)]
         kind = "missing" if reason.startswith("missing") else "value_error"
         told = PydanticCustomError(kind, "{reason}", {"reason": reason})

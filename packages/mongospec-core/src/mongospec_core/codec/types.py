@@ -16,7 +16,7 @@ from typing import Any
 
 from bson import Binary, Decimal128, Int64, Regex
 
-from mongospec_core.codec.codec_options import MILLISECOND, misfit, to_raw
+from mongospec_core.codec.codec_options import MILLISECOND, rejected, to_raw
 
 type Decoder = Callable[[Any, Any], Any]
 
@@ -28,18 +28,18 @@ class Checking:
 CHECKING = Checking()
 
 
-def plain(raw: Any) -> Any:
+def to_python(raw: Any) -> Any:
     """Return a value for ``Any``: Python's own types, sharing no list or dict with the raw data."""
     tp = type(raw)
     if tp is dict:
-        return {key: plain(each) for key, each in raw.items()}
+        return {key: to_python(each) for key, each in raw.items()}
     if tp is list:
-        return [plain(each) for each in raw]
+        return [to_python(each) for each in raw]
     return int(raw) if tp is Int64 else raw
 
 
 def decode_any(raw: Any, reader: Any) -> Any:
-    return plain(raw)
+    return to_python(raw)
 
 
 def _date(raw: Any, reader: Any) -> Any:
@@ -62,7 +62,7 @@ def without_zone(raw: Any, reader: Any) -> Any:
 def wall_clock(value: Any) -> Any:
     """Encode a value of a field annotated ``Meta(tz=False)``: an aware one would lose its zone."""
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        return misfit("a datetime with a time zone")
+        return rejected("a datetime with a time zone")
     return to_raw(value)
 
 
@@ -93,6 +93,6 @@ DECODERS: dict[type, Decoder | None] = {
 }
 
 
-def member(value: Any) -> Any:
+def enum_value(value: Any) -> Any:
     """Encode a member of an Enum whose values are scalars."""
     return value._value_ if isinstance(value, Enum) else to_raw(value)

@@ -31,7 +31,7 @@ _TOLD = r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$"
 _MISSING = r"^Object missing required field `(?P<field>[^`]*)`$"
 
 
-def explain(error: Exception) -> tuple[str, str]:
+def parse_validation_error(error: Exception) -> tuple[str, str]:
     """Return the field path (``"address.zip"``) and the reason of one of msgspec's errors.
 
     :param error: from the conversion of a single document.

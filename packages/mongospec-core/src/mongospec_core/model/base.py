@@ -18,7 +18,7 @@ from mongospec_core.codec.codec_options import (
 )
 from mongospec_core.codec.json import ForPydantic
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.truncation import trim
+from mongospec_core.codec.truncation import truncate
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import DefinitionError, MissingIdError
 from mongospec_core.model.binding import binding_of, reading_plan, refuse_elsewhere
@@ -133,7 +133,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         """
         name = type(self).__name__
         raw: dict[str, Any] = {
-            field: trim(value, f"{name}.{field}")
+            field: truncate(value, f"{name}.{field}")
             for field, value in plan_of(type(self)).encode(self).items()
         }
         if raw.get("_id", 0) is None:

@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any, Union
 
 from mongospec_core.codec.annotations import iter_types
-from mongospec_core.codec.codec_options import Encoder, Misfit
+from mongospec_core.codec.codec_options import Encoder, Rejected
 from mongospec_core.codec.field_codec import decoded_fields
 from mongospec_core.codec.plan import DecHook, Plan, Upgrade, hook_of, plan_of
 from mongospec_core.codec.types import Decoder
@@ -146,8 +146,8 @@ class FamilyPlan(Plan[Any]):
             self._upgrade if any(each.upgrade for each in plans) else None
         )
 
-    def trim(self, instance: Any) -> bool:
-        return self._plans[type(instance)].trim(instance)
+    def truncate(self, instance: Any) -> bool:
+        return self._plans[type(instance)].truncate(instance)
 
     @cached_property
     def encode(self) -> Encoder:
@@ -162,8 +162,8 @@ class FamilyPlan(Plan[Any]):
             reason = self._told(raw.get(self._tag_field)).replace("`", "'")
             return {
                 **raw,
-                self._tag_field: type(reason, (Misfit,), {})(),
-            }  # as misfit(), not cached
+                self._tag_field: type(reason, (Rejected,), {})(),
+            }  # as rejected(), not cached
         return decoded_fields(raw, plan.decoders, reader) if plan.decoders else raw
 
     def _plan_of(self, raw: Mapping[str, Any]) -> Plan[Any] | None:

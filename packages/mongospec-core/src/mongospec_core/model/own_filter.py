@@ -19,8 +19,8 @@ from mongospec_core.errors import DuplicateKeyError, InvalidIdError, StaleDocume
 from mongospec_core.model.snapshot import (
     Snapshot,
     as_stored,
+    bson_equal,
     join_elements,
-    same,
     snapshot_of,
     split_elements,
 )
@@ -84,7 +84,7 @@ def moves(plan: Plan[Any], own: Mapping[str, Any], raw: Mapping[str, Any]) -> bo
         if path != "_id":
             before, now = own[path], _equal(raw, path)
             alike = type(before) is type(now) and before == now
-            if not alike and not same(as_stored(before), as_stored(now)):
+            if not alike and not bson_equal(as_stored(before), as_stored(now)):
                 return True
     return False
 

@@ -15,8 +15,8 @@ from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode_trusted
 from mongospec_core.codec.plan import Plan, Upgrade
-from mongospec_core.codec.types import plain
-from mongospec_core.codec.validation import explain
+from mongospec_core.codec.types import to_python
+from mongospec_core.codec.validation import parse_validation_error
 from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument, cut
 from mongospec_core.model.hooks import UpgradeFailedError, run_upgrade
 from mongospec_core.model.snapshot import (
@@ -153,7 +153,7 @@ class Reader[T]:
         try:
             (document,) = plan.convert(plan.prepare([raw], self))
         except msgspec.ValidationError as error:
-            path, reason = explain(error)
+            path, reason = parse_validation_error(error)
             return self._unfit(InvalidDocument(raw.get("_id"), path, reason), raw, failures)
         if self._keeps_form:
             remember_read(plan, [document], [part], [raw])
@@ -234,7 +234,7 @@ class PlainReader:
         except BSONError as error:
             failures = [failure for part in parts if (failure := _damage(part)) is not None]
             raise DocumentValidationError(dict, failures, "stored like this") from error
-        return [plain(raw) for raw in raws]
+        return [to_python(raw) for raw in raws]
 
 
 def _damage(part: bytes) -> InvalidDocument | None:

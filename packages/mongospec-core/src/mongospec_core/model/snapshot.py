@@ -84,22 +84,22 @@ def copy_snapshot(twin: Any, document: Any) -> None:
 class Snapshot(bytes):
     """The BSON of a stored document, with generated defaults or the BSON before an upgrade.
 
-    ``gaps`` has the defaults that default factories generated when the document was read, for what
+    ``generated_defaults`` has the defaults that default factories generated when the document was read, for what
     the stored document lacks, by the stored names of top-level fields. Such a field counts as
     unchanged while it keeps that value. ``original`` is the BSON as it is stored, if these bytes
     are the result of ``__upgrade__``.
     """
 
-    gaps: Mapping[str, Any]
+    generated_defaults: Mapping[str, Any]
     original: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _known, (bytes(self), self.gaps, self.original)
+        return _known, (bytes(self), self.generated_defaults, self.original)
 
 
-def _known(data: bytes, gaps: Mapping[str, Any], original: bytes | None) -> Snapshot:
+def _known(data: bytes, generated_defaults: Mapping[str, Any], original: bytes | None) -> Snapshot:
     known = Snapshot(data)
-    known.gaps, known.original = gaps, original
+    known.generated_defaults, known.original = generated_defaults, original
     return known
 
 
@@ -112,7 +112,9 @@ def with_fields(form: bytes, fields: Mapping[str, Any]) -> bytes:
     """Return *form* with the values of these top-level fields replaced, if it has them."""
     stored = decode(form)
     data = encode({**stored, **{name: fields[name] for name in fields if name in stored}})
-    return _known(data, form.gaps, form.original) if isinstance(form, Snapshot) else data
+    return (
+        _known(data, form.generated_defaults, form.original) if isinstance(form, Snapshot) else data
+    )
 
 
 def snapshot_of(document: Any) -> StoredForm:
@@ -148,24 +150,27 @@ def remember_read(
         members = plan.members
         for document, part, raw in zip(documents, parts, raws, strict=True):
             own = plan if members is None else members[type(document)]
-            _remember_gaps(own, document, part, raw)
+            _remember_defaults(own, document, part, raw)
 
 
-def _remember_gaps(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str, Any]) -> None:
+def _remember_defaults(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str, Any]) -> None:
     """Note the defaults that were generated for this read: the next read would generate others."""
     names = plan.encode_names
     places = {place for place in plan.fresh if names[place] not in raw}
     places.update(plan.fresh_inside)
     if not places:
         return
-    plan.trim(document)
-    gaps: dict[str, Any] = {}
+    plan.truncate(document)
+    generated_defaults: dict[str, Any] = {}
     for place in places:
         given = plan.encode_field(place, getattr(document, plan.fields[place].name))
-        if not same(given, raw.get(names[place], msgspec.UNSET)):
-            gaps[names[place]] = given
-    if gaps:
-        _write(document, _known(part, gaps, part.original if isinstance(part, Snapshot) else None))
+        if not bson_equal(given, raw.get(names[place], msgspec.UNSET)):
+            generated_defaults[names[place]] = given
+    if generated_defaults:
+        _write(
+            document,
+            _known(part, generated_defaults, part.original if isinstance(part, Snapshot) else None),
+        )
 
 
 def changed_fields(
@@ -189,7 +194,9 @@ def changed_fields(
         return _changed(plan, [*now, *stored], stored, now, {}, reader)
     stored, now = split_elements(form), split_elements(data)
     differ = [name for name in plan.encode_names if stored.get(name) != now.get(name)]
-    changed = _changed(plan, [*differ, *form.gaps], stored, now, form.gaps, reader)
+    changed = _changed(
+        plan, [*differ, *form.generated_defaults], stored, now, form.generated_defaults, reader
+    )
     if changed and form.original is not None:
         changed = _of_upgrade(plan, split_elements(form.original), stored, now) | changed
     return changed
@@ -200,7 +207,7 @@ def _changed(
     names: Iterable[str],
     stored: Mapping[str, bytes],
     now: Mapping[str, bytes],
-    gaps: Mapping[str, Any],
+    generated_defaults: Mapping[str, Any],
     reader: Any,
 ) -> dict[str, bytes | None]:
     """The fields among *names* that have changed; what the class does not declare has not."""
@@ -209,7 +216,7 @@ def _changed(
         name: now.get(name)
         for name in dict.fromkeys(names)
         if name in places
-        if not _unchanged(plan, places[name], name, stored, now, gaps, reader)
+        if not _unchanged(plan, places[name], name, stored, now, generated_defaults, reader)
     }
 
 
@@ -219,7 +226,7 @@ def _unchanged(
     name: str,
     stored: Mapping[str, bytes],
     now: Mapping[str, bytes],
-    gaps: Mapping[str, Any],
+    generated_defaults: Mapping[str, Any],
     reader: Any,
 ) -> bool:
     """Return whether a field whose bytes differ has an equal value all the same.
@@ -227,8 +234,8 @@ def _unchanged(
     A read normalises: an int in a float field, missing or additional fields of a nested Struct, the
     order of a set. None of these is a change.
     """
-    if name in gaps:
-        before = as_stored(gaps[name])
+    if name in generated_defaults:
+        before = as_stored(generated_defaults[name])
     elif name in stored:
         if (
             place in plan.scalars
@@ -241,17 +248,17 @@ def _unchanged(
     else:
         before = as_stored(plan.default_of(place))
     if name not in now:  # omitted because it equals the default
-        return name not in stored or same(before, as_stored(plan.default_of(place)))
+        return name not in stored or bson_equal(before, as_stored(plan.default_of(place)))
     if before is msgspec.UNSET:
         return False
     value = element_value(now[name])
-    if same(before, value):
+    if bson_equal(before, value):
         return True
     try:
         read = plan.convert_field(place, before, reader)
     except (msgspec.ValidationError, TypeError, ValueError):
         return False
-    return same(as_stored(plan.encode_field(place, read)), value)
+    return bson_equal(as_stored(plan.encode_field(place, read)), value)
 
 
 def _of_upgrade(
@@ -266,7 +273,7 @@ def _of_upgrade(
     changed: dict[str, bytes | None] = {name: None for name in original if name not in stored}
     for name, element in stored.items():
         old = original.get(name)
-        if old is None or not same(element_value(old), element_value(element)):
+        if old is None or not bson_equal(element_value(old), element_value(element)):
             changed[name] = now.get(name, None if name in plan.encode_names else element)
     return changed
 
@@ -349,16 +356,16 @@ def as_stored(value: Any) -> Any:
     return value if value is msgspec.UNSET else decode(encode({"": value}))[""]
 
 
-def same(one: Any, other: Any) -> bool:
+def bson_equal(one: Any, other: Any) -> bool:
     """Return whether two BSON values are equal: ``1`` is not ``True``, the order of keys counts."""
     if isinstance(one, int) and isinstance(other, int):
         return one == other and isinstance(one, bool) is isinstance(other, bool)
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(bson_equal(one[key], other[key]) for key in one)
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(bson_equal, one, other))
     if isinstance(one, float):
         return one == other or (isnan(one) and isnan(other))
     if isinstance(one, Decimal):

@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr
 from mongospec_core.codec.codec_options import NestingError, decode, encode, to_raw
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import CHECKING
-from mongospec_core.codec.validation import explain, unencodable
+from mongospec_core.codec.validation import parse_validation_error, unencodable
 from mongospec_core.errors import (
     DocumentValidationError,
     EncodingError,
@@ -111,9 +111,9 @@ def to_raw_documents(
     :raises EncodingError: a dict's key cannot be a field's name.
     """
     try:
-        if plan.trims:
+        if plan.truncations:
             for document in documents:
-                plan.trim(document)
+                plan.truncate(document)
         raws = list(map(plan.encode, documents))
     except EncodingError as error:
         raise _named(plan, documents, error) from error
@@ -183,7 +183,7 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
         try:
             plan.convert(plan.prepare([simple], CHECKING))
         except msgspec.ValidationError as error:
-            path, reason = explain(error)
+            path, reason = parse_validation_error(error)
             failures.append(InvalidDocument(raw.get("_id"), path, reason))
         else:
             fit.append(simple)
