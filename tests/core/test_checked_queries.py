@@ -664,7 +664,6 @@ async def test_a_name_is_looked_for_at_every_depth(
 
 GOOD_UPDATES: list[dict[str, Any]] = [
     {"$set": {"email": "a", "age": 1, "createdAt": NOW, "score": 1, "price": Decimal(1)}},
-    {"$set": {"_id": ObjectId("65f0c0ffee65f0c0ffee0001")}},
     {"$set": {"createdAt": None, "role": Role.WRITER, "level": 2, "state": "old"}},
     {"$set": {"took": dt.timedelta(1), "day": dt.date(2026, 1, 1), "clock": dt.time(1)}},
     {"$set": {"wall": dt.datetime(2026, 1, 1), "key": uuid.UUID(int=5), "data": b"a"}},
@@ -728,6 +727,9 @@ BAD_UPDATES: list[tuple[dict[str, Any], str]] = [
     ({"$set": {"pair": [1]}}, "pair"),
     ({"$set": {"by_name.home": {"city": 5}}}, "by_name.home.city"),
     ({"$set": {"_id": "text"}}, "_id"),
+    ({"$set": {"_id": ObjectId()}}, "_id"),
+    ({"$setOnInsert": {"_id": "text"}}, "_id"),
+    ({"$min": {"_id": ObjectId()}}, "_id"),
     ({"$setOnInsert": {"age": "a"}}, "age"),
     ({"$inc": {"age": 1.5}}, "age"),
     ({"$inc": {"email": 1}}, "email"),
@@ -793,6 +795,74 @@ async def test_an_update_of_no_field_is_refused(
     with pytest.raises(UnknownFieldError) as caught:
         await encode_update(binding_of(Member), update, skip_hooks=True, check=True)
     assert caught.value.path == path
+
+
+async def test_an_id_is_set_to_itself_and_to_nothing_else(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Member)
+    one = await Member(email="a").insert()
+    id_, other = one.id, ObjectId()
+    whole = {name: value for name, value in one.dump().items() if value is not None}
+    assert await Member.update_one({"_id": id_}, {"$set": whole | {"age": 5}}) == 1
+    assert await Member.update_by_id(id_, {"$set": {"_id": id_, "age": 6}}) == 1
+    query = {"$and": [{"_id": {"$eq": other}}]}
+    made = await Member.update_one(query, {"$set": {"_id": other, "email": "b"}}, upsert=True)
+    assert made.upserted_id == other
+    third = ObjectId()
+    await Member.update_one(
+        {"email": "c"}, {"$setOnInsert": {"_id": third}, "$set": {"age": 1}}, upsert=True
+    )
+    assert {each.id for each in await Member.find_all()} == {id_, other, third}
+    with mongo_proxy.recording() as seen:
+        for query, upsert in (
+            ({}, False),
+            ({"email": "d"}, True),
+            ({"_id": id_, "email": "d"}, True),
+        ):
+            for act in (
+                Member.update_one(query, {"$set": {"_id": third}}, upsert=upsert),
+                Member.update_many(query, {"$set": {"_id": third}}, upsert=upsert),
+                Member.find_one_and_update(query, {"$set": {"_id": third}}, upsert=upsert),
+                Member.bulk_write([UpdateOne(query, {"$set": {"_id": third}}, upsert=upsert)]),
+            ):
+                with pytest.raises(DocumentValidationError, match=r"_id: MongoDB does not change"):
+                    await act
+    assert seen == []
+
+
+async def test_a_part_of_an_id_is_not_changed(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    class Key(msgspec.Struct):
+        name: str
+        number: int = 0
+        tags: list[str] = []
+        at: dt.datetime | None = None
+
+    class Keyed(MongoDocument):
+        _id: Key
+        text: str = ""
+
+    await bind(Keyed)
+    await Keyed(_id=Key("a")).insert()
+    changes: list[dict[str, Any]] = [
+        {"$set": {"_id.name": "b"}},
+        {"$inc": {"_id.number": 1}},
+        {"$max": {"_id.number": 1}},
+        {"$bit": {"_id.number": {"or": 1}}},
+        {"$push": {"_id.tags": "a"}},
+        {"$pull": {"_id.tags": "a"}},
+        {"$pop": {"_id.tags": 1}},
+        {"$unset": {"_id.number": ""}},
+        {"$currentDate": {"_id.at": True}},
+        {"$rename": {"_id.name": "text"}},
+        {"$rename": {"text": "_id.name"}},
+    ]
+    with mongo_proxy.recording() as seen:
+        for each in changes:
+            with pytest.raises(DocumentValidationError):
+                await Keyed.update_many({}, each)
+    assert seen == []
+    assert await Keyed.update_one({"_id": Key("a")}, {"$set": {"_id": Key("a"), "text": "x"}}) == 1
 
 
 async def test_a_tag_cannot_be_changed_and_its_value_is_checked(bind: Bind) -> None:
