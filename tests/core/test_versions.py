@@ -631,7 +631,7 @@ async def test_a_replacement_of_nobody_knows_which_document_is_refused(
             Product.find_one_and_replace({"name": "a"}, Product(name="b")),
             Product.bulk_write([ReplaceOne({"name": "a"}, Product(name="b"))]),
         ):
-            with pytest.raises(OptionError, match="nobody has read; read it and save"):
+            with pytest.raises(OptionError, match="was not read; read it and save"):
                 await write
     assert seen == []
 

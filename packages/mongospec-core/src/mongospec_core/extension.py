@@ -17,9 +17,9 @@ from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     decode,
     encode,
-    misfit,
     named,
     register_builtin,
+    rejected,
     to_raw,
 )
 from mongospec_core.codec.field_codec import type_args, unwrap
@@ -38,7 +38,7 @@ from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_rea
 from mongospec_core.model.snapshot import (
     DELETED,
     UNKNOWN_CONTENT,
-    carry,
+    copy_snapshot,
     is_new,
     place_of,
     set_place,
@@ -82,7 +82,7 @@ from mongospec_core.operations.save import (
     send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
-from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement, send_statements
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation, outcome_of
 from mongospec_core.server.place import ANYWHERE, Place, tenants_exist
@@ -96,6 +96,7 @@ __all__ = (
     "UNKNOWN_CONTENT",
     "BatchReader",
     "Binding",
+    "BulkState",
     "Change",
     "Decoder",
     "DeleteOptions",
@@ -122,7 +123,6 @@ __all__ = (
     "Reader",
     "SaveManyOptions",
     "SaveOptions",
-    "Sent",
     "Statement",
     "StoredAs",
     "Update",
@@ -130,10 +130,10 @@ __all__ = (
     "attributes_of",
     "begin",
     "binding_of",
-    "carry",
     "check_class",
     "check_id",
     "checked",
+    "copy_snapshot",
     "decode",
     "document_list",
     "encode",
@@ -143,7 +143,6 @@ __all__ = (
     "is_abstract",
     "is_member",
     "is_new",
-    "misfit",
     "named",
     "no_timeout",
     "outcome_of",
@@ -157,6 +156,7 @@ __all__ = (
     "refuse_elsewhere",
     "refuse_without_id",
     "register_builtin",
+    "rejected",
     "run_dict_hook",
     "run_pre_save",
     "scoped",

@@ -1,6 +1,6 @@
-"""What pydantic, and by it FastAPI, is told of types that msgspec reads and writes.
+"""Schemas for pydantic (and FastAPI) of types that msgspec reads and writes.
 
-Imported when pydantic asks for it: this module alone imports pydantic.
+It is imported when pydantic asks for a schema: no other module imports pydantic.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -30,14 +30,14 @@ from mongospec_core.codec.codec_options import to_raw
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import Plan, plan_of
-from mongospec_core.codec.validation import explain
+from mongospec_core.codec.validation import parse_validation_error
 
 
 def core_schema_of(tp: Any) -> CoreSchema:
-    """How pydantic validates, writes and describes a type that msgspec knows.
+    """Return pydantic's schema to validate, serialize and describe a type that msgspec knows.
 
-    :param tp: a document class, a Struct, an ObjectId, or what holds them (``list[Card]``). A tagged
-        document class stands for its subclasses, too.
+    :param tp: a document class, a Struct, an ObjectId, or a container of them (``list[Card]``). A
+        tagged document class includes its subclasses.
     """
     if len(json.family(tp)) > 1:  # no ref: the definitions are those of its members
         return core_schema.no_info_plain_validator_function(
@@ -76,14 +76,14 @@ def _items_schema(tp: Any) -> CoreSchema:
 
 
 def _validated(tp: Any, value: Any) -> Any:
-    """An instance as it is, or what msgspec makes of JSON's values."""
+    """Return an instance unchanged, or convert JSON values by msgspec."""
     cls = get_origin(tp) or tp
     if isinstance(value, msgspec.Struct) and isinstance(value, cls):
         return value
     try:
         return read_json(json.own_class(tp, value), value)
     except (ValueError, ArithmeticError) as error:  # msgspec's is a ValueError
-        path, reason = explain(error)
+        path, reason = parse_validation_error(error)
         where = [name or (int(n) if n.isdigit() else n) for name, n in _STEPS.findall(path)]
         kind = "missing" if reason.startswith("missing") else "value_error"
         told = PydanticCustomError(kind, "{reason}", {"reason": reason})
@@ -100,7 +100,7 @@ _STEPS = re.compile(r"([^.\[\]]+)(?![^\[]*\])|\[([^\]]*)\]")
 
 
 def _at(value: Any, path: list[Any]) -> Any:
-    """What stands at a path, as far as it leads."""
+    """Return the value at a path, or at the part of the path that exists."""
     for step in path:
         try:
             value = value[step]
@@ -110,7 +110,7 @@ def _at(value: Any, path: list[Any]) -> Any:
 
 
 def read_json(tp: Any, value: Any) -> Any:
-    """A value of *tp* from JSON's values (and from those that msgspec takes besides them).
+    """Convert JSON values (and others that msgspec accepts) to *tp*.
 
     :raises msgspec.ValidationError: it does not fit.
     """
@@ -135,7 +135,7 @@ def read_json(tp: Any, value: Any) -> Any:
 
 @cache
 def _document_in(tp: Any) -> Any:
-    """A document class inside of a type, if there is one: its documents may stand for their ids."""
+    """Return a document class inside a type, if any: its documents may be written as their ids."""
     inside = (each for each in iter_types(tp) if each is not tp)
     return next((each for each in inside if hasattr(each, "__bson_decoder__")), None)
 
@@ -187,7 +187,7 @@ def _ref(tp: Any, name: str) -> str:
 
 @cache
 def _described(tp: Any) -> tuple[str | None, dict[str, Any]]:
-    """Msgspec's name of a class, if it has a schema of its own, and that schema.
+    """Return msgspec's name of a class, if it has a schema of its own, and that schema.
 
     In the schema, other classes are ``{"$ref": class}``.
     """
@@ -216,7 +216,7 @@ def _annotations(tp: Any) -> Mapping[str, Any]:
 
 
 def _note_dates(annotation: Any, schema: Any) -> None:
-    """Msgspec says "string" of a datetime, which need not have a zone; stored ones always have."""
+    """Describe datetimes with a zone: msgspec says "string", but stored ones always have one."""
     tp, args = unwrap(annotation), type_args(annotation)
     naive = any(getattr(each, "tz", None) is False for each in get_args(annotation))
     if tp is dt.datetime and schema.get("type") == "string" and not naive:
@@ -264,7 +264,7 @@ def _family_schema(cls: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str,
 
 
 _open: ContextVar[frozenset[str]] = ContextVar("_open", default=frozenset())
-"""The definitions that are being made: what leads back to one of them names it."""
+"""The definitions that are being made; a type that leads back to one refers to it by name."""
 
 
 def _json_schema(tp: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -294,7 +294,7 @@ def _resolved(schema: Any, handler: GetJsonSchemaHandler, whole_documents: bool 
 
 
 def _defined(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-    """What names a definition of pydantic's, which is made now unless it is being made."""
+    """Return a reference to pydantic's definition, which is made now unless it is being made."""
     ref: str | None = schema.get("ref")
     if ref is not None and ref in _open.get():
         return handler(core_schema.definition_reference_schema(ref))
@@ -304,7 +304,7 @@ def _defined(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any
 def _definition(tp: Any, handler: GetJsonSchemaHandler, whole_documents: bool) -> dict[str, Any]:
     if not hasattr(tp, "__bson_decoder__") or whole_documents:
         return _defined(core_schema_of(tp), handler)
-    # A document stands for its id: it is read from one as well, and written as one if it was not read.
+    # A reference can also be read from its id, and an unresolved one is written as its id.
     id_ = _resolved(_id_schema(tp), handler)
     only_id = {"type": "object", "properties": {"_id": id_}, "required": ["_id"]}
     if handler.mode == "serialization":

@@ -9,7 +9,7 @@ import msgspec
 from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import Plan, plan_of
-from mongospec_core.codec.types import CHECKING, plain
+from mongospec_core.codec.types import CHECKING, to_python
 from mongospec_core.errors import DefinitionError, OptionError, shown
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.operations.cursor import AggregateSource, Cursor
@@ -170,7 +170,7 @@ def _typed(binding: Binding, field: str, values: list[Any], reader: Any) -> list
                 return [read(plan, place, value, reader) for value in values]
             except (msgspec.ValidationError, TypeError, ValueError):
                 continue
-    return [plain(value) for value in values]
+    return [to_python(value) for value in values]
 
 
 def _value(plan: Plan[Any], place: int, value: Any, reader: Any) -> Any:

@@ -37,7 +37,7 @@ from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import BulkOptions, begin, sort_document
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
-from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement, send_statements
 from mongospec_core.server.operation import Operation, outcome_of
 
 
@@ -123,7 +123,7 @@ class BulkOperations(DocumentBase, abstract=True):
                     )
                 )
             ids.sent = True
-            sent = Sent(statements)
+            sent = BulkState(statements)
             try:
                 await send_statements(call, sent, ordered=ordered)
             finally:
@@ -144,7 +144,9 @@ class BulkOperations(DocumentBase, abstract=True):
         return result_of(sent)
 
 
-def _replaced(asked: Sequence[Any], sent: Sent, place: int, *, missed: bool) -> tuple[Outcome, Any]:
+def _replaced(
+    asked: Sequence[Any], sent: BulkState, place: int, *, missed: bool
+) -> tuple[Outcome, Any]:
     """What became of a replacement, and the ``_id`` of the document in whose place it is.
 
     The server counts matches for a whole command: they say which replacements were made only if
@@ -228,7 +230,7 @@ async def _replace_alone(
         "hint": operation._hint,
     }
     said = {name: value for name, value in more.items() if value is not None}
-    one = call.on(call.target, call.operation, {**call.options, **said}, write=True)
+    one = call.for_target(call.target, call.operation, {**call.options, **said}, write=True)
     document, expected = replacement.document, replacement.expected
     try:
         reply = await one.send("replace_one", replacement.query, replacement.data)
@@ -284,7 +286,7 @@ def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
     return document
 
 
-def result_of(sent: Sent) -> BulkResult:
+def result_of(sent: BulkState) -> BulkResult:
     """The counts of what was done."""
     return BulkResult(
         inserted_count=sent.inserted,
@@ -295,7 +297,7 @@ def result_of(sent: Sent) -> BulkResult:
     )
 
 
-def raise_for(call: Operation, sent: Sent) -> None:
+def raise_for(call: Operation, sent: BulkState) -> None:
     """Raise what went wrong, if anything did.
 
     :raises BulkWriteError: some statements failed, or their fate is not known.

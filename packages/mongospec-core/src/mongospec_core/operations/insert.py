@@ -8,7 +8,7 @@ from bson import ObjectId
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode, named, to_raw
-from mongospec_core.codec.truncation import trim
+from mongospec_core.codec.truncation import truncate
 from mongospec_core.errors import (
     DuplicateKeyError,
     MissingIdError,
@@ -20,7 +20,7 @@ from mongospec_core.errors import (
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.own_filter import id_filter, own_filter
-from mongospec_core.model.snapshot import as_stored, same, snapshot_of
+from mongospec_core.model.snapshot import as_stored, bson_equal, snapshot_of
 from mongospec_core.model.write import (
     apply_outcome,
     check_class,
@@ -201,7 +201,7 @@ class InsertOperations(DocumentBase, abstract=True):
                     del wanted[binding.plan.version]
                 equal = equalities(wanted)
             else:
-                wanted = trim(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
+                wanted = truncate(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
                 equal = equalities(wanted)
                 _refuse_contradiction(cls, equal, raw)
             # Fields that the filter names as well: an operator there stores nothing of them, and
@@ -284,7 +284,7 @@ def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str
                 f"{cls.__name__}: the filter's field {shown(field)} is none of the document's top-level "
                 f"fields, and MongoDB would store it; filter by fields of the document"
             )
-        if not same(as_stored(raw[field]), as_stored(value)):
+        if not bson_equal(as_stored(raw[field]), as_stored(value)):
             raise OptionError(
                 f"{cls.__name__}: the filter says {field}={shown(value)}, the document {shown(raw[field])}"
             )

@@ -170,7 +170,7 @@ class PageOperations(FindOperations, abstract=True):
 async def _count(call: Operation, query: bytes) -> int:
     known = OPTIONS["count_documents"] - {"limit"}
     options = {name: value for name, value in call.options.items() if name in known}
-    return int(await call.sibling("count_documents", **options).send("count_documents", query))
+    return int(await call.lookup("count_documents", **options).send("count_documents", query))
 
 
 # -- the sort, and the values of a document in it

@@ -41,7 +41,7 @@ from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import SaveManyOptions, SaveOptions, begin
 from mongospec_core.results import BulkResult
-from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement, send_statements
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -280,7 +280,7 @@ async def send_many(
         )
         for each in changes
     ]
-    sent = Sent(statements, indexes)
+    sent = BulkState(statements, indexes)
     if not statements:
         return result_of(sent)
     try:
@@ -338,7 +338,7 @@ async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
     return {"n": 1, "nModified": reply["modified_count"]}
 
 
-async def _note_gone(call: Operation, sent: Sent, changes: Sequence[Change]) -> None:
+async def _note_gone(call: Operation, sent: BulkState, changes: Sequence[Change]) -> None:
     """If some documents were not found, ask which are gone; the others have another version."""
     applied = sent.applied()
     if sent.matched >= len(applied):
