@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import mongospec
+import mongospec_cli
 import mongospec_core
 import mongospec_discovery
 import mongospec_kv
@@ -15,6 +16,7 @@ import mongospec_testing
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PACKAGES = [
+    mongospec_cli,
     mongospec_core,
     mongospec_discovery,
     mongospec_kv,
