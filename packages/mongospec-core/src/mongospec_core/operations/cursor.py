@@ -36,7 +36,7 @@ class Source[T](Protocol):
         ...
 
     def reader(self) -> BatchReader[T]:
-        """The reader that decodes a batch."""
+        """Return the reader that decodes a batch."""
         ...
 
 
@@ -195,7 +195,7 @@ class Cursor[T]:
     async def _next_batch(self, batch_size: int | None) -> list[T]:
         async with self._lock:
             if self._done:
-                return []  # another task has read the last batch
+                return []  # another task has read the last batch batch
             if self._unread is None:
                 self._unread = await self._fetch(batch_size)
             if self._unread is None:

@@ -88,7 +88,7 @@ class PageOperations(FindOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[PageOptions],
     ) -> Page[Any]:
-        """A page of the documents that match, and the tokens of the next and previous page.
+        """Return a page of the documents that match, and the tokens of the next and previous page.
 
         Sends one ``find``. A page begins after the sort values of the last document of the previous
         page, not at a number: if documents are inserted or deleted meanwhile, no other document
