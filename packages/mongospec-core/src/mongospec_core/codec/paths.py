@@ -300,7 +300,11 @@ class Node:
         for each in self.members:
             for member in each:
                 found.setdefault(member.stored, {})[member.annotation] = None
-        return {name: self.tree.node(tuple(types)) for name, types in found.items()}
+        nodes = {name: self.tree.node(tuple(types)) for name, types in found.items()}
+        if self._whole and "_id" in nodes:  # what is written there is never taken unseen
+            nodes["_id"] = Node(self.tree, nodes["_id"].annotations)
+            nodes["_id"].written = frozenset()
+        return nodes
 
     @cached_property
     def required(self) -> frozenset[str]:

@@ -207,7 +207,8 @@ async def _statement(
             operation._doc,
             skip_hooks=skip_hooks,
             check=check,
-            upserts=given if operation._upsert else None,
+            query=given,
+            upsert=operation._upsert,
             on_insert=on_insert,
             array_filters=operation._array_filters,
         )

@@ -8,12 +8,13 @@ What is not listed here is left to the server: other operators, expressions, geo
 # What stands in a query is of any type; this module tells the types apart.
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any, TypeIs
 
-from bson import ObjectId, Timestamp
+from bson import ObjectId, Regex, Timestamp
 
-from mongospec_core.codec.codec_options import key_to_raw, to_raw
+from mongospec_core.codec.codec_options import decode, encode, key_to_raw, to_raw
 from mongospec_core.codec.paths import Node, PathTree
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import (
@@ -84,6 +85,23 @@ def has_operators(condition: Any) -> bool:
         return False
     first = next(iter(condition), None)
     return isinstance(first, str) and first[:1] == "$" and first not in ("$ref", "$id")
+
+
+def equalities(filter: Mapping[str, Any]) -> dict[str, Any]:
+    """The paths, and their values, that the server puts into what an upsert by *filter* inserts."""
+    found: dict[str, Any] = {}
+    for path, condition in filter.items():
+        if path == "$and" or (path == "$or" and len(list(items_of(condition))) == 1):
+            for clause in items_of(condition):
+                if isinstance(clause, Mapping):
+                    found |= equalities(clause)
+        elif path.startswith("$") or isinstance(condition, re.Pattern | Regex):
+            continue
+        elif not has_operators(condition):
+            found[path] = condition
+        elif "$eq" in condition:
+            found[path] = condition["$eq"]
+    return found
 
 
 def _is_dict(value: Any) -> TypeIs[Mapping[Any, Any]]:
@@ -160,10 +178,14 @@ def _refused(
 
 
 def check_update(
-    tree: PathTree, update: Mapping[str, Any], array_filters: Iterable[Any] | None = None
+    tree: PathTree,
+    update: Mapping[str, Any],
+    array_filters: Iterable[Any] | None = None,
+    query: bytes | None = None,
 ) -> None:
     """Check every path and every value of an update by operators, and its ``array_filters``.
 
+    :param query: the filter, as it is sent: an ``_id`` may be set to the one that it names.
     :raises UnknownFieldError: it names a field that the class does not have.
     :raises DocumentValidationError: it would leave a document that no read takes.
     """
@@ -176,7 +198,9 @@ def check_update(
             node = fields.get(path)
             if check is not _check_set or node is None or type(operand) not in node.written:
                 name = key_to_raw(path)
-                check(tree, node or tree.at(name), name, operand)
+                node = node or tree.at(name)
+                if name != "_id" or check is not _check_set or not _is_own_id(query, operand):
+                    check(tree, node, name, operand)
     if array_filters:
         _check_array_filters(tree, update, array_filters)
 
@@ -189,7 +213,16 @@ def _check_value(tree: PathTree, node: Node, path: str, value: Any) -> None:
         raise _invalid(tree, f"{path}{dot}{inner}", reason)
 
 
+def _is_own_id(query: bytes | None, value: Any) -> bool:
+    """Whether a filter names an ``_id`` that is *value*: then the server leaves it as it is."""
+    equal = {} if query is None else equalities(decode(query))
+    return "_id" in equal and encode({"": equal["_id"]}) == encode({"": value})
+
+
 def _check_set(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    if _is_id(path):
+        hint = "an upsert says it in its filter or by $setOnInsert"
+        raise _invalid(tree, path, f"MongoDB does not change an _id; {hint}")
     if path in tree.root.tags and len(node.annotations) > 1:
         hint = "it says of which class the document is; an upsert says it by $setOnInsert"
         raise _invalid(tree, path, f"{hint}, and check=False changes it")
@@ -215,11 +248,13 @@ def _check_bound(tree: PathTree, node: Node, path: str, value: Any) -> None:
 
 
 def _check_bits(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    _refuse_change_of_identity(tree, path)
     if not node.free and int not in node.scalars:
         raise _invalid(tree, path, f"a {node}: $bit is for integers")
 
 
 def _check_date(tree: PathTree, node: Node, path: str, value: Any) -> None:
+    _refuse_change_of_identity(tree, path)
     kind = value.get("$type") if _is_dict(value) else "date"
     wanted = Timestamp if kind == "timestamp" else dt.datetime
     if not node.free and wanted not in node.scalars:
@@ -263,6 +298,7 @@ def _check_pop(tree: PathTree, node: Node, path: str, value: Any) -> None:
 
 def _each_of(tree: PathTree, node: Node, path: str) -> Node | None:
     """The elements of a list; None: anything may stand in it."""
+    _refuse_change_of_identity(tree, path)
     if node.each is None and not node.free:
         raise _invalid(tree, path, f"a {node}, not a list of any length")
     return node.each
@@ -288,8 +324,12 @@ def _check_rename(tree: PathTree, node: Node, path: str, target: Any) -> None:
 
 
 def _refuse_change_of_identity(tree: PathTree, path: str) -> None:
-    if path == "_id" or path in tree.root.tags:
+    if _is_id(path) or path in tree.root.tags:
         raise _invalid(tree, path, "it says which document this is, and cannot be changed")
+
+
+def _is_id(path: str) -> bool:
+    return path == "_id" or path.startswith("_id.")
 
 
 _UPDATES: Mapping[str, Check] = {

@@ -1,7 +1,7 @@
 """Which documents an operation is about: the caller's filter or id, scoped by the class's hook."""
 
 from collections.abc import Mapping
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 import msgspec
 from bson import ObjectId
@@ -80,24 +80,6 @@ async def encode_filter(
 def scoped(binding: Binding, filter: Filter) -> Filter:
     """A filter that finds documents of the class only, be there others in its collection."""
     return filter if binding.scope is None else binding.scope.applied(filter)
-
-
-def equalities(filter: Filter) -> dict[str, Any]:
-    """The fields that an upsert by *filter* would store, as the server finds them."""
-    found: dict[str, Any] = {}
-    for field, value in filter.items():
-        if field == "$and" or (field == "$or" and len(value) == 1):
-            for clause in value:
-                found |= equalities(clause)
-        elif not field.startswith("$"):
-            operators = isinstance(value, dict) and any(
-                key.startswith("$") for key in cast("dict[str, Any]", value)
-            )
-            if not operators:
-                found[field] = value
-            elif "$eq" in value:
-                found[field] = value["$eq"]
-    return found
 
 
 def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:

@@ -32,8 +32,8 @@ from mongospec_core.model.write import (
     take_back_id,
     to_raw_documents,
 )
-from mongospec_core.operations.checks import check_filter
-from mongospec_core.operations.filters import Filter, equalities, refuse_other_filters, scoped
+from mongospec_core.operations.checks import check_filter, equalities
+from mongospec_core.operations.filters import Filter, refuse_other_filters, scoped
 from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
 from mongospec_core.operations.options import ExistsOptions, InsertOptions, begin
 from mongospec_core.operations.save import outcome_if_there

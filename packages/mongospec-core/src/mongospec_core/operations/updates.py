@@ -9,8 +9,8 @@ from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
-from mongospec_core.operations.checks import check_update
-from mongospec_core.operations.filters import Filter, equalities
+from mongospec_core.operations.checks import check_update, equalities
+from mongospec_core.operations.filters import Filter
 from mongospec_core.operations.upserts import add_inserted_fields
 from mongospec_core.server import place as places
 
@@ -23,14 +23,16 @@ async def encode_update(
     update: Update,
     *,
     skip_hooks: bool,
-    upserts: bytes | None = None,
+    query: bytes | None = None,
+    upsert: bool = False,
     on_insert: bool = True,
     check: bool = False,
     array_filters: Sequence[Any] | None = None,
 ) -> bytes | list[bytes]:
     """The caller's update after the class's ``__pre_update__``, ready to be sent.
 
-    :param upserts: the filter of an upsert, as it is sent: what it inserts gets the tag of the class.
+    :param query: the filter, as it is sent.
+    :param upsert: whether a document is inserted if there is none; it gets the tag of the class.
     :param on_insert: whether it gets the defaults of the class as well.
     :param check: whether operators that are sent are checked against the class.
     :param array_filters: the option of that name, which is checked with them.
@@ -47,15 +49,15 @@ async def encode_update(
         if hooked:
             change = await run_dict_hook(cls, "__pre_update__", change)
         _refuse_other_updates(cls, change)
-        if upserts is not None:
-            query = decode(upserts)
-            add_inserted_fields(binding, query, change, defaults=on_insert, check=check)
+        if upsert:
+            assert query is not None
+            add_inserted_fields(binding, decode(query), change, defaults=on_insert, check=check)
         try:  # not by named(): it is called for every update
             data = encode(change if plan.version is None else _raising_version(plan, change))
         except EncodingError as error:
             raise EncodingError(f"{cls.__name__}: an update: {error}") from error
         if check and binding.paths is not None:
-            check_update(binding.paths, change, array_filters)
+            check_update(binding.paths, change, array_filters, query)
         return data
     stages = _stages_of(cls, update)
     if hooked:
@@ -69,8 +71,8 @@ async def encode_update(
             # A pipeline's $set reads values as expressions; the hook's are meant as they are.
             fields = {name: {"$literal": value} for name, value in added["$set"].items()}
             stages.append({"$set": fields})
-    if upserts is not None and binding.plan.tag is not None:
-        _refuse_untagged(binding, decode(upserts), stages)
+    if upsert and query is not None and binding.plan.tag is not None:
+        _refuse_untagged(binding, decode(query), stages)
     if plan.version is not None:
         stages.append(_raising_stage(plan, stages))
     return [named(cls.__name__, "an update", encode, stage) for stage in stages]

@@ -1,15 +1,14 @@
 """What an upsert by operators inserts besides its filter and its update: what the class says."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from bson import Regex
 from msgspec import UNSET
 
 from mongospec_core.codec.codec_options import key_to_raw
 from mongospec_core.codec.plan import Plan
 from mongospec_core.model.binding import Binding
-from mongospec_core.operations.checks import check_insert, has_operators, items_of
+from mongospec_core.operations.checks import check_insert, equalities
 
 _MAKING = frozenset(
     {
@@ -38,7 +37,7 @@ def add_inserted_fields(
     :param check: whether what is inserted must be readable.
     :raises DocumentValidationError: it would not be: a required field is missing.
     """
-    stored = dict(_stored_by(query))
+    stored = equalities(query)
     made: set[str] = set()
     touched: set[str] = set()
     for operator, fields in change.items():
@@ -68,21 +67,6 @@ def add_inserted_fields(
             {path: value for path, value in stored.items() if path not in overwritten},
             {*stored, *made, *added},
         )
-
-
-def _stored_by(filter: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The paths, and their values, that the server puts into what an upsert inserts."""
-    for path, condition in filter.items():
-        if path == "$and" or (path == "$or" and len(list(items_of(condition))) == 1):
-            for clause in items_of(condition):
-                if isinstance(clause, Mapping):
-                    yield from _stored_by(clause)
-        elif path.startswith("$") or isinstance(condition, Regex):
-            continue
-        elif not has_operators(condition):
-            yield path, condition
-        elif "$eq" in condition:
-            yield path, condition["$eq"]
 
 
 def _inserted_plan(
