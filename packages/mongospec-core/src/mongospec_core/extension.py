@@ -10,9 +10,11 @@
 - :func:`register_builtin`: how values of a family of classes are written, below what users register.
 - :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
   goes; :func:`by_id` makes the filter for an id.
+- :func:`class_cache`, :func:`forget_by`: caches that hold classes no longer than any is bound.
 - the stored form: what a document knows of its copy in the database.
 """
 
+from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     decode,
@@ -133,12 +135,14 @@ __all__ = (
     "check_class",
     "check_id",
     "checked",
+    "class_cache",
     "copy_snapshot",
     "decode",
     "document_list",
     "encode",
     "encode_document",
     "encode_update",
+    "forget_by",
     "id_filter",
     "is_abstract",
     "is_member",

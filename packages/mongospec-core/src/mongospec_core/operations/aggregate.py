@@ -12,7 +12,8 @@ from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, to_python
 from mongospec_core.errors import DefinitionError, OptionError, shown
 from mongospec_core.model.binding import Binding, refuse_foreign
-from mongospec_core.operations.cursor import AggregateSource, Cursor
+from mongospec_core.model.read import BatchReader, PlainReader
+from mongospec_core.operations.cursor import Cursor, Query, ResultReader
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.options import AggregateOptions, DistinctOptions, begin
 from mongospec_core.operations.projection import ReadOperations
@@ -89,7 +90,15 @@ class AggregateOperations(ReadOperations, abstract=True):
         stages = [named(cls.__name__, "a stage", encode, stage) for stage in whole]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
         read = cls.__read__(unwrap(into), pipeline=True) if into is not None else None
-        return Cursor(AggregateSource(binding, call, stages, read), options.get("batch_size"))
+
+        async def asked() -> list[bytes]:
+            return stages
+
+        def reader() -> BatchReader[Any]:
+            return PlainReader() if read is None else ResultReader(read.reader(binding))
+
+        query = Query[Any](call, "aggregate", asked, reader)
+        return Cursor(query, options.get("batch_size"))
 
     @classmethod
     async def distinct(
@@ -115,9 +124,7 @@ class AggregateOperations(ReadOperations, abstract=True):
         binding, call = begin(cls, "distinct", "distinct", options, "read")
         if binding.paths is not None and options.get("check", True):
             binding.paths.at(field)
-        query = await encode_filter(
-            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
         reply = decode(await call.send("distinct", field, query))
         values = cast("list[Any]", reply["values"])
         return cls._read_values(lambda reader: _typed(binding, field, values, reader))

@@ -104,7 +104,7 @@ class BulkOperations(DocumentBase, abstract=True):
                     statements.append(Statement("insert", encoded[place], operation))
                     continue
                 query = await encode_filter(
-                    binding, operation._filter, skip_hooks=skip_hooks, check=check
+                    binding, operation._filter, options, skip_hooks=skip_hooks
                 )
                 if place in whole:
                     replacements[place] = Replacement(

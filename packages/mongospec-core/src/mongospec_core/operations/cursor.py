@@ -2,16 +2,14 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import CursorClosedError, DocumentValidationError, OperationError
-from mongospec_core.model.binding import Binding, refuse_crossing
-from mongospec_core.model.read import STORED, BatchReader, PlainReader
-from mongospec_core.operations.filters import Filter, encode_filter, or_all
-from mongospec_core.operations.projection import Read
+from mongospec_core.model.binding import refuse_crossing
+from mongospec_core.model.read import STORED, BatchReader
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import WIRE_NAMES
 from mongospec_core.server.driver_cursor import EMPTY, split_documents
@@ -22,22 +20,37 @@ DEFAULT_BATCH_SIZE = 1_000
 """Documents in a batch; the server's own default is 101, then 16 MB at once."""
 
 
-class Source[T](Protocol):
-    """The query behind a cursor, not sent yet."""
+class Query[T](NamedTuple):
+    """The ``find`` or ``aggregate`` behind a cursor, not sent yet.
+
+    :ivar asked: returns its filter or its stages, as BSON.
+    :ivar reader: returns the reader that decodes a batch.
+    """
 
     call: Operation
+    verb: Literal["find", "aggregate"]
+    asked: Callable[[], Awaitable[Any]]
+    reader: Callable[[], BatchReader[T]]
 
     async def open(self, batch_size: int | None) -> BatchCursor:
         """Send it, and return the driver's cursor."""
-        ...
+        if batch_size is not None:
+            self.call.options = {**self.call.options, "batch_size": batch_size}
+        return await self.call.open(self.verb, await self.asked())
 
     async def explain(self, verbosity: str) -> dict[str, Any]:
-        """Ask the server how it would run it."""
-        ...
-
-    def reader(self) -> BatchReader[T]:
-        """Return the reader that decodes a batch."""
-        ...
+        """Return how the server would run it."""
+        collection, asked = self.call.target.name, await self.asked()
+        options = self.call.options
+        command: dict[str, Any]
+        if self.verb == "find":
+            command = {"find": collection, "filter": decode(asked)}
+        else:
+            command = {"aggregate": collection, "pipeline": list(map(decode, asked)), "cursor": {}}
+            beside = ("batch_size", "comment")
+            options = {name: value for name, value in options.items() if name not in beside}
+        command |= {WIRE_NAMES.get(name, name): value for name, value in options.items()}
+        return await self.call.command({"explain": command, "verbosity": verbosity})
 
 
 class Cursor[T]:
@@ -63,12 +76,12 @@ class Cursor[T]:
         "_cursor",
         "_done",
         "_lock",
-        "_source",
+        "_query",
         "_unread",
     )
 
-    def __init__(self, source: Source[T], batch_size: int | None = None) -> None:
-        self._source = source
+    def __init__(self, query: Query[T], batch_size: int | None = None) -> None:
+        self._query = query
         self._batch_size = batch_size
         self._buffer: deque[T] = deque()
         self._unread: bytes | None = None  # a batch that was received and is not yet decoded
@@ -143,8 +156,8 @@ class Cursor[T]:
         :param verbosity: ``"queryPlanner"``, ``"executionStats"`` or ``"allPlansExecution"``.
         """
         if places.used:
-            refuse_crossing(self._source.call.target, self._source.call.operation)
-        return await self._source.explain(verbosity)
+            refuse_crossing(self._query.call.target, self._query.call.operation)
+        return await self._query.explain(verbosity)
 
     if not TYPE_CHECKING:
 
@@ -181,21 +194,21 @@ class Cursor[T]:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise CursorClosedError(
-                f"{self._source.call.operation}: the cursor was closed; call the method again to read again"
+                f"{self._query.call.operation}: the cursor was closed; call the method again to read again"
             )
 
     async def _open(self, batch_size: int | None) -> BatchCursor:
         self._refuse_closed()
         if places.used:
-            refuse_crossing(self._source.call.target, self._source.call.operation)
+            refuse_crossing(self._query.call.target, self._query.call.operation)
         if self._cursor is None:
-            self._cursor = await self._source.open(self._batch_size or batch_size)
+            self._cursor = await self._query.open(self._batch_size or batch_size)
         return self._cursor
 
     async def _next_batch(self, batch_size: int | None) -> list[T]:
         async with self._lock:
             if self._done:
-                return []  # another task has read the last batch batch
+                return []  # another task has read the last batch batch batch
             if self._unread is None:
                 self._unread = await self._fetch(batch_size)
             if self._unread is None:
@@ -204,13 +217,11 @@ class Cursor[T]:
                 return []
             try:
                 parts = split_documents(self._unread)
-                documents = await self._source.reader().load(parts, self._source.call)
+                documents = await self._query.reader().load(parts, self._query.call)
             except OperationError:
                 raise  # a further query failed: the batch is kept for another attempt
             except Exception:
-                self._unread = (
-                    None  # a batch with invalid documents is not kept: they have been reported
-                )
+                self._unread = None  # invalid documents are reported once
                 raise
             self._unread = None
             return documents
@@ -218,7 +229,7 @@ class Cursor[T]:
     async def _fetch(self, batch_size: int | None) -> bytes | None:
         cursor = await self._open(batch_size)
         for _ in range(2):
-            batch = await self._source.call.fetch(cursor)
+            batch = await self._query.call.fetch(cursor)
             if batch and batch != EMPTY:
                 return batch
             # An empty batch need not be the last (the server may return early). The driver asks the
@@ -226,92 +237,7 @@ class Cursor[T]:
         return None
 
 
-class FindSource:
-    """A ``find`` that a cursor will send."""
-
-    def __init__(
-        self,
-        binding: Binding,
-        call: Operation,
-        filter: Filter | None,
-        read: Read,
-        skip_hooks: bool,
-        *,
-        check: bool = True,
-    ) -> None:
-        self.binding = binding
-        self.call = call
-        self._filter = filter
-        self._read = read
-        self._skip_hooks = skip_hooks
-        self._check = check
-
-    async def _query(self) -> bytes:
-        return await encode_filter(
-            self.binding,
-            or_all(self._filter),
-            skip_hooks=self._skip_hooks,
-            check=self._check,
-        )
-
-    async def open(self, batch_size: int | None) -> BatchCursor:
-        if batch_size is not None:
-            self.call.options = {**self.call.options, "batch_size": batch_size}
-        return await self.call.open("find", await self._query())
-
-    async def explain(self, verbosity: str) -> dict[str, Any]:
-        command = {
-            "find": self.binding.target.name,
-            "filter": decode(await self._query()),
-            **{WIRE_NAMES.get(name, name): value for name, value in self.call.options.items()},
-        }
-        return await self.call.command({"explain": command, "verbosity": verbosity})
-
-    def reader(self) -> BatchReader[Any]:
-        return self._read.reader(self.binding)
-
-
-class AggregateSource:
-    """An ``aggregate`` that a cursor will send."""
-
-    def __init__(
-        self,
-        binding: Binding,
-        call: Operation,
-        stages: list[bytes],
-        read: Read | None,
-    ) -> None:
-        self.binding = binding
-        self.call = call
-        self._stages = stages
-        self._read = read
-
-    async def open(self, batch_size: int | None) -> BatchCursor:
-        if batch_size is not None:
-            self.call.options = {**self.call.options, "batch_size": batch_size}
-        return await self.call.open("aggregate", self._stages)
-
-    async def explain(self, verbosity: str) -> dict[str, Any]:
-        options = {
-            WIRE_NAMES.get(name, name): value
-            for name, value in self.call.options.items()
-            if name not in ("batch_size", "comment")
-        }
-        command: dict[str, Any] = {
-            "aggregate": self.binding.target.name,
-            "pipeline": [decode(stage) for stage in self._stages],
-            "cursor": {},
-            **options,
-        }
-        return await self.call.command({"explain": command, "verbosity": verbosity})
-
-    def reader(self) -> BatchReader[Any]:
-        if self._read is None:
-            return PlainReader()
-        return _ResultReader(self._read.reader(self.binding))
-
-
-class _ResultReader:
+class ResultReader:
     """Reads results of a pipeline, which are not stored documents."""
 
     def __init__(self, reader: BatchReader[Any]) -> None:

@@ -53,11 +53,11 @@ def refuse_other_filters(cls: type, filter: Any) -> None:
 
 
 async def encode_filter(
-    binding: Binding, filter: Filter, *, skip_hooks: bool, check: bool = False
+    binding: Binding, filter: Filter, options: Mapping[str, Any], *, skip_hooks: bool
 ) -> bytes:
     """Return the caller's filter after the class's ``__pre_find__``, ready to be sent.
 
-    :param check: whether the filter is checked against the class.
+    :param options: the operation's; with ``check=False`` the filter is not checked against the class.
     :raises OptionError: it is not a filter, or cannot be right.
     """
     refuse_other_filters(binding.plan.cls, filter)
@@ -72,7 +72,7 @@ async def encode_filter(
         data = encode(filter)
     except EncodingError as error:
         raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
-    if check and binding.paths is not None:
+    if binding.paths is not None and (not options or options.get("check", True)):
         check_filter(binding.paths, asked)
     return data
 

@@ -1,6 +1,7 @@
 """Find documents."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self, Unpack, overload
 
 import msgspec
@@ -9,7 +10,7 @@ from mongospec_core.codec.codec_options import named
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.hooks import deep_copy
 from mongospec_core.model.read import OnInvalid
-from mongospec_core.operations.cursor import Cursor, FindSource
+from mongospec_core.operations.cursor import Cursor, Query
 from mongospec_core.operations.filters import Filter, by_id, encode_filter, or_all
 from mongospec_core.operations.options import (
     FindKeywords,
@@ -81,14 +82,9 @@ class FindOperations(ReadOperations, abstract=True):
         binding, call = begin(cls, "find", "find", options, "read", projection=read.fields(cls))
         if projection is not None:
             read.check(binding, options)
-        find = FindSource(
-            binding,
-            call,
-            named(cls.__name__, "a filter", deep_copy, filter),
-            read,
-            skip_hooks,
-            check=options.get("check", True),
-        )
+        asked = or_all(named(cls.__name__, "a filter", deep_copy, filter))
+        query = partial(encode_filter, binding, asked, options, skip_hooks=skip_hooks)
+        find = Query[Any](call, "find", query, partial(read.reader, binding))
         return Cursor(find, options.get("batch_size"))
 
     @overload
@@ -227,9 +223,7 @@ class FindOperations(ReadOperations, abstract=True):
         )
         if projection is not None:
             read.check(binding, options)
-        query = await encode_filter(
-            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
         batch = await call.send("find_many", query)
         return await read.reader(binding).load(split_documents(batch), call)
 
@@ -246,9 +240,7 @@ async def read_one(
     binding, call = begin(cls, operation, "find_one", options, "read", projection=read.fields(cls))
     if read.projection is not None:
         read.check(binding, options)
-    query = await encode_filter(
-        binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
-    )
+    query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
     found = await call.send("find_one", query)
     if found is None:
         return None

@@ -135,7 +135,7 @@ class PageOperations(FindOperations, abstract=True):
             check_sort(binding.paths, order)
         if projection is not None:
             read.check(binding, options)
-        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks, check=check)
+        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
         question = _question(cls, or_all(filter), order, options)
         place = None if after is None else _read_token(name, after, question, order)
         backwards = place is not None and place.backwards

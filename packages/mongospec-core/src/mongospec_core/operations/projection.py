@@ -1,12 +1,12 @@
 """Projections: whole documents, a smaller Struct, or plain dicts."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any, ClassVar, cast, get_args, get_origin
 
 import msgspec
 
 from mongospec_core.codec.annotations import fields_of
+from mongospec_core.codec.class_cache import class_cache
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import Plan
@@ -102,7 +102,7 @@ class Read:
             return
         if isinstance(self.projection, Mapping):
             check_projection(binding.paths, self.projection)
-        elif self.projection not in binding.paths.known_projections:
+        elif self.projection and self.projection not in binding.paths.known_projections:
             check_projection(binding.paths, projection_of(self.projection))
             binding.paths.known_projections.add(self.projection)
 
@@ -143,7 +143,7 @@ class ReadOperations(DocumentBase, abstract=True):
     """How the class's documents are read: the seam for packages whose reads do more."""
 
 
-@cache
+@class_cache
 def projection_of(tp: type[msgspec.Struct]) -> Mapping[str, Any]:
     """Return the projection document for the fields of a Struct, nested ones by their path."""
     fields: dict[str, Any] = dict.fromkeys(_paths(tp, ()), 1)

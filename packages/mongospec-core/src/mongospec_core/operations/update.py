@@ -147,9 +147,7 @@ class UpdateOperations(ReadOperations, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        query = await encode_filter(
-            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         change = await encode_update(
             binding,
             update,
@@ -204,9 +202,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         validate = should_validate(cls, validate_on_write)
         (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
         data = encode_document(binding.plan, raw)
-        query = await encode_filter(
-            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         replace = Replacement(binding.plan, replacement, data, query)
         settle = partial(replace.apply, call)
         try:
@@ -242,9 +238,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         """
         read = cls.__read__.of(options)
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
-        query = await encode_filter(
-            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_delete", query)
         document: Self | None = await _given(read, binding, call, found)
         if document is not None:
@@ -278,8 +272,7 @@ async def _update(
     options: Mapping[str, Any],
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
-    check = options.get("check", True)
-    query = await encode_filter(binding, filter, skip_hooks=skip_hooks, check=check)
+    query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
     change = await encode_update(
         binding,
         update,
@@ -287,7 +280,7 @@ async def _update(
         query=query,
         upsert=upsert,
         on_insert=options.get("on_insert", True),
-        check=check,
+        check=options.get("check", True),
         array_filters=options.get("array_filters"),
     )
     reply = await call.send(verb, query, change)
