@@ -238,8 +238,8 @@ REFUSALS: dict[int, str] = {
     86: r"Indexed declares 'email_2' .*but 'indexed' has 'old'",
     11000: r"Indexed declares 'email_2' .* unique, but 'indexed' has duplicates",
     13: r"this user may not create 'email_2' .*of Indexed on 'indexed'.*skip",
-    67: r"the server cannot have 'email_2' .*of Indexed on 'indexed'.*said no",
-    197: r"the server cannot have 'email_2' .*of Indexed on 'indexed'.*said no",
+    67: r"the server cannot create 'email_2' .*of Indexed on 'indexed'.*said no",
+    197: r"the server cannot create 'email_2' .*of Indexed on 'indexed'.*said no",
 }
 
 

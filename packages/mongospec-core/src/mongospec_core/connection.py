@@ -12,6 +12,7 @@ from typing import Any
 import mongojet
 
 from mongospec_core.codec.annotations import resolve_names
+from mongospec_core.codec.class_cache import forget_classes
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.errors import OperationTimeoutError, OptionError, TransactionError, shown
@@ -230,6 +231,7 @@ async def close() -> None:
     clients, _bound.clients = _bound.clients, {}
     for cls in classes:
         bind(cls, None)
+    forget_classes()
     await _close_clients(clients.values())
 
 
@@ -283,6 +285,8 @@ async def connect(
                 if is_bound(cls) and binding_of(cls).target.client is client:
                     bind(cls, None)
                     _bound.classes.pop(cls, None)
+            if not _bound.classes:
+                forget_classes()
     finally:
         await _close_clients([client])
 

@@ -10,16 +10,18 @@
 - :func:`register_builtin`: how values of a family of classes are written, below what users register.
 - :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
   goes; :func:`by_id` makes the filter for an id.
+- :func:`class_cache`, :func:`forget_by`: caches that hold classes no longer than any is bound.
 - the stored form: what a document knows of its copy in the database.
 """
 
+from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     decode,
     encode,
-    misfit,
     named,
     register_builtin,
+    rejected,
     to_raw,
 )
 from mongospec_core.codec.field_codec import type_args, unwrap
@@ -39,7 +41,7 @@ from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_rea
 from mongospec_core.model.snapshot import (
     DELETED,
     UNKNOWN_CONTENT,
-    carry,
+    copy_snapshot,
     is_new,
     place_of,
     set_place,
@@ -83,7 +85,7 @@ from mongospec_core.operations.save import (
     send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
-from mongospec_core.server.bulk import Sent, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement, send_statements
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.indexes import Declared, existing_indexes, same_index
 from mongospec_core.server.operation import Operation, outcome_of
@@ -98,6 +100,7 @@ __all__ = (
     "UNKNOWN_CONTENT",
     "BatchReader",
     "Binding",
+    "BulkState",
     "Change",
     "Declared",
     "Decoder",
@@ -125,7 +128,6 @@ __all__ = (
     "Reader",
     "SaveManyOptions",
     "SaveOptions",
-    "Sent",
     "Statement",
     "StoredAs",
     "Update",
@@ -133,10 +135,11 @@ __all__ = (
     "attributes_of",
     "begin",
     "binding_of",
-    "carry",
     "check_class",
     "check_id",
     "checked",
+    "class_cache",
+    "copy_snapshot",
     "declared_by_collection",
     "decode",
     "document_list",
@@ -144,11 +147,11 @@ __all__ = (
     "encode_document",
     "encode_update",
     "existing_indexes",
+    "forget_by",
     "id_filter",
     "is_abstract",
     "is_member",
     "is_new",
-    "misfit",
     "named",
     "no_timeout",
     "outcome_of",
@@ -162,6 +165,7 @@ __all__ = (
     "refuse_elsewhere",
     "refuse_without_id",
     "register_builtin",
+    "rejected",
     "run_dict_hook",
     "run_pre_save",
     "same_index",

@@ -9,9 +9,9 @@ from bson import Decimal128
 
 from mongospec_core import MongoDocument, OperationError, OptionError
 from mongospec_core.extension import (
+    BulkState,
     Options,
     Read,
-    Sent,
     Statement,
     begin,
     binding_of,
@@ -282,7 +282,7 @@ class KVStore(MongoDocument, mixin=True):
             }
             statements.append(Statement("update", encode(statement), key))
         for left in reversed(range(tries(call))):
-            sent = Sent(statements)
+            sent = BulkState(statements)
             await send_statements(call, sent, ordered=False, repeatable=repeatable)
             lost_race = [place for place, each in sent.failures.items() if each.code == 11000]
             if not left or not lost_race or len(lost_race) < len(sent.failures) or sent.unknown:

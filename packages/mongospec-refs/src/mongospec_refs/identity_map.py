@@ -19,10 +19,10 @@ from mongospec_core.extension import (
     DocumentBase,
     Plan,
     as_id,
-    misfit,
     own_class,
     plan_of,
     reading_plan,
+    rejected,
     to_raw,
     unwrap,
 )
@@ -246,19 +246,19 @@ class IdDecoder:
             return self._of_json(raw, reader)
         name = self.cls.__name__
         if isinstance(raw, DBRef):
-            return misfit(f"looks like a DBRef; a reference to {name} is stored as the plain _id")
+            return rejected(f"looks like a DBRef; a reference to {name} is stored as the plain _id")
         joined = isinstance(raw, Mapping) and getattr(reader, "joined", False)
         if joined and raw.get("_id") is None:
-            return misfit(f"a copy of a {name} without its _id")
+            return rejected(f"a copy of a {name} without its _id")
         if joined:
             try:
                 return reader.read_joined(self._plan, raw)
             except DocumentValidationError:
                 if hasattr(self.cls, "__upgrade__"):
-                    return misfit(f"a document that is not read as a {name}")
+                    return rejected(f"a document that is not read as a {name}")
                 return self._plan.decode(raw, reader)  # msgspec says what does not fit, and where
         if isinstance(raw, Mapping):
-            return misfit(
+            return rejected(
                 f"looks like an embedded copy of a {name}; a reference is stored as its _id"
             )
         return raw
@@ -267,12 +267,12 @@ class IdDecoder:
         """JSON has an id as text, a reference as ``{"_id": id}``, or an embedded document."""
         if isinstance(raw, dict) and raw.keys() != {"_id"}:
             if (own := own_class(self.cls, raw)) is not self.cls:
-                return misfit(
+                return rejected(
                     f"an embedded {own.__name__}, a subclass of {self.cls.__name__}; its _id will do"
                 )
             return self._plan.decode(raw, reader)
         try:
             id_ = as_id(self._plan, raw["_id"] if isinstance(raw, dict) else raw)
         except InvalidIdError as error:
-            return misfit(str(error).partition(": ")[2])
+            return rejected(str(error).partition(": ")[2])
         return reader.references.document(self.cls, to_raw(id_), id_)

@@ -189,7 +189,7 @@ class _Insertion:
 
     async def _send(self, batch: _Batch) -> None:
         name = f"{self._call.operation}: {batch.binding.plan.cls.__name__}"
-        call = self._call.on(batch.binding.target, name, self._sent, write=True)
+        call = self._call.for_target(batch.binding.target, name, self._sent, write=True)
         insert = InsertMany(call, self._ids, batch.documents, batch.encoded, True)
         try:
             await insert.run()

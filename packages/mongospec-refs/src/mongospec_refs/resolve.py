@@ -217,7 +217,7 @@ def _queries(cls: type[Any], ids: list[Any]) -> Iterable[tuple[bytes, int]]:
 
 async def _ask(call: Operation, cls: type[Any], query: bytes, options: Mapping[str, Any]) -> bytes:
     target = binding_of(cls).target
-    further = call.on(target, f"{call.operation}: {cls.__name__}", options, write=False)
+    further = call.for_target(target, f"{call.operation}: {cls.__name__}", options, write=False)
     batch: bytes = await further.send("find_many", query)
     return batch
 

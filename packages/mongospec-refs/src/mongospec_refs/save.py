@@ -210,7 +210,7 @@ class Cascade:
             name = f"{self._call.operation}: {cls.__name__}"
             try:
                 await send_many(
-                    self._call.on(target, name, options, write=True), changes, ordered=True
+                    self._call.for_target(target, name, options, write=True), changes, ordered=True
                 )
             except MongospecError as error:
                 later = [each.document for _, left in self._batches[number + 1 :] for each in left]

@@ -19,7 +19,7 @@ from mongospec_core.extension import (
     UNKNOWN_CONTENT,
     DocumentBase,
     Place,
-    carry,
+    copy_snapshot,
     is_member,
     place_of,
     set_place,
@@ -218,6 +218,6 @@ def fill(document: Any, source: Any) -> None:
     cls = class_of(source)
     for name in cls.__struct_fields__:
         force_setattr(document, name, getattr(source, name))
-    carry(document, source)
+    copy_snapshot(document, source)
     if class_of(document) is not cls:
         set_class(document, cls)
