@@ -10,9 +10,11 @@
 - :func:`register_builtin`: how values of a family of classes are written, below what users register.
 - :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
   goes; :func:`by_id` makes the filter for an id.
+- :func:`class_cache`, :func:`forget_by`: caches that hold classes no longer than any is bound.
 - the stored form: what a document knows of its copy in the database.
 """
 
+from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     decode,
@@ -27,6 +29,7 @@ from mongospec_core.codec.json import own_class
 from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
+from mongospec_core.connection import declared_by_collection
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
@@ -84,6 +87,7 @@ from mongospec_core.operations.save import (
 from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.server.bulk import BulkState, Statement, send_statements
 from mongospec_core.server.driver_cursor import split_documents
+from mongospec_core.server.indexes import Declared, existing_indexes, same_index
 from mongospec_core.server.operation import Operation, outcome_of
 from mongospec_core.server.place import ANYWHERE, Place, tenants_exist
 from mongospec_core.server.timeout import no_timeout
@@ -98,6 +102,7 @@ __all__ = (
     "Binding",
     "BulkState",
     "Change",
+    "Declared",
     "Decoder",
     "DeleteOptions",
     "DocumentBase",
@@ -133,12 +138,16 @@ __all__ = (
     "check_class",
     "check_id",
     "checked",
+    "class_cache",
     "copy_snapshot",
+    "declared_by_collection",
     "decode",
     "document_list",
     "encode",
     "encode_document",
     "encode_update",
+    "existing_indexes",
+    "forget_by",
     "id_filter",
     "is_abstract",
     "is_member",
@@ -159,6 +168,7 @@ __all__ = (
     "rejected",
     "run_dict_hook",
     "run_pre_save",
+    "same_index",
     "scoped",
     "send",
     "send_many",

@@ -1,7 +1,6 @@
 """What an entry is in the database: a document of the store's class with a key and a value."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, NoReturn
 
 import msgspec
@@ -21,6 +20,7 @@ from mongospec_core.extension import (
     Binding,
     Plan,
     binding_of,
+    class_cache,
     encode,
     encode_document,
     run_dict_hook,
@@ -52,7 +52,7 @@ def entry_reader(
     return store.__read__(entry_type(store, value_type), refuse).reader(binding)
 
 
-@cache
+@class_cache
 def entry_type(store: type[MongoDocument], value_type: Any) -> type[msgspec.Struct]:
     """The store's class without what its base adds: a key and a value."""
     dec_hook = getattr(store, "dec_hook", None)

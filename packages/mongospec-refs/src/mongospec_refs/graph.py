@@ -6,7 +6,6 @@
 import dataclasses
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import cache
 from typing import (
     Any,
     TypeVar,
@@ -21,7 +20,16 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from mongospec_core import OptionError
-from mongospec_core.extension import DocumentBase, Operation, Plan, plan_of, type_args, unwrap
+from mongospec_core.extension import (
+    DocumentBase,
+    Operation,
+    Plan,
+    class_cache,
+    forget_by,
+    plan_of,
+    type_args,
+    unwrap,
+)
 from mongospec_refs.unresolved import is_resolved
 
 READS = ("read_preference", "read_concern", "comment")
@@ -90,7 +98,7 @@ def _id_types(cls: type[Any]) -> set[Any]:
     return {unwrap(each) for each in (annotation, *get_args(annotation))} - {type(None)}
 
 
-@cache
+@class_cache
 def refuse_projection_into_references(cls: type[Any], projection: type[msgspec.Struct]) -> None:
     """A reference is stored as an id, so the server has no fields of its document to project.
 
@@ -120,6 +128,7 @@ def refuse_projection_into_references(cls: type[Any], projection: type[msgspec.S
 # -- compiling
 
 _walks: dict[type[Any], tuple[tuple[str, str, Walk], ...]] = {}
+forget_by(_walks.clear)
 
 
 def _walks_of(cls: type[Any]) -> tuple[tuple[str, str, Walk], ...]:

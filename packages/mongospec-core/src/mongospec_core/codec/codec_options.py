@@ -45,6 +45,7 @@ from bson.codec_options import (
 )
 from bson.errors import BSONError, InvalidDocument
 
+from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.errors import EncodingError, MongospecError, cut, shown
 
 type Encoder = Callable[[Any], Any]
@@ -307,6 +308,9 @@ def register_builtin(tp: type, encode: Encoder) -> None:
 def _forget_encoders() -> None:
     _encoders.clear()
     _kept.clear()
+
+
+forget_by(_forget_encoders)
 
 
 def fallback_encoder(value: Any) -> Any:

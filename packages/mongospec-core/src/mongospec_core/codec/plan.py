@@ -28,6 +28,7 @@ from mongospec_core.codec.annotations import (
     iter_types,
     names_in,
 )
+from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.codec.codec_options import Encoder, note_hidden, register_builtin
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
@@ -286,6 +287,7 @@ class UnionPlan(Plan[Any]):
 
 
 _plans: dict[Any, Plan[Any]] = {}
+forget_by(_plans.clear)
 _building: list[Any] = []
 
 
