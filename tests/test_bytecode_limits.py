@@ -28,7 +28,7 @@ LIMITS = {
 }
 """By row: for one operation, or for one of 100 documents; as CPython 3.13 counts.
 
-Of find_one 36 and of update_one 133 are the check of the query against the class."""
+Of a class with ``check_queries=False`` a find_one executes 36 less, an update_one 107."""
 
 MARGIN = 1.0 if sys.version_info[:2] == (3, 13) else 1.2
 """Other versions compile the same code to other instructions."""
