@@ -56,11 +56,10 @@ from mongospec_core.model.write import (
     encode_document,
     prepare,
     prepare_changed,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for
-from mongospec_core.operations.filters import Filter, as_id, scoped
+from mongospec_core.operations.filters import Filter, as_id
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     DeleteOptions,
@@ -70,11 +69,10 @@ from mongospec_core.operations.options import (
     FindOneAndUpdateOptions,
     FindOneKeywords,
     FindOneOptions,
-    InsertOptions,
     Options,
     PageKeywords,
     SaveManyOptions,
-    SaveOptions,
+    WriteOptions,
     begin,
 )
 from mongospec_core.operations.projection import Projection, Read
@@ -84,7 +82,7 @@ from mongospec_core.operations.save import (
     send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
-from mongospec_core.server.bulk import BulkState, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation, outcome_of
 from mongospec_core.server.place import ANYWHERE, Place, tenants_exist
@@ -112,7 +110,6 @@ __all__ = (
     "FindOneOptions",
     "Ids",
     "InsertMany",
-    "InsertOptions",
     "OnInvalid",
     "Operation",
     "Options",
@@ -124,10 +121,10 @@ __all__ = (
     "Read",
     "Reader",
     "SaveManyOptions",
-    "SaveOptions",
     "Statement",
     "StoredAs",
     "Update",
+    "WriteOptions",
     "as_id",
     "attributes_of",
     "begin",
@@ -163,14 +160,11 @@ __all__ = (
     "rejected",
     "run_dict_hook",
     "run_pre_save",
-    "scoped",
     "send",
     "send_many",
-    "send_statements",
     "set_place",
     "set_snapshot",
     "settle_read",
-    "should_validate",
     "shown",
     "snapshot_of",
     "split_documents",

@@ -77,11 +77,6 @@ async def encode_filter(
     return data
 
 
-def scoped(binding: Binding, filter: Filter) -> Filter:
-    """A filter that finds documents of the class only, be there others in its collection."""
-    return filter if binding.scope is None else binding.scope.applied(filter)
-
-
 def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
     """The filter for one id, which is converted to the class's id type.
 
