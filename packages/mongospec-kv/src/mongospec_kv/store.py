@@ -1,8 +1,8 @@
 """The key-value store: entries of one collection, found by their key."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, Unpack, overload
+from typing import Any, ClassVar, Unpack, overload, override
 
 import msgspec
 from bson import Decimal128
@@ -17,6 +17,7 @@ from mongospec_core.extension import (
     binding_of,
     encode,
     encode_update,
+    plan_of,
     raise_for,
     shown,
     split_documents,
@@ -29,6 +30,7 @@ from mongospec_kv.entries import (
     key_filters,
     key_list,
     raw_entries,
+    refuse_unfit,
     upsert,
 )
 from mongospec_kv.errors import KeyNotFoundError, StoredValueError
@@ -65,6 +67,12 @@ class KVStore(MongoDocument, mixin=True):
     # Named here, so that a subclass's rename= does not move them away from the index.
     key: str = msgspec.field(name="key")
     value: Any = msgspec.field(name="value")
+
+    @override
+    @classmethod
+    def _before_bind(cls, bound: Collection[type]) -> None:
+        super()._before_bind(bound)
+        refuse_unfit(plan_of(cls))
 
     # -- one key
 

@@ -28,7 +28,7 @@ class DeleteOperations(DocumentBase, abstract=True):
     async def delete(self, **options: Unpack[DeleteOptions]) -> int:
         """Delete this document by its ``_id``. Sends one ``delete``; no hook runs.
 
-        :returns: 1, or 0 where it was gone already. The object keeps its ``_id`` and counts as new.
+        :returns: 1, or 0 if it was already gone. The object keeps its ``_id`` and counts as new.
         :raises MissingIdError: it has no ``_id``.
         :raises StaleDocumentError: the stored document has another version; it was not deleted.
 

@@ -59,7 +59,7 @@ class FindOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOptions],
     ) -> Cursor[Any]:
-        """A cursor over the documents that match.
+        """Return a cursor over the documents that match.
 
         Sends nothing yet; reading sends one ``find``, and a ``getMore`` for each further batch.
 
@@ -67,11 +67,11 @@ class FindOperations(ReadOperations, abstract=True):
         :param projection: a Struct that has some of the fields (they are read as that Struct), or
             a projection document (they are read as plain dicts).
         :param on_invalid: what to do with stored documents that do not fit the class: ``"raise"``,
-            ``"skip"``, or a function that is given the failure and the raw document.
+            ``"skip"``, or a function that gets the failure and the raw document.
         :param skip_hooks: leave ``__pre_find__`` out.
         :param options: the driver's, for example ``sort``, ``skip``, ``limit``, ``hint``.
         :raises NotBoundError: the class is not bound.
-        :raises OptionError: an option that ``find`` does not take.
+        :raises OptionError: ``find`` does not take an option.
 
         .. code-block:: python
 
@@ -124,7 +124,7 @@ class FindOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """The first document that matches, or None. Sends one ``find``.
+        """Return the first document that matches, or None. Sends one ``find``.
 
         Parameters as in :meth:`find`.
 
@@ -162,7 +162,7 @@ class FindOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """The document with this ``_id``, or None. Sends one ``find``.
+        """Return the document with this ``_id``, or None. Sends one ``find``.
 
         :param id: an id, or what can be converted to the class's id type: ``"65f0…"``.
         :raises InvalidIdError: it cannot be an id of this class; nothing was sent.
@@ -208,7 +208,7 @@ class FindOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOptions],
     ) -> Any:
-        """All documents that match, as a list: the fastest read of many.
+        """Return all documents that match, as a list: the fastest read of many.
 
         Sends one ``find`` (and a ``getMore`` for each further batch), converts all at once.
         Parameters as in :meth:`find`.
@@ -236,7 +236,7 @@ async def read_one(
     skip_hooks: bool,
     options: Mapping[str, Any],
 ) -> Any:
-    """The first document that matches, or None."""
+    """Return the first document that matches, or None."""
     binding, call = begin(cls, operation, "find_one", options, "read", projection=read.fields(cls))
     if read.projection is not None:
         read.check(binding, options)
