@@ -24,7 +24,6 @@ from mongospec_core.extension import (
     encode,
     encode_document,
     run_dict_hook,
-    scoped,
     shown,
     to_raw_documents,
 )
@@ -69,7 +68,7 @@ def key_filter(store: type[MongoDocument], key: Any) -> bytes:
     :raises OptionError: it is not a str.
     """
     check_key(store, key)
-    return encode(scoped(binding_of(store), {"key": key}))
+    return encode(binding_of(store).scoped({"key": key}))
 
 
 def check_key(store: type[MongoDocument], key: Any) -> None:

@@ -19,8 +19,6 @@ from mongospec_core.extension import (
     encode_update,
     plan_of,
     raise_for,
-    scoped,
-    send_statements,
     shown,
     split_documents,
 )
@@ -255,7 +253,7 @@ class KVStore(MongoDocument, mixin=True):
         binding, call = begin(
             cls, "keys", "find_many", sorted_options, "read", projection=only_keys.fields()
         )
-        batch = await call.send("find_many", encode(scoped(binding, {})))
+        batch = await call.send("find_many", encode(binding.scoped({})))
         entries = await only_keys.reader(binding).load(split_documents(batch), call)
         return [entry["key"] for entry in entries]
 
@@ -284,14 +282,14 @@ class KVStore(MongoDocument, mixin=True):
             change = await final_change(binding, {"$set": {"value": raw.get("value")}})
             repeatable = repeatable and change.keys() <= _REPEATABLE
             statement = {
-                "q": scoped(binding, {"key": key}),
+                "q": binding.scoped({"key": key}),
                 "u": upsert(change, raw),
                 "upsert": True,
             }
             statements.append(Statement("update", encode(statement), key))
         for left in reversed(range(tries(call))):
             sent = BulkState(statements)
-            await send_statements(call, sent, ordered=False, repeatable=repeatable)
+            await sent.send(call, ordered=False, repeatable=repeatable)
             lost_race = [place for place, each in sent.failures.items() if each.code == 11000]
             if not left or not lost_race or len(lost_race) < len(sent.failures) or sent.unknown:
                 return raise_for(call, sent)
@@ -312,7 +310,7 @@ class KVStore(MongoDocument, mixin=True):
         gone = 0
         for query in key_filters(key_list(cls, keys)):
             gone += int(
-                (await call.send("delete_many", encode(scoped(binding, query))))["deleted_count"]
+                (await call.send("delete_many", encode(binding.scoped(query))))["deleted_count"]
             )
         return gone
 
@@ -327,4 +325,4 @@ class KVStore(MongoDocument, mixin=True):
             await AppStorage.clear()
         """
         binding, call = begin(cls, "clear", "delete_many", options, "write")
-        return int((await call.send("delete_many", encode(scoped(binding, {}))))["deleted_count"])
+        return int((await call.send("delete_many", encode(binding.scoped({}))))["deleted_count"])
