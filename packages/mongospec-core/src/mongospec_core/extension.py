@@ -8,8 +8,8 @@
 - ``__bson_stored_as__`` (a classmethod, beside it): what is stored there, for the check of queries;
   without it everything may.
 - :func:`register_builtin`: how values of a family of classes are written, below what users register.
-- :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
-  goes; :func:`by_id` makes the filter for an id.
+- :func:`begin` returns the class's :class:`Binding` and the :class:`Operation` through which every command
+  goes; :meth:`Binding.scoped` restricts a filter to documents of the class.
 - :func:`class_cache`, :func:`forget_by`: caches that hold classes no longer than any is bound.
 - the stored form: what a document knows of its copy in the database.
 """
@@ -51,7 +51,6 @@ from mongospec_core.model.snapshot import (
 )
 from mongospec_core.model.write import (
     Change,
-    check_class,
     checked,
     document_list,
     encode_document,
@@ -132,7 +131,6 @@ __all__ = (
     "attributes_of",
     "begin",
     "binding_of",
-    "check_class",
     "check_id",
     "checked",
     "class_cache",
