@@ -14,9 +14,9 @@ from benchmarks.rows import ROWS
 from benchmarks.worker import ReadyWorker, ready
 
 LIMITS = {
-    "find_one": 584,  # 11 of them ask whether there are tenants, 13 convert one document by itself
+    "find_one": 580,  # 11 of them ask whether there are tenants, 13 convert one document by itself
     "insert_one": 870,
-    "update_one": 734,  # 3 of them ask for on_insert=, 6 ask for a version, 3 for relatives in the collection, 4 for a tag, 11 for tenants
+    "update_one": 732,  # 3 of them ask for on_insert=, 6 ask for a version, 3 for relatives in the collection, 4 for a tag, 11 for tenants
     "save, two fields changed": 1_855,  # 4: whether the class has relatives in its collection
     "insert_many, a document": 491,
     "insert_many, unchecked": 491,

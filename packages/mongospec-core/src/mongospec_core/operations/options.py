@@ -1,4 +1,4 @@
-"""What an operation may be told besides its own arguments, typed."""
+"""Options of operations: typed, checked, normalised."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ type Hint = str | Document
 
 
 class Options(TypedDict, total=False):
-    """What every operation takes.
+    """The options of every operation.
 
     ``session`` a mongojet session, ``timeout`` seconds for the whole operation, ``comment`` a text
     for the server's logs.
@@ -45,7 +45,7 @@ class Upserting(TypedDict, total=False):
 
 
 class ReadOptions(Options, total=False):
-    """What every read takes."""
+    """The options of every read."""
 
     max_time_ms: int
     collation: Mapping[str, Any]
@@ -241,9 +241,9 @@ _UPSERTING = frozenset(
 )
 """The operations that take ``on_insert=``."""
 HINTS = {
-    "return_document": "say return_updated=True (the default) or return_updated=False",
+    "return_document": "use return_updated=True (the default) or return_updated=False",
     "cursor_type": "tailable cursors are not offered; use get_collection() for them",
-    "projection": "this operation gives whole documents",
+    "projection": "this operation returns whole documents",
 }
 
 
@@ -255,7 +255,7 @@ def begin(
     kind: Kind,
     **more: Any,
 ) -> tuple[Binding, Operation]:
-    """The class's binding, and the call that carries the operation's commands.
+    """Return the class's binding, and the call that carries the operation's commands.
 
     :param verb: the driver's call whose options are allowed.
     :param more: options that the operation itself sets; None stands for not set.
@@ -275,9 +275,9 @@ def begin(
             sent.pop("on_insert", None)
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
         if session is not None and not isinstance(session, ClientSession):
-            raise OptionError(f"{name}: session={shown(session)} is no session of mongojet's")
+            raise OptionError(f"{name}: session={shown(session)} is not a mongojet session")
         if timeout is not None and not isinstance(timeout, int | float):
-            raise OptionError(f"{name}: timeout={shown(timeout)} is no number of seconds")
+            raise OptionError(f"{name}: timeout={shown(timeout)} is not a number of seconds")
         _refuse_unknown(cls, operation, verb, sent)
         _refuse_bad_counts(name, sent)
         if sent.get("sort") is not None:
@@ -312,15 +312,17 @@ COUNT_OPTIONS = ("skip", "limit", "batch_size", "max_time_ms", "max_await_time_m
 
 
 def _refuse_bad_counts(name: str, options: Mapping[str, Any]) -> None:
-    """The driver's own error does not say which of the options it means."""
+    """Refuse bad counts by name, because the driver's own error does not name the option."""
     for option in COUNT_OPTIONS:
         value = options.get(option)
         if value is not None and (type(value) is not int or (value < 0 and option != "limit")):
-            raise OptionError(f"{name}: {option}={shown(value)} is no whole number of at least 0")
+            raise OptionError(
+                f"{name}: {option}={shown(value)} is not a whole number of at least 0"
+            )
 
 
 def _named_parameters(cls: type, operation: str) -> set[str]:
-    """The keyword parameters that the method itself has, a subclass's own ones included."""
+    """Return the keyword parameters of the method itself, including a subclass's own."""
     owned = (base.__dict__[operation] for base in cls.__mro__ if operation in base.__dict__)
     method = next(each for raw in owned if callable(each := getattr(raw, "__func__", raw)))
     parameters = inspect.signature(method).parameters.values()
@@ -328,9 +330,9 @@ def _named_parameters(cls: type, operation: str) -> set[str]:
 
 
 def sort_document(sort: Sort) -> dict[str, Any]:
-    """Any of pymongo's forms of a sort as the server's: field to direction, in order.
+    """Convert any of pymongo's forms of a sort to the server's: field to direction, in order.
 
-    :raises OptionError: it is none of them.
+    :raises OptionError: *sort* is not one of them.
     """
     if isinstance(sort, str):
         return {sort: 1}
