@@ -271,6 +271,8 @@ _plain: dict[type, Encoder] = {
     bytes: bytes,
     Decimal: Decimal,
     dt.datetime: _plain_datetime,
+    uuid.UUID: lambda value: uuid.UUID(int=value.int),
+    ObjectId: lambda value: ObjectId(value.binary),
 }
 
 
