@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 import mongospec
+import mongospec_cli
 import mongospec_core
 import mongospec_discovery
 import mongospec_kv
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 COMMON = {"session", "timeout", "comment"}  # what every operation takes
 PACKAGES = [
+    mongospec_cli,
     mongospec_core,
     mongospec_discovery,
     mongospec_kv,

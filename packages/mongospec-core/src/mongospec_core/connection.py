@@ -123,10 +123,10 @@ async def init(
     refuse_shared_collections(bindings | others)
     for cls in bindings:
         cls._before_bind(_bound.classes.keys() | bindings.keys())
-    declared = _declared_by_collection(bindings, others)
+    declared = declared_by_collection(bindings, others)
+    _wait_at_exit()
     await _hello(db, timeout)
     await _ensure(declared, indexes, index_conflicts)
-    _wait_at_exit()
     for cls, binding in bindings.items():
         bind(cls, binding)
         _bound.classes[cls] = binding.target.client
@@ -206,7 +206,7 @@ async def create_indexes(
             cls: binding_of(cls)
             for cls in (found if document_types is None else _listed(document_types))
         }
-        await _ensure(_declared_by_collection(bindings, {}), "create", index_conflicts)
+        await _ensure(declared_by_collection(bindings, {}), "create", index_conflicts)
 
 
 async def _ensure(
@@ -262,6 +262,7 @@ async def connect(
             await User(name="Alice", email="alice@example.com").insert()
     """
     refuse_after_fork("connect()")
+    _wait_at_exit()
     try:
         client = await mongojet.create_client(_told_in_time(uri, timeout))
     except (ValueError, mongojet.PyMongoError) as error:
@@ -373,9 +374,14 @@ def _same_database(target: Target, db: mongojet.Database) -> bool:
     return target.client is db.client and target.database.name == db.name
 
 
-def _declared_by_collection(
+def declared_by_collection(
     bindings: dict[type[DocumentBase], Binding], others: dict[type[DocumentBase], Binding]
 ) -> list[tuple[Target, Sequence[Declared]]]:
+    """The indexes that classes declare, by their collections.
+
+    :param others: classes beside them in the database, of which some may be relatives.
+    :raises DefinitionError: they cannot be.
+    """
     targets = {binding.target.name: binding.target for binding in bindings.values()}
     declared: dict[str, list[Declared]] = defaultdict(list)
     for cls, binding in bindings.items():

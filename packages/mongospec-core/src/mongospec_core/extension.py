@@ -30,6 +30,7 @@ from mongospec_core.codec.json import own_class
 from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
+from mongospec_core.connection import declared_by_collection
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
@@ -87,6 +88,7 @@ from mongospec_core.operations.save import (
 from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.server.bulk import BulkState, Statement, send_statements
 from mongospec_core.server.driver_cursor import split_documents
+from mongospec_core.server.indexes import Declared, existing_indexes, same_index
 from mongospec_core.server.operation import Operation, outcome_of
 from mongospec_core.server.place import ANYWHERE, Place, tenants_exist
 from mongospec_core.server.timeout import no_timeout
@@ -101,6 +103,7 @@ __all__ = (
     "Binding",
     "BulkState",
     "Change",
+    "Declared",
     "Decoder",
     "DeleteOptions",
     "DocumentBase",
@@ -138,11 +141,13 @@ __all__ = (
     "checked",
     "class_cache",
     "copy_snapshot",
+    "declared_by_collection",
     "decode",
     "document_list",
     "encode",
     "encode_document",
     "encode_update",
+    "existing_indexes",
     "forget_by",
     "id_filter",
     "is_abstract",
@@ -164,6 +169,7 @@ __all__ = (
     "rejected",
     "run_dict_hook",
     "run_pre_save",
+    "same_index",
     "scoped",
     "send",
     "send_many",
