@@ -119,6 +119,7 @@ class Transaction:
         self._open = True
         self._seconds = math.inf  # the shortest init(timeout=) of the classes that took part
         self._first_error: BaseException | None = None
+        self._cancelled: CancelledCall | None = None
         self._settlements: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._fate: Outcome | None = None
 
@@ -176,6 +177,7 @@ class Transaction:
                 self._doom(error)
                 raise
             except CancelledCall as error:
+                self._cancelled = error
                 if not error.ended or error.__cause__ is not None:
                     self._doom(error.__cause__ or error)
                 raise
@@ -316,6 +318,19 @@ class Transaction:
         finally:
             self._release()
 
+    def _note_abort(self, error: BaseException | None) -> None:
+        """Let an error of an operation, and what was made of it, say that nothing was carried out."""
+        ended = self._first_error, self._cancelled
+        made: list[BaseException] = []
+        while error is not None:
+            made.append(error)
+            if error in ended:
+                for each in made:
+                    if isinstance(each, MongospecError | CancelledCall):
+                        each.outcome = "not_applied"
+                return
+            error = error.__cause__
+
     def _drop(self) -> None:
         """Close it without a word to the server: where nothing can be awaited any more."""
         self._open = False
@@ -440,8 +455,9 @@ async def _entered(own: Transaction, until: float | None = None) -> AsyncGenerat
     except GeneratorExit:
         own._drop()
         raise
-    except BaseException:
+    except BaseException as error:
         await own._abort()
+        own._note_abort(error)
         raise
     await own._commit(until)
 
