@@ -73,7 +73,7 @@ def main(*arguments: str) -> None:
 def stage() -> None:
     """Put `docs/` and the pages of the repository together."""
     shutil.rmtree(STAGED, ignore_errors=True)
-    shutil.copytree(SOURCES, STAGED)
+    shutil.copytree(SOURCES, STAGED, ignore=shutil.ignore_patterns("inventory.txt"))
     for source, target in SHOWN.items():
         if not (ROOT / source).exists():
             continue
@@ -99,9 +99,10 @@ def with_linked_tests(text: str) -> str:
 
     def put(found: re.Match[str]) -> str:
         sentence = found[1].removeprefix("test_").replace("_", " ")
+        sentence = sentence[0].upper() + sentence[1:]
         return f"[{sentence}]({REPOSITORY}/blob/main/{places[found[1]]})."
 
-    return re.sub(r"`(test_\w+)`", put, text)
+    return re.sub(r"`(test_\w+)`", put, text.replace("` `test_", "`<br>`test_"))
 
 
 def plots() -> str:
@@ -112,7 +113,7 @@ def plots() -> str:
         theme = "#only-dark" if plot.stem.endswith("-dark") else ""
         if plot.with_stem(f"{plot.stem}-dark").exists():
             theme = "#only-light"
-        lines.append(f"![Measured against other libraries](images/{plot.name}{theme})")
+        lines.append(f"![Measured against other libraries](images/{plot.name}{theme}){{ .plot }}")
     return "\n".join(lines)
 
 

@@ -10,7 +10,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, IntEnum, IntFlag
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NotRequired, TypedDict
+from inspect import signature
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    TypedDict,
+    get_args,
+    get_type_hints,
+)
 
 import msgspec
 import pytest
@@ -24,6 +35,7 @@ from mongospec_core import (
     FilterValueError,
     MongoDocument,
     MongospecError,
+    OperationError,
     OptionError,
     UnknownFieldError,
     eq,
@@ -170,6 +182,10 @@ BY_FILTER: dict[str, Act] = {
     "find_one_and_delete": lambda f, **o: Member.find_one_and_delete(f, **o),
     "delete_one": lambda f, **o: Member.delete_one(f, **o),
     "delete_many": lambda f, **o: Member.delete_many(f, **o),
+    # $nor: what its filter says to be equal has to be what the document has
+    "insert_if_not_exists": lambda f, **o: Member.insert_if_not_exists(
+        Member(email="x"), {"$nor": [f]}, **o
+    ),
     "bulk UpdateOne": lambda f, **o: Member.bulk_write([UpdateOne(f, SET)], **o),
     "bulk UpdateMany": lambda f, **o: Member.bulk_write([UpdateMany(f, SET)], **o),
     "bulk ReplaceOne": lambda f, **o: Member.bulk_write([ReplaceOne(f, {"email": "x"})], **o),
@@ -264,6 +280,9 @@ BY_SORT: dict[str, Act] = {
     "find": lambda s, **o: Member.find(sort=s, **o).to_list(),
     "find_one": lambda s, **o: Member.find_one(sort=s, **o),
     "find_by_id": lambda s, **o: Member.find_by_id(ObjectId(), sort=s, **o),
+    "get_one": lambda s, **o: found(Member.get_one(sort=s, **o)),
+    "get_by_id": lambda s, **o: found(Member.get_by_id(ObjectId(), sort=s, **o)),
+    "reload": lambda s, **o: found(Member(_id=ObjectId(), email="x").reload(sort=s, **o)),
     "find_all": lambda s, **o: Member.find_all(sort=s, **o),
     "page": lambda s, **o: Member.page(sort=s, **o),
     "exists": lambda s, **o: Member.exists({}, sort=s, **o),
@@ -328,6 +347,8 @@ BY_PROJECTION: dict[str, Act] = {
     "find": lambda p, **o: Member.find(projection=p, **o).to_list(),
     "find_one": lambda p, **o: Member.find_one(projection=p, **o),
     "find_by_id": lambda p, **o: Member.find_by_id(ObjectId(), projection=p, **o),
+    "get_one": lambda p, **o: found(Member.get_one(projection=p, **o)),
+    "get_by_id": lambda p, **o: found(Member.get_by_id(ObjectId(), projection=p, **o)),
     "page": lambda p, **o: Member.page(projection=p, **o),
     "find_all": lambda p, **o: Member.find_all(projection=p, **o),
 }
@@ -566,7 +587,7 @@ TAKEN: list[dict[str, Any]] = [
 
 async def judged(filter: dict[str, Any]) -> None:
     """Make a filter ready to be sent, for what the embedded server does not have."""
-    await encode_filter(binding_of(Member), filter, skip_hooks=True, check=True)
+    await encode_filter(binding_of(Member), filter, {}, skip_hooks=True)
 
 
 @pytest.mark.parametrize("filter", TAKEN)
@@ -664,7 +685,6 @@ async def test_a_name_is_looked_for_at_every_depth(
 
 GOOD_UPDATES: list[dict[str, Any]] = [
     {"$set": {"email": "a", "age": 1, "createdAt": NOW, "score": 1, "price": Decimal(1)}},
-    {"$set": {"_id": ObjectId("65f0c0ffee65f0c0ffee0001")}},
     {"$set": {"createdAt": None, "role": Role.WRITER, "level": 2, "state": "old"}},
     {"$set": {"took": dt.timedelta(1), "day": dt.date(2026, 1, 1), "clock": dt.time(1)}},
     {"$set": {"wall": dt.datetime(2026, 1, 1), "key": uuid.UUID(int=5), "data": b"a"}},
@@ -728,6 +748,9 @@ BAD_UPDATES: list[tuple[dict[str, Any], str]] = [
     ({"$set": {"pair": [1]}}, "pair"),
     ({"$set": {"by_name.home": {"city": 5}}}, "by_name.home.city"),
     ({"$set": {"_id": "text"}}, "_id"),
+    ({"$set": {"_id": ObjectId()}}, "_id"),
+    ({"$setOnInsert": {"_id": "text"}}, "_id"),
+    ({"$min": {"_id": ObjectId()}}, "_id"),
     ({"$setOnInsert": {"age": "a"}}, "age"),
     ({"$inc": {"age": 1.5}}, "age"),
     ({"$inc": {"email": 1}}, "email"),
@@ -793,6 +816,74 @@ async def test_an_update_of_no_field_is_refused(
     with pytest.raises(UnknownFieldError) as caught:
         await encode_update(binding_of(Member), update, skip_hooks=True, check=True)
     assert caught.value.path == path
+
+
+async def test_an_id_is_set_to_itself_and_to_nothing_else(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Member)
+    one = await Member(email="a").insert()
+    id_, other = one.id, ObjectId()
+    whole = {name: value for name, value in one.dump().items() if value is not None}
+    assert await Member.update_one({"_id": id_}, {"$set": whole | {"age": 5}}) == 1
+    assert await Member.update_by_id(id_, {"$set": {"_id": id_, "age": 6}}) == 1
+    query = {"$and": [{"_id": {"$eq": other}}]}
+    made = await Member.update_one(query, {"$set": {"_id": other, "email": "b"}}, upsert=True)
+    assert made.upserted_id == other
+    third = ObjectId()
+    await Member.update_one(
+        {"email": "c"}, {"$setOnInsert": {"_id": third}, "$set": {"age": 1}}, upsert=True
+    )
+    assert {each.id for each in await Member.find_all()} == {id_, other, third}
+    with mongo_proxy.recording() as seen:
+        for query, upsert in (
+            ({}, False),
+            ({"email": "d"}, True),
+            ({"_id": id_, "email": "d"}, True),
+        ):
+            for act in (
+                Member.update_one(query, {"$set": {"_id": third}}, upsert=upsert),
+                Member.update_many(query, {"$set": {"_id": third}}, upsert=upsert),
+                Member.find_one_and_update(query, {"$set": {"_id": third}}, upsert=upsert),
+                Member.bulk_write([UpdateOne(query, {"$set": {"_id": third}}, upsert=upsert)]),
+            ):
+                with pytest.raises(DocumentValidationError, match=r"_id: MongoDB does not change"):
+                    await act
+    assert seen == []
+
+
+async def test_a_part_of_an_id_is_not_changed(bind: Bind, mongo_proxy: FaultProxy) -> None:
+    class Key(msgspec.Struct):
+        name: str
+        number: int = 0
+        tags: list[str] = []
+        at: dt.datetime | None = None
+
+    class Keyed(MongoDocument):
+        _id: Key
+        text: str = ""
+
+    await bind(Keyed)
+    await Keyed(_id=Key("a")).insert()
+    changes: list[dict[str, Any]] = [
+        {"$set": {"_id.name": "b"}},
+        {"$inc": {"_id.number": 1}},
+        {"$max": {"_id.number": 1}},
+        {"$bit": {"_id.number": {"or": 1}}},
+        {"$push": {"_id.tags": "a"}},
+        {"$pull": {"_id.tags": "a"}},
+        {"$pop": {"_id.tags": 1}},
+        {"$unset": {"_id.number": ""}},
+        {"$currentDate": {"_id.at": True}},
+        {"$rename": {"_id.name": "text"}},
+        {"$rename": {"text": "_id.name"}},
+    ]
+    with mongo_proxy.recording() as seen:
+        for each in changes:
+            with pytest.raises(DocumentValidationError):
+                await Keyed.update_many({}, each)
+    assert seen == []
+    assert await Keyed.update_one({"_id": Key("a")}, {"$set": {"_id": Key("a"), "text": "x"}}) == 1
 
 
 async def test_a_tag_cannot_be_changed_and_its_value_is_checked(bind: Bind) -> None:
@@ -867,33 +958,59 @@ async def test_a_family_is_asked_for_the_fields_of_all_its_members(bind: Bind) -
             await Pet.update_many({}, wrong)
 
 
-async def test_array_filters_are_about_the_elements(bind: Bind, mongo_proxy: FaultProxy) -> None:
+ELEMENTS = {"$set": {"items.$[x].price": 2.0, "tags.$[t]": "b"}}
+
+
+async def test_array_filters_are_about_the_elements(bind: Bind) -> None:
     await bind(Member)
-    update = {"$set": {"items.$[x].price": 2.0, "tags.$[t]": "b"}}
     await Member(email="a", items=[Item("i", 1.0)], tags=["a"]).insert()
     for good in (
         [{"x.name": "i"}, {"t": "a"}],
         [{"$or": [{"x.price": {"$gt": 5}}, {"x.name": "i"}]}, {"t": {"$in": ["a"]}}],
     ):
         await encode_update(
-            binding_of(Member), update, skip_hooks=True, check=True, array_filters=good
+            binding_of(Member), ELEMENTS, skip_hooks=True, check=True, array_filters=good
         )
-    for wrong, kind, path in (
+
+
+BY_ARRAY_FILTERS: dict[str, Act] = {
+    "update_one": lambda a, **o: Member.update_one({}, ELEMENTS, array_filters=a, **o),
+    "update_many": lambda a, **o: Member.update_many({}, ELEMENTS, array_filters=a, **o),
+    "update_by_id": lambda a, **o: Member.update_by_id(ObjectId(), ELEMENTS, array_filters=a, **o),
+    "find_one_and_update": lambda a, **o: Member.find_one_and_update(
+        {}, ELEMENTS, array_filters=a, **o
+    ),
+    "bulk UpdateOne": lambda a, **o: Member.bulk_write(
+        [UpdateOne({}, ELEMENTS, array_filters=a)], **o
+    ),
+    "bulk UpdateMany": lambda a, **o: Member.bulk_write(
+        [UpdateMany({}, ELEMENTS, array_filters=a)], **o
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "path"),
+    [
         ([{"x.nmae": "i"}, {"t": "a"}], UnknownFieldError, "x.nmae"),
         ([{"x.price": "i"}, {"t": "a"}], FilterValueError, "x.price"),
         ([{"$and": [{"x.name": "i"}, {"x.prize": 1}]}], UnknownFieldError, "x.prize"),
         ([{"x.name": "i"}, {"t": 5}], FilterValueError, "t"),
-    ):
-        for act in (
-            Member.update_one({}, update, array_filters=wrong),
-            Member.update_many({}, update, array_filters=wrong),
-            Member.find_one_and_update({}, update, array_filters=wrong),
-            Member.bulk_write([UpdateOne({}, update, array_filters=wrong)]),
-        ):
-            with mongo_proxy.recording() as seen, pytest.raises(kind) as caught:
-                await act
-            assert seen == []
-            assert getattr(caught.value, "path") == path  # noqa: B009
+    ],
+)
+@pytest.mark.parametrize("act", BY_ARRAY_FILTERS.values(), ids=BY_ARRAY_FILTERS)
+async def test_array_filters_that_cannot_be_right_are_refused_by_every_operation(
+    bind: Bind, mongo_proxy: FaultProxy, act: Act, wrong: list[Any], kind: Any, path: str
+) -> None:
+    await bind(Member)
+    with mongo_proxy.recording() as seen:
+        with pytest.raises(kind) as caught:
+            await act(wrong)
+        assert seen == []
+        assert (caught.value.document_class, caught.value.path) == (Member, path)
+        with suppress(OperationError):  # the embedded server does not take all of them
+            await act(wrong, check=False)
+        assert len(seen) == 1
 
 
 async def test_a_pipeline_is_not_read(bind: Bind) -> None:
@@ -901,6 +1018,37 @@ async def test_a_pipeline_is_not_read(bind: Bind) -> None:
     await Member(email="a").insert()
     assert await Member.update_many({}, [{"$set": {"new": 1}}]) == 1
     assert [each async for each in Member.aggregate([{"$match": {"emial": 1}}])] == []
+
+
+def takers(parameter: str, cls: type = MongoDocument) -> set[str]:
+    """The public operations that take a parameter, those of ``bulk_write`` among them."""
+    found: set[str] = set()
+    for name in dir(cls):
+        operation = getattr(cls, name)
+        if not name.startswith("_") and callable(operation):
+            options = signature(operation).parameters.get("options")
+            named = set(signature(operation).parameters)
+            named |= get_type_hints(get_args(options.annotation)[0]).keys() if options else set()
+            found |= {name} if parameter in named else set()
+    bulk = (UpdateOne, UpdateMany, ReplaceOne, DeleteOne, DeleteMany)
+    return found | {
+        f"bulk {each.__name__}" for each in bulk if parameter in signature(each).parameters
+    }
+
+
+@pytest.mark.parametrize(
+    ("parameter", "tested"),
+    [
+        ("filter", BY_FILTER),
+        ("update", BY_UPDATE),
+        ("sort", BY_SORT),
+        ("projection", BY_PROJECTION),
+        ("field", ["distinct"]),
+        ("array_filters", BY_ARRAY_FILTERS),
+    ],
+)
+def test_every_operation_that_takes_a_query_is_in_its_table(parameter: str, tested: Any) -> None:
+    assert {each.partition(".")[0] for each in tested} == takers(parameter)
 
 
 # -- hooks, indexes, the way out

@@ -1,7 +1,8 @@
-"""Inserting: one, many, and only where there is none."""
+"""Inserting: one, many, and only if there is none."""
 
 import asyncio
 import random
+import re
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -362,7 +363,10 @@ async def test_insert_if_not_exists_stores_the_whole_document(bind: Bind) -> Non
     assert await Person.insert_if_not_exists(other, {"age": {"$gt": 3}, "name": "b"}) is other
     assert await stored(Person, {"name": "b"}) == [other.dump()]
     assert await Person.insert_if_not_exists(Person(name="c"), {"age": {"$gt": 3}}) is None
-    assert await Person.count() == 2
+    assert await Person.insert_if_not_exists(Person(name="bb"), {"name": re.compile("b")}) is None
+    third = Person(name="c")
+    assert await Person.insert_if_not_exists(third, {"name": re.compile("c")}) is third
+    assert await stored(Person, {"name": "c"}) == [third.dump()]
 
 
 async def test_insert_if_not_exists_is_one_command(bind: Bind, mongo_proxy: FaultProxy) -> None:

@@ -466,7 +466,9 @@ async def test_a_type_that_no_dec_hook_knows_is_refused_by_name(bind: Bind) -> N
 
     await bind(Chart)
     await Chart.get_collection().insert_one({"mark": {"at": [1, 2]}, "cash": {"amount": 1}})
-    with pytest.raises(DocumentValidationError, match=r"Chart\.cash .*dec_hook reads no Money"):
+    with pytest.raises(
+        DocumentValidationError, match=r"Chart\.cash .*dec_hook does not read Money"
+    ):
         await Chart.find_all()
 
 

@@ -20,6 +20,7 @@ from mongospec_core import (
     MongoDocument,
     Page,
     PydanticObjectId,
+    dec_hook,
     enc_hook,
     register_encoder,
 )
@@ -355,8 +356,30 @@ def test_a_tag_of_no_class_below_is_an_error_with_its_path(tag: Any) -> None:
 
 
 def test_an_error_in_a_document_of_a_subclass_has_its_path() -> None:
-    found = errors(list[Animal], [{"kind": "dog", "name": "x", "breed": 5}])
-    assert [each[0] for each in found] == [(0, "breed")]
+    dog = {"kind": "dog", "name": "x", "breed": 5}
+    assert [each[0] for each in errors(list[Animal], [dog])] == [(0, "breed")]
+    found = errors(Page[Animal], {"items": [{"kind": "animal", "name": "a"}, dog]})
+    assert [each[0] for each in found] == [("items", 1, "breed")]
+
+
+def test_a_page_of_a_family_is_read_with_each_document_as_its_own_class() -> None:
+    animals: list[Animal] = [Animal(name="Ant"), Dog(name="Rex"), Puppy(name="Tiny", weeks=3)]
+    page = Page(items=animals, next="x", total=5)
+    adapter = TypeAdapter(Page[Animal])
+    again = adapter.validate_json(adapter.dump_json(page))
+    assert (again, [type(each) for each in again.items]) == (page, [Animal, Dog, Puppy])
+    assert adapter.validate_python(page) is page
+    text = msgspec.json.encode(page, enc_hook=enc_hook)
+    union = Page[Animal | Dog | Puppy]  # msgspec does not look for subclasses
+    assert msgspec.json.decode(text, type=union, dec_hook=dec_hook) == page
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [({}, ("items",)), ({"items": 5}, ("items",)), ({"items": [], "next": 5}, ("next",)), (5, ())],
+)
+def test_what_is_not_a_page_of_a_family_is_refused(value: Any, path: tuple[Any, ...]) -> None:
+    assert errors(Page[Animal], value)[0][0] == path
 
 
 def test_a_schema_of_a_tagged_class_names_its_subclasses() -> None:
@@ -384,12 +407,14 @@ def test_a_subclass_that_is_defined_later_is_taken_too() -> None:
     class Plant(MongoDocument, tag_field="kind", tag="plant"):
         name: str
 
-    adapter = TypeAdapter(Plant)
+    adapter, pages = TypeAdapter(Plant), TypeAdapter(Page[Plant])
 
     class Tree(Plant, tag="tree"):
         pass
 
-    assert type(adapter.validate_python({"kind": "tree", "name": "x"})) is Tree
+    tree = {"kind": "tree", "name": "x"}
+    assert type(adapter.validate_python(tree)) is Tree
+    assert type(pages.validate_python({"items": [tree]}).items[0]) is Tree
 
 
 # -- pydantic itself

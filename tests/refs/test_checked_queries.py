@@ -1,5 +1,6 @@
 """Queries against a class with references: an id stands there, and nothing is below it."""
 
+from inspect import getattr_static, signature
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from mongospec_core import DocumentValidationError, FilterValueError, UnknownFie
 from mongospec_refs import MongoDocument
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
+from tests.core.test_checked_queries import takers
 from tests.zoo.blog import BLOG, Byline, Person, Post, Tag, User
 
 
@@ -147,6 +149,44 @@ async def test_a_path_into_a_reference_is_refused_with_the_two_ways(
     assert seen == []
     with pytest.raises(UnknownFieldError, match=r'\{"author": \{"\$in": \[\.\.\.\]\}\}'):
         await Post.find_one({"author.name": "u"})
+
+
+WRONG: dict[str, Any] = {
+    "filter": {"author.name": "u"},
+    "update": {"$set": {"author.name": "v"}},
+    "sort": "author.name",
+    "projection": {"author.name": 1},
+    "field": "author.name",
+}
+TAKERS = [(name, each) for each in WRONG for name in sorted(takers(each, MongoDocument))]
+
+
+@pytest.mark.parametrize(("name", "parameter"), [each for each in TAKERS if "bulk" not in each[0]])
+async def test_every_operation_of_a_class_with_references_checks_what_it_takes(
+    bind: Bind, mongo_proxy: FaultProxy, name: str, parameter: str
+) -> None:
+    await bind(*EVERYTHING)
+    author = await User(name="u").insert()
+    post = Post(_id=ObjectId(), title="p", author=author)
+    arguments: dict[str, Any] = {
+        "filter": {},
+        "id": ObjectId(),
+        "update": {"$set": {"title": "q"}},
+        "field": "title",
+        "replacement": post,
+        "document": post,
+    }
+    of_class = isinstance(getattr_static(Post, name), classmethod)
+    act = getattr(Post if of_class else Post.ref(ObjectId()) if name == "fetch" else post, name)
+    needed = {
+        each.name: arguments[each.name]
+        for each in signature(act).parameters.values()
+        if each.kind is each.POSITIONAL_OR_KEYWORD and each.name in arguments
+    }
+    with mongo_proxy.recording() as seen, pytest.raises(UnknownFieldError, match="lookup"):
+        cursor = act(**{**needed, parameter: WRONG[parameter]})
+        await (cursor.to_list() if name == "find" else cursor)
+    assert seen == []
 
 
 async def test_updates_of_references_are_taken(bind: Bind) -> None:

@@ -13,7 +13,7 @@ from mongospec_refs import (
     RecursiveInsertError,
     is_resolved,
 )
-from mongospec_refs.unresolved import hollow
+from mongospec_refs.unresolved import unresolved
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -45,7 +45,7 @@ async def test_a_document_with_such_an_id_finds_nobody_by_any_way(
     await bind(Owner, Account)
     alice = await Owner(_id="alice", name="Alice").insert()
     account = await Account(owner=alice).insert()
-    for evil in (hollow(Owner, id_), Owner(_id=id_)):
+    for evil in (unresolved(Owner, id_), Owner(_id=id_)):
         with mongo_proxy.recording() as seen:
             for attempt in (
                 lambda evil=evil: Account.find_one({"owner": evil}),
@@ -57,7 +57,7 @@ async def test_a_document_with_such_an_id_finds_nobody_by_any_way(
                     await attempt()
         assert not seen
     with pytest.raises(InvalidIdError, match="not an id"):
-        await hollow(Owner, id_).fetch()
+        await unresolved(Owner, id_).fetch()
     assert await stored(Account) == [{"_id": account.id, "owner": "alice", "others": []}]
 
 

@@ -285,6 +285,19 @@ async def test_a_long_chain_is_read_and_saved_without_recursion(bind: Bind) -> N
     assert await Person.count({"name": "changed"}) == 1
 
 
+async def test_only_what_reads_documents_offers_to_resolve_references(bind: Bind) -> None:
+    await bind(*BLOG)
+    unknown: Any = {"nope": 1}
+    for read in (Post.find, Post.find_one, Post.find_all, Post.get_by_id, Post.page):
+        with pytest.raises(OptionError, match=r"it takes .*\bref_depth.*\bresolve_refs"):
+            found = read({}, **unknown) if read != Post.get_by_id else read(ObjectId(), **unknown)
+            await found
+    with pytest.raises(OptionError, match=r"it takes (?!.*ref_depth)"):
+        await Post.count({}, **unknown)
+    with pytest.raises(OptionError, match="does not take ref_depth="):
+        await Post.count({}, ref_depth=1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
 async def test_nonsense_is_refused_before_anything_is_sent(bind: Bind, max_queries: Any) -> None:
     await bind(*BLOG)
     with max_queries(0):

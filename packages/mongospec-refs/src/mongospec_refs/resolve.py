@@ -1,7 +1,7 @@
-"""References become documents: level by level, one query for each class.
+"""Resolve references level by level, with one query for each class.
 
-The documents of a level are asked for with one ``find`` a class and filled in place; the references
-in them are the next level. Every ``find`` brings all its documents in one batch.
+The documents of a level are read with one ``find`` per class and filled in place; their references
+are the next level. Every ``find`` returns all its documents in one batch.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from mongospec_core.extension import (
     Operation,
     Plan,
     Projection,
+    Read,
     Reader,
-    Reading,
     begin,
     binding_of,
     check_id,
@@ -31,7 +31,6 @@ from mongospec_core.extension import (
     id_filter,
     reading_plan,
     refuse_elsewhere,
-    scoped,
     set_snapshot,
     settle_read,
     shown,
@@ -49,21 +48,27 @@ from mongospec_refs.graph import (
     refuse_projection_into_references,
 )
 from mongospec_refs.identity_map import IdentityMap, Wanted, key_of
-from mongospec_refs.unresolved import class_of, fill, hollow_class, is_resolved, real_class, turn
+from mongospec_refs.unresolved import (
+    class_of,
+    fill,
+    is_resolved,
+    real_class,
+    set_class,
+    unresolved_class,
+)
 
 _PRIMARY = {"mode": "primary"}
 _MOST_BYTES = 8 * 1024 * 1024
-"""A query with more ids than that is cut in two; the server takes 16 MB."""
+"""A query with more ids is split; the server accepts 16 MB."""
 
 
 class ReferenceReader[T](Reader[T]):
-    """A reader whose references are those of its whole read.
+    """A reader that collects the references of a whole read.
 
-    :ivar joined: whether whole documents may stand in the places of references, as ``$lookup``
-        puts them there.
+    :ivar joined: whether references may be whole documents, as ``$lookup`` returns them.
     """
 
-    __slots__ = ("guest", "joined", "references")
+    __slots__ = ("joined", "references", "target")
 
     def __init__(
         self,
@@ -72,15 +77,15 @@ class ReferenceReader[T](Reader[T]):
         references: IdentityMap,
         *,
         on_invalid: OnInvalid = "raise",
-        guest: Any = None,
+        target: Any = None,
     ) -> None:
         super().__init__(plan, codec, on_invalid=on_invalid)
         self.references = references
-        self.guest = guest
+        self.target = target
         self.joined = False
 
     def read_joined(self, plan: Plan[Any], raw: Mapping[str, Any]) -> Any:
-        """The document that stands in the place of a reference; one object for one ``_id``.
+        """Return the document that replaces a reference; one object for one ``_id``.
 
         :raises DocumentValidationError: it does not fit its class.
         """
@@ -90,26 +95,26 @@ class ReferenceReader[T](Reader[T]):
         return self.references.adopt(document, plan.cls)
 
     def decode(self, parts: list[bytes]) -> list[T]:
-        """As every reader; a hollow guest among the references is exact meanwhile."""
-        guest = self.guest
-        if self.joined:  # by a pipeline, so there is no guest
+        """Decode as every reader; meanwhile an unresolved target is of its exact class."""
+        target = self.target
+        if self.joined:  # by a pipeline, which has no target
             documents = super().decode(parts)
             _remember_ids(self.plan, documents)
             return documents
-        if guest is None or is_resolved(guest):
+        if target is None or is_resolved(target):
             return super().decode(parts)
-        hollow = class_of(guest)
-        turn(guest, real_class(guest))
+        own = class_of(target)
+        set_class(target, real_class(target))
         try:
             return super().decode(parts)
         finally:
-            turn(guest, hollow)
+            set_class(target, own)
 
 
 async def resolve(
     root: ReferenceReader[Any], documents: Sequence[Any], call: Operation, depth: int | None
 ) -> None:
-    """Read what *documents* refer to, and what that refers to, level by level.
+    """Read the documents that *documents* refer to, level by level.
 
     :param root: the reader of *documents*.
     :param call: their read: its session, its time and its read preference count.
@@ -133,7 +138,7 @@ async def resolve(
 
 
 def _may_lag(call: Operation, cls: type[Any]) -> bool:
-    """Whether a secondary may have been asked: only the primary can say what is missing."""
+    """Return whether the read may have used a secondary: only the primary knows what is missing."""
     if call.transaction is not None:
         return False
     collection = binding_of(cls).target.collection
@@ -148,7 +153,7 @@ async def _fill(
     unfit: "_InvalidReferences",
     options: Mapping[str, Any],
 ) -> None:
-    """Ask for *wanted*; what comes is filled and struck off."""
+    """Read *wanted*; documents that are found are filled and removed from it."""
     queries = [
         (cls, query, count)
         for cls, documents in wanted.items()
@@ -175,13 +180,13 @@ async def _fill(
             binding.target.codec,
             root.references,
             on_invalid=unfit.noting(wanted[cls]),
-            guest=root.guest,
+            target=root.target,
         )
         root.references.fill(wanted, cls, reader.decode(split_documents(batch)))
 
 
 def _ids(cls: type[Any], documents: Iterable[Any]) -> list[Any]:
-    """What to look for; a document whose ``_id`` MongoDB would read as operators is not there."""
+    """Return the ids to query, without those that MongoDB would read as operators."""
     ids = [each._id for each in documents]
     if all(type(each) is ObjectId for each in ids):
         return ids
@@ -199,7 +204,7 @@ def _may_be_there(cls: type[Any], raw: Any) -> bool:
 def _queries(cls: type[Any], ids: list[Any]) -> Iterable[tuple[bytes, int]]:
     if not ids:
         return
-    query = encode(scoped(binding_of(cls), {"_id": {"$in": ids}}))
+    query = encode(binding_of(cls).scoped({"_id": {"$in": ids}}))
     if len(query) <= _MOST_BYTES or len(ids) == 1:
         yield query, len(ids)
     else:
@@ -210,7 +215,7 @@ def _queries(cls: type[Any], ids: list[Any]) -> Iterable[tuple[bytes, int]]:
 
 async def _ask(call: Operation, cls: type[Any], query: bytes, options: Mapping[str, Any]) -> bytes:
     target = binding_of(cls).target
-    further = call.on(target, f"{call.operation}: {cls.__name__}", options, write=False)
+    further = call.for_target(target, f"{call.operation}: {cls.__name__}", options, write=False)
     batch: bytes = await further.send("find_many", query)
     return batch
 
@@ -218,7 +223,7 @@ async def _ask(call: Operation, cls: type[Any], query: bytes, options: Mapping[s
 async def _gathered(
     questions: Sequence[Callable[[], Coroutine[Any, Any, bytes]]], *, one_by_one: bool
 ) -> list[bytes]:
-    """The answers in order; in a session one at a time, otherwise all at once."""
+    """Return the results in order; in a session one at a time, otherwise concurrently."""
     if one_by_one or len(questions) == 1:
         return [await each() for each in questions]
     try:
@@ -239,7 +244,7 @@ class _InvalidReferences:
     def noting(
         self, wanted: dict[Hashable, Any]
     ) -> Callable[[InvalidDocument, Mapping[str, Any]], None]:
-        """What a reader of one class does with a document that does not fit."""
+        """Return the ``on_invalid`` of a reader of one class."""
 
         def note(failure: InvalidDocument, raw: Mapping[str, Any]) -> None:
             document = wanted.pop(key_of(raw.get("_id")), None)
@@ -251,11 +256,11 @@ class _InvalidReferences:
         return note
 
     def error(self, roots: Sequence[Any]) -> DocumentValidationError:
-        """One error for all, each with its path from the root."""
-        ways = _ways(roots, {id(document) for document, _ in self.found})
+        """Return one error for all, each with its path from the root."""
+        paths = _paths_from_roots(roots, {id(document) for document, _ in self.found})
         failures: list[InvalidDocument] = []
         for document, failure in self.found:
-            root, path = ways[id(document)]
+            root, path = paths[id(document)]
             failures.append(
                 InvalidDocument(
                     getattr(root, "_id", None),
@@ -271,9 +276,9 @@ class _InvalidReferences:
         )
 
 
-def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
-    """Root and path of each wanted document, the shortest."""
-    ways: dict[int, tuple[Any, str]] = {}
+def _paths_from_roots(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
+    """Return the root and the shortest path of each wanted document."""
+    paths: dict[int, tuple[Any, str]] = {}
     seen = {id(each) for each in roots}
     todo = [(root, root, "") for root in roots]
     for root, holder, above in todo:  # grows as it goes: level by level
@@ -282,46 +287,47 @@ def _ways(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
             if id(document) in seen:
                 continue
             seen.add(id(document))
-            way = f"{above}.{reference.path}" if above else reference.path
+            path = f"{above}.{reference.path}" if above else reference.path
             if id(document) in wanted:
-                ways[id(document)] = (root, way)
+                paths[id(document)] = (root, path)
             else:
-                todo.append((root, document, way))
-    return ways
+                todo.append((root, document, path))
+    return paths
 
 
-class RefReading(Reading):
+class ReferenceRead(Read):
     """A read whose references are resolved, *depth* levels deep.
 
-    :param results: what is read are not documents of the class: its fields may hold anything.
-    :param guest: a document outside of the read that references to its ``_id`` are to be.
+    :param target: a document outside of the read that references to its ``_id`` are to be.
+    :param resolve_refs: with False, references stay unresolved.
+    :param ref_depth: how many levels of references are resolved; None: all.
     """
 
-    __slots__ = ("_guest", "_results", "depth")
+    __slots__ = ("_target", "depth")
+    parameters = frozenset({"resolve_refs", "ref_depth"})
 
     def __init__(
         self,
         projection: Projection = None,
         on_invalid: OnInvalid = "raise",
         *,
+        target: Any = None,
+        pipeline: bool = False,
         resolve_refs: bool = True,
         ref_depth: int | None = None,
-        results: bool = False,
-        guest: Any = None,
     ) -> None:
-        super().__init__(projection, on_invalid)
-        self._results = results
-        self._guest = guest
+        super().__init__(projection, on_invalid, pipeline=pipeline)
+        self._target = target
         if type(resolve_refs) is not bool:
-            raise OptionError(f"resolve_refs={shown(resolve_refs)}: say True or False")
+            raise OptionError(f"resolve_refs={shown(resolve_refs)}: use True or False")
         if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
             raise OptionError(f"ref_depth={shown(ref_depth)}: a number of levels, or None for all")
         self.depth = ref_depth if resolve_refs else 0
 
     @override
     def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
-        if isinstance(self.projection, type) and not self._results:
-            # A class is hashable, which mypy does not see of its metaclass.
+        if isinstance(self.projection, type):
+            # A class is hashable, but mypy does not know it for this metaclass.
             each: Any
             for each in binding.plan.members or (binding.plan.cls,):
                 refuse_projection_into_references(each, self.projection)
@@ -329,7 +335,7 @@ class RefReading(Reading):
 
     @override
     def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
-        """The reader of a document class, or of a smaller Struct with references in it."""
+        """Return the reader of a document class, or of a smaller Struct with references in it."""
         if not plan.decoders:
             return Reader(plan, codec, on_invalid=self.on_invalid)
         reader = RootReader(
@@ -338,29 +344,17 @@ class RefReading(Reading):
             depth=self.depth,
             on_invalid=self.on_invalid,
             whole=self.projection is None,
-            guest=self._guest,
+            target=self._target,
         )
         reader.joined = self.pipeline
         return reader
 
 
-_WHOLE = RefReading()
-
-
-def reading_of(
-    projection: Projection, on_invalid: OnInvalid, resolve_refs: bool, ref_depth: int | None
-) -> RefReading:
-    """What a read asks for; one object for all that ask for nothing special."""
-    if projection is None and on_invalid == "raise" and resolve_refs is True and ref_depth is None:
-        return _WHOLE
-    return RefReading(projection, on_invalid, resolve_refs=resolve_refs, ref_depth=ref_depth)
-
-
 class RootReader[T](ReferenceReader[T]):
-    """Reads what a caller asked for, and then what that refers to.
+    """Reads the documents of a query, and then those that they refer to.
 
     :param whole: the roots are whole documents: references to one of them are this very object.
-    :param guest: a document outside of the read that references to its ``_id`` are to be.
+    :param target: a document outside of the read that references to its ``_id`` are to be.
     """
 
     __slots__ = ("_depth", "_whole")
@@ -373,38 +367,38 @@ class RootReader[T](ReferenceReader[T]):
         depth: int | None = 0,
         on_invalid: OnInvalid = "raise",
         whole: bool = True,
-        guest: Any = None,
+        target: Any = None,
     ) -> None:
-        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, guest=guest)
+        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, target=target)
         self._depth = depth
-        self._whole = whole and guest is None
-        if guest is not None:
-            self.references.know(guest, plan.cls)
+        self._whole = whole and target is None
+        if target is not None:
+            self.references.add(target, plan.cls)
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
-        """The documents of one batch, with the documents that they refer to."""
+        """Return the documents of one batch, with the documents that they refer to."""
         documents = self.decode(parts)
         references = self.references
         if references.open and self._depth != 0 and call is not None:
             if self._whole:
-                references.enter(documents)
+                references.adopt_roots(documents)
             await resolve(self, documents, call, self._depth)
         references.put_in_place(documents)
-        references.close()
+        references.finish()
         if call is not None:
             settle_read(call, [*documents, *references.documents()])
         return documents
 
 
 class JsonReader(RootReader[Any]):
-    """Reads JSON, in which a document may stand in the place of its id."""
+    """Reads JSON, in which a reference may be a whole document."""
 
     __slots__ = ()
     reads_json = True
 
 
 def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
-    """Documents with others joined into them are stored with ids in these places."""
+    """Set the snapshots of documents with joined ones, which are stored as ids."""
     for document in documents:
         form = snapshot_of(document) if isinstance(document, DocumentBase) else None
         if isinstance(form, bytes):
@@ -417,19 +411,19 @@ def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
             set_snapshot(document, with_fields(form, ids))
 
 
-async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any]) -> Any:
-    """Read the document of a hollow reference into it.
+async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any]) -> Any:
+    """Read the document of an unresolved reference into it.
 
-    :returns: the reference; if its document is of a subclass, which it cannot become, the document.
+    :returns: the reference; if its document is of a subclass, that document.
     """
     cls = real_class(reference)
     binding, call = begin(cls, "fetch", "find_one", options, "read")
     refuse_elsewhere(cls, [reference])
-    wanted = scoped(binding, id_filter(cls, to_raw(reference._id)))
+    wanted = binding.scoped(id_filter(cls, to_raw(reference._id)))
     found = await call.send("find_one", encode(wanted))
     if found is None:
         if not is_resolved(reference):
-            turn(reference, hollow_class(cls, missing=True))
+            set_class(reference, unresolved_class(cls, missing=True))
         raise MissingReferenceError(
             f"{cls.__name__} of _id={shown(reference._id)} is not in the collection "
             f"{binding.target.name!r}",
@@ -437,11 +431,11 @@ async def fetch(reference: Any, reading: RefReading, options: Mapping[str, Any])
         )
     plan, codec = binding.plan, binding.target.codec
     exact = plan.tag is None or decode(found).get(plan.tag[0]) == plan.tag[1]
-    guest = reference if exact else None
-    reader = RootReader(plan, codec, depth=reading.depth, guest=guest)
+    target = reference if exact else None
+    reader = RootReader(plan, codec, depth=read.depth, target=target)
     (document,) = await reader.load([found], call)
     if class_of(document) is not cls:
         return document
-    if not is_resolved(reference):  # another task may have been faster; its object is in use
+    if not is_resolved(reference):  # another task may have resolved it meanwhile
         fill(reference, document)
     return reference

@@ -1,4 +1,4 @@
-"""Before a write: references in the documents have to be what a read would give back."""
+"""Check before a write that references are what a read would return."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,10 +27,10 @@ from mongospec_refs.unresolved import class_of, real_class
 def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
     """Refuse references that cannot be stored, or that a read could not find again.
 
-    A reference of a document to itself is fine: it has its id by the time it is sent.
+    A reference of a document to itself is allowed: the document has its id before it is sent.
 
     :raises UnsavedReferenceError: a referenced document has no ``_id``, or was deleted.
-    :raises DocumentValidationError: what stands there is no document of the annotated class.
+    :raises DocumentValidationError: a value is not a document of the annotated class.
     """
     if not has_references(cls):
         return
@@ -40,31 +40,31 @@ def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
             _refuse_of_other_databases(cls, document)
     failures: list[InvalidDocument] = []
     for document in documents:
-        for link in references_in(document):
+        for reference in references_in(document):
             if (
-                type(link.document) is link.target
-                and link.document._id is not None
-                and snapshot_of(link.document) is not DELETED
+                type(reference.document) is reference.target
+                and reference.document._id is not None
+                and snapshot_of(reference.document) is not DELETED
             ):
                 continue  # as nearly always
-            reason = _wrong(link)
-            if reason is None and snapshot_of(link.document) is DELETED:
-                raise _deleted(cls, link)
+            reason = _wrong(reference)
+            if reason is None and snapshot_of(reference.document) is DELETED:
+                raise _deleted(cls, reference)
             if reason is not None:
-                failures.append(InvalidDocument(document._id, link.path, reason))
-            elif link.document._id is None and link.document is not document:
-                raise _unsaved(cls, link)
+                failures.append(InvalidDocument(document._id, reference.path, reason))
+            elif reference.document._id is None and reference.document is not document:
+                raise _unsaved(cls, reference)
     if failures:
         raise DocumentValidationError(cls, failures, "nothing was written")
 
 
-def _wrong(link: Reference) -> str | None:
-    given, target = link.document, link.target
+def _wrong(reference: Reference) -> str | None:
+    given, target = reference.document, reference.target
     if not isinstance(given, DocumentBase):
         name = target.__name__ if target else "document"
         return (
             f"Expected `{name}`, got `{type(given).__name__}`; "
-            f"{name}.ref(id) makes a reference of an id"
+            f"{name}.ref(id) creates a reference from an id"
         )
     if target is None or is_member(real_class(given), target):
         return None
@@ -74,29 +74,29 @@ def _wrong(link: Reference) -> str | None:
     )
 
 
-def _deleted(cls: type[Any], link: Reference) -> UnsavedReferenceError:
-    name = type(link.document).__name__
+def _deleted(cls: type[Any], reference: Reference) -> UnsavedReferenceError:
+    name = type(reference.document).__name__
     return UnsavedReferenceError(
-        f"{cls.__name__}.{link.path}: this {name} is unsaved: it was deleted through this object; "
-        f"put another one or None there, or {name}.ref({shown(link.document._id)}) to keep the id (nothing was "
+        f"{cls.__name__}.{reference.path}: this {name} is unsaved: it was deleted through this object; "
+        f"assign another one or None, or {name}.ref({shown(reference.document._id)}) to keep the id (nothing was "
         f"written)",
-        link.document,
-        link.path,
+        reference.document,
+        reference.path,
     )
 
 
-def _unsaved(cls: type[Any], link: Reference) -> UnsavedReferenceError:
-    name = type(link.document).__name__
+def _unsaved(cls: type[Any], reference: Reference) -> UnsavedReferenceError:
+    name = type(reference.document).__name__
     return UnsavedReferenceError(
-        f"{cls.__name__}.{link.path}: this {name} is unsaved: it has no _id; insert it first, "
+        f"{cls.__name__}.{reference.path}: this {name} is unsaved: it has no _id; insert it first, "
         f"or both at once by insert_recursive() (nothing was written)",
-        link.document,
-        link.path,
+        reference.document,
+        reference.path,
     )
 
 
 def stored_as(target: type[Any]) -> StoredAs:
-    """What is stored for a reference, for the check of queries: an id of the class."""
+    """Return what is stored for a reference, for the check of queries: an id of the class."""
     name = target.__name__
 
     def refusal(value: Any) -> str | None:
@@ -115,9 +115,9 @@ def stored_as(target: type[Any]) -> StoredAs:
 
 
 def id_of(document: Any) -> Any:
-    """What stands for a document in a field, a filter or an update: its raw ``_id``.
+    """Return what replaces a document in a field, a filter or an update: its raw ``_id``.
 
-    :raises UnsavedReferenceError: it has none.
+    :raises UnsavedReferenceError: it has no ``_id``.
     :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:
@@ -131,9 +131,9 @@ def id_of(document: Any) -> Any:
 
 
 def _refuse_of_other_databases(cls: type[Any], document: Any) -> None:
-    for link in references_in(document):
-        if isinstance(link.document, DocumentBase):
+    for reference in references_in(document):
+        if isinstance(reference.document, DocumentBase):
             try:
-                refuse_elsewhere(real_class(link.document), [link.document])
+                refuse_elsewhere(real_class(reference.document), [reference.document])
             except WrongDatabaseError as error:
-                raise WrongDatabaseError(f"{cls.__name__}.{link.path}: {error}") from None
+                raise WrongDatabaseError(f"{cls.__name__}.{reference.path}: {error}") from None

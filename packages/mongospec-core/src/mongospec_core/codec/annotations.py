@@ -1,8 +1,8 @@
-"""Annotations as types: what msgspec resolves itself, and names of document classes besides.
+"""Resolve annotations to types, names of document classes included.
 
 Document classes refer to each other, often by a name that its module cannot see at run time (a
 class defined later inside a function, an import under ``if TYPE_CHECKING``). Every document class
-is therefore remembered by name; what a module cannot resolve is looked up here.
+is therefore remembered by name; names that a module cannot resolve are looked up here.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -37,7 +37,7 @@ _named: dict[str, WeakSet[type]] = {}
 
 
 def remember(cls: type) -> None:
-    """Let annotations elsewhere name *cls*."""
+    """Remember *cls*, so that annotations in other modules can name it."""
     _named.setdefault(cls.__name__, WeakSet()).add(cls)
 
 
@@ -65,7 +65,7 @@ def own_annotations(cls: type) -> dict[str, Any]:
 
 
 def fields_of(tp: Any) -> tuple[FieldInfo, ...]:
-    """The fields of a Struct class (or of ``Box[int]``), every annotation resolved.
+    """Return the fields of a Struct class (or of ``Box[int]``), every annotation resolved.
 
     :raises DefinitionError: an annotation cannot be resolved, or msgspec does not support it.
     """
@@ -82,10 +82,10 @@ def fields_of(tp: Any) -> tuple[FieldInfo, ...]:
 
 
 def resolve_names(classes: Collection[type]) -> None:
-    """Resolve the names in *classes* and in the Structs inside of them, before any is compiled.
+    """Resolve the names in *classes* and in the Structs inside them, before any is compiled.
 
-    msgspec looks through all that refer to each other, so one that is compiled late must not be
-    resolved late. Of several document classes of one name, those in *classes* come first.
+    msgspec looks through all classes that refer to each other, so a class that is compiled late
+    must not be resolved late. If several document classes have one name, those in *classes* win.
 
     :raises DefinitionError: a name is not known.
     """
@@ -108,7 +108,7 @@ def resolve_names(classes: Collection[type]) -> None:
 
 
 def _resolve_by_name(cls: type, among: Collection[type] = ()) -> None:
-    """Put types in place of the annotations of *cls* and its bases that name what is not known."""
+    """Replace annotations of *cls* and its bases with types, if they name unknown classes."""
     for base in cls.__mro__:
         if annotations := own_annotations(base):
             names = {n: found for n in _named if (found := _nearest(n, base, among)) is not None}
@@ -119,10 +119,10 @@ def _resolve_by_name(cls: type, among: Collection[type] = ()) -> None:
 
 
 def _nearest(name: str, cls: type, among: Collection[type]) -> type | None:
-    """The document class of that name, if one is nearer than the others.
+    """Return the document class of that name, if one is nearer than the others.
 
-    Nearer is what is bound together with *cls*, then what its function or module has, the function
-    first.
+    A class that is bound together with *cls* is nearest, then one defined in the same function,
+    then one in the same module.
     """
 
     def nearness(other: type) -> tuple[bool, bool, bool]:
@@ -141,7 +141,7 @@ def _scope(cls: type) -> str:
 
 def _evaluated(annotation: Any, cls: type, field: str, names: Mapping[str, Any]) -> Any:
     if is_classvar(annotation):
-        return ClassVar  # not a field: nobody asks of what type it is, and its name may be unknown
+        return ClassVar  # not a field: its type is not needed, and its name may be unknown
     try:
         return evaluated(annotation, cls, names)
     except NameError as error:
@@ -154,9 +154,9 @@ def _evaluated(annotation: Any, cls: type, field: str, names: Mapping[str, Any])
 
 
 def evaluated(annotation: Any, cls: type, names: Mapping[str, Any] = MappingProxyType({})) -> Any:
-    """Return an annotation of *cls* with types in place of the names in it.
+    """Return an annotation of *cls* with its names resolved to types.
 
-    :param names: what else may be named, besides what the modules of the class and its mixins have.
+    :param names: further names, besides those in the modules of the class and its mixins.
     :raises NameError: a name is not known.
     """
     scope = dict(names)
@@ -169,14 +169,14 @@ def evaluated(annotation: Any, cls: type, names: Mapping[str, Any] = MappingProx
 
 
 def is_classvar(annotation: Any) -> bool:
-    """Whether an annotation, maybe still a string, is ``ClassVar``."""
+    """Return whether an annotation, maybe still a string, is ``ClassVar``."""
     if isinstance(annotation, str):
         return annotation.startswith(("ClassVar", "typing.ClassVar", "t.ClassVar"))
     return getattr(get_origin(annotation) or annotation, "_name", None) == "ClassVar"
 
 
 def declared_fields(tp: Any) -> tuple[FieldInfo, ...]:
-    """The fields of a Struct class or a dataclass, every annotation resolved."""
+    """Return the fields of a Struct class or a dataclass, every annotation resolved."""
     cls = get_origin(tp) or tp
     if issubclass(cls, msgspec.Struct):
         return fields_of(tp)
@@ -186,12 +186,12 @@ def declared_fields(tp: Any) -> tuple[FieldInfo, ...]:
 
 
 def has_default_factory(default_factory: Any) -> bool:
-    """Whether a default is made anew each time, by a function of the user's."""
+    """Return whether the field has a ``default_factory`` of the user's."""
     return default_factory not in (msgspec.NODEFAULT, dataclasses.MISSING, list, dict, set)
 
 
 def has_fresh_inside(annotation: Any) -> bool:
-    """Whether a class inside of the annotation has a default that is made anew each time."""
+    """Return whether a class inside the annotation has a field with a ``default_factory``."""
     if hasattr(unwrap(annotation), "__bson_decoder__"):
         return False  # an id is stored there
     return any(
@@ -200,7 +200,7 @@ def has_fresh_inside(annotation: Any) -> bool:
 
 
 def _factories(annotation: Any) -> Iterable[Any]:
-    """The default factories of a Struct's or a dataclass's fields."""
+    """Return the default factories of a Struct's or a dataclass's fields."""
     cls = get_origin(annotation) or annotation
     if not isinstance(cls, type) or hasattr(cls, "__bson_decoder__"):
         return ()
@@ -210,12 +210,12 @@ def _factories(annotation: Any) -> Iterable[Any]:
 
 
 def holds_decimals(annotation: Any) -> bool:
-    """Whether a Decimal128 may stand at the annotation."""
+    """Return whether a value of the annotation may be a Decimal128."""
     return accepts_anything(annotation) or annotation in (Decimal, Decimal128, dict, list)
 
 
 def iter_types(tp: Any) -> Iterable[Any]:
-    """Every annotation in a class and in the classes inside of it, once."""
+    """Return every annotation in a class and in the classes inside it, once."""
     seen: set[Any] = set()
     todo: list[Any] = [tp]
     while todo:
@@ -234,7 +234,7 @@ def iter_types(tp: Any) -> Iterable[Any]:
 
 
 def names_in(tp: Any) -> set[Any]:
-    """The types that the fields of a class name, in containers too, but not in other classes."""
+    """Return the types that the fields of a class name, also in containers; not nested classes'."""
     found: set[Any] = set()
     todo = list(_inside(tp, get_origin(tp) or tp))
     while todo:
@@ -246,7 +246,7 @@ def names_in(tp: Any) -> set[Any]:
 
 
 def _inside(tp: Any, cls: type) -> Iterable[Any]:
-    """The annotations of the fields of a Struct, a dataclass or a NamedTuple."""
+    """Return the annotations of the fields of a Struct, a dataclass or a NamedTuple."""
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         return [each.type for each in declared_fields(tp)]
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):

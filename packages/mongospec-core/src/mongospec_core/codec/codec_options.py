@@ -1,6 +1,6 @@
-"""One value at a time: any Python value as plain BSON data, whatever its annotation says.
+"""Convert single Python values to plain BSON data, whatever their annotation says.
 
-*Raw* data is the tree that a read of the stored document would give back: dicts with string keys,
+*Raw* data is the tree that a read of the stored document would return: dicts with string keys,
 lists, and the scalars of BSON. Everything that is written becomes raw data by :func:`to_raw`,
 whether it stands in a document, a filter, an update or a pipeline.
 """
@@ -45,6 +45,7 @@ from bson.codec_options import (
 )
 from bson.errors import BSONError, InvalidDocument
 
+from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.errors import EncodingError, MongospecError, cut, shown
 
 type Encoder = Callable[[Any], Any]
@@ -54,19 +55,19 @@ MILLISECOND = dt.timedelta(milliseconds=1)
 MAX_NESTING = 100
 """MongoDB's limit of levels in a document; the document itself is one.
 
-The driver has none: it reads what is sent recursively, and some thousands of levels end the process.
+The driver has no limit: it reads documents recursively, and thousands of levels crash the process.
 """
 _SHALLOW = 4 + 7 * MAX_NESTING
-"""A level takes 7 bytes at least: BSON of so many bytes cannot have too many."""
+"""A level takes at least 7 bytes: BSON of this size cannot have too many levels."""
 _INT64 = range(-(2**63), 2**63)
 
 
 def register_encoder(tp: type, encode: Encoder) -> None:
-    """Say how values of a type of yours, and of its subclasses, are written.
+    """Register how values of a type of yours, and of its subclasses, are written.
 
-    It holds wherever a value is sent: in documents, filters, updates and pipelines. The nearest
-    registered class in the type's MRO counts. For reading, give the class a ``dec_hook``. Call it
-    before ``init()``: what that compiles knows which types are registered.
+    The encoder is used wherever a value is sent: in documents, filters, updates and pipelines. The
+    nearest registered class in the type's MRO counts. To read the values, define a ``dec_hook`` in
+    the class. Call this before ``init()``, which compiles classes for the types registered so far.
 
     :param tp: the type of the values.
     :param encode: takes a value, returns something that mongospec can write.
@@ -82,7 +83,7 @@ def register_encoder(tp: type, encode: Encoder) -> None:
 
 
 def note_hidden() -> None:
-    """Note the registered types that stand in what bson would write without asking us."""
+    """Note the registered types that are subclasses of types which bson encodes itself."""
     for tp in _registered.keys() - _hidden:
         todo: list[type] = [tp]
         for each in todo:  # grows as it goes
@@ -92,7 +93,7 @@ def note_hidden() -> None:
 
 
 def to_raw(value: Any) -> Any:
-    """*value* as raw data, sharing no list or dict with it.
+    """Return *value* as raw data, sharing no list or dict with it.
 
     A value of a type without an encoder is returned unchanged; :func:`encode` refuses it.
     """
@@ -108,37 +109,37 @@ def to_raw(value: Any) -> Any:
         raise EncodingError(ENDLESS) from error
 
 
-class Misfit:
-    """The base of what stands in raw data for a value that cannot be stored there."""
+class Rejected:
+    """The base of placeholders in raw data for values that cannot be stored."""
 
 
-def misfit(reason: str) -> Misfit:
-    """What an encoder or a decoder returns if it knows better than msgspec what is wrong.
+def rejected(reason: str) -> Rejected:
+    """Return a value that makes msgspec raise an error with *reason* and the path.
 
-    msgspec refuses it, and says where it stands.
+    For encoders and decoders that can explain better than msgspec what is wrong.
 
-    :param reason: two words or more, of classes and fields: its type is named like that.
+    :param reason: two words or more; the value's type gets this name, which msgspec quotes.
     """
-    return _misfit_type(reason)()
+    return _rejected_type(reason)()
 
 
 @cache
-def _misfit_type(reason: str) -> type[Misfit]:
-    return type(reason, (Misfit,), {})
+def _rejected_type(reason: str) -> type[Rejected]:
+    return type(reason, (Rejected,), {})
 
 
 def is_embedded(tp: type) -> bool:
-    """Whether a read needs a class to make such a value of a stored document."""
+    """Return whether values of the type are stored as documents, which a read needs a class for."""
     return is_embedded_class(tp) and not is_registered(tp) and not hasattr(tp, "__bson_decoder__")
 
 
 def is_embedded_class(tp: type) -> bool:
-    """Whether it is a Struct class or a dataclass."""
+    """Return whether *tp* is a Struct class or a dataclass."""
     return issubclass(tp, msgspec.Struct) or dataclasses.is_dataclass(tp)
 
 
 def key_to_raw(key: Any) -> str:
-    """A dict's key as the string that BSON needs."""
+    """Return a dict's key as the string that BSON needs."""
     raw = to_raw(key)
     if type(raw) is str:
         return raw
@@ -153,7 +154,7 @@ def key_to_raw(key: Any) -> str:
 
 
 def in_utc(value: dt.datetime) -> dt.datetime:
-    """An aware datetime as UTC: in its own zone, an hour that comes twice equals nothing read."""
+    """Return an aware datetime in UTC: in its own zone, an ambiguous hour equals no read value."""
     if value.tzinfo in (None, dt.UTC):
         return value
     try:
@@ -175,7 +176,7 @@ def _set(value: Any) -> list[Any]:
 
 
 def in_order(raw: list[Any]) -> list[Any]:
-    """The items of a set in one order for equal sets: an unchanged one is seen as unchanged."""
+    """Return the items of a set in a stable order, so that an equal set is not seen as changed."""
     try:
         return sorted(raw)
     except TypeError:
@@ -205,7 +206,7 @@ def _dataclass(value: Any) -> dict[str, Any]:
 
 
 def _enum(value: Enum) -> Any:
-    return to_raw(value._value_)  # what .value gives, in a third of the time
+    return to_raw(value._value_)  # the same as .value, in a third of the time
 
 
 def _plain_datetime(value: dt.datetime) -> dt.datetime:
@@ -229,10 +230,10 @@ _KNOWN_TO_BSON = (
     *(dt.datetime, uuid.UUID, Decimal, ObjectId, Regex, Timestamp, Code, DBRef, DatetimeMS),
 )
 _hidden: set[type] = set()
-"""Registered types that bson would write as their base, without asking us."""
+"""Registered types that bson would write as their base, without calling the encoder."""
 _registered: dict[type, Encoder] = {}
 _encoders: dict[type, Encoder] = {}  # by exact type, found once
-_kept: set[type] = set()  # of these, the types whose values go out as they are
+_kept: set[type] = set()  # of these, the types whose values are sent unchanged
 _builtin: dict[type, Encoder] = {
     **dict.fromkeys((str, float, bool, type(None), bytes, dt.datetime, uuid.UUID, Decimal), _same),
     **dict.fromkeys(
@@ -255,7 +256,7 @@ _builtin: dict[type, Encoder] = {
 }
 
 
-# msgspec takes no subclass of these; what BSON stores is the same.
+# msgspec does not accept subclasses of these; BSON stores them like the base.
 _plain: dict[type, Encoder] = {
     str: str.__str__,  # the text itself, whatever __str__ of the subclass says
     float: float.__float__,
@@ -266,7 +267,7 @@ _plain: dict[type, Encoder] = {
 
 
 def _encoder_for(tp: type) -> Encoder:
-    """What writes values of exactly *tp*: the user's word first, then the nearest that we know."""
+    """Return the encoder for values of exactly *tp*: a registered one, else the nearest built-in."""
     for base in tp.__mro__:
         if base in _registered:
             return _registered_encoder(_registered[base], _known_encoder(tp))
@@ -274,7 +275,7 @@ def _encoder_for(tp: type) -> Encoder:
 
 
 def _known_encoder(tp: type) -> Encoder:
-    """What writes values of *tp* if the user says nothing."""
+    """Return the built-in encoder for values of *tp*."""
     if issubclass(tp, Enum):
         return _enum
     if dataclasses.is_dataclass(tp):
@@ -294,12 +295,12 @@ def _registered_encoder(encode: Encoder, known: Encoder) -> Encoder:
 
 
 def is_registered(tp: type) -> bool:
-    """Whether somebody said by :func:`register_encoder` how *tp* is written."""
+    """Return whether an encoder for *tp* was registered by :func:`register_encoder`."""
     return any(base in _registered for base in tp.__mro__)
 
 
 def register_builtin(tp: type, encode: Encoder) -> None:
-    """Teach the codec a family of classes of its own, below what users register."""
+    """Register an encoder for a class of ours; encoders that users register take precedence."""
     _builtin[tp] = encode
     _forget_encoders()
 
@@ -309,13 +310,16 @@ def _forget_encoders() -> None:
     _kept.clear()
 
 
+forget_by(_forget_encoders)
+
+
 def fallback_encoder(value: Any) -> Any:
-    """What bson asks about a value that it cannot write itself."""
+    """Convert a value that bson cannot encode itself; bson calls this."""
     if isinstance(value, Decimal):
         return _decimal128(value)
     if isinstance(value, int):
         raise EncodingError(f"{shown(value)} does not fit in the 64 bits of a BSON integer")
-    if isinstance(value, Misfit):
+    if isinstance(value, Rejected):
         raise EncodingError(type(value).__name__)
     raw = to_raw(value)
     if raw is value:
@@ -348,15 +352,15 @@ def _options(*codecs: TypeDecoder | TypeEncoder) -> CodecOptions[dict[str, Any]]
 
 
 CODEC_OPTIONS = _options()
-"""For classes without decimals: looking at every Decimal128 costs a tenth of a read."""
+"""For classes without decimals: checking for Decimal128 takes a tenth of a read."""
 DECIMAL_CODEC_OPTIONS = _options(_Decimals())
-"""For classes with ``Decimal`` or ``Any`` in them, and for plain dicts."""
+"""For classes with ``Decimal`` or ``Any`` fields, and for plain dicts."""
 
 
 def decode(
     data: bytes, codec: CodecOptions[dict[str, Any]] = DECIMAL_CODEC_OPTIONS
 ) -> dict[str, Any]:
-    """One BSON document as raw data.
+    """Decode one BSON document to raw data.
 
     :raises bson.errors.BSONError: it is damaged, or text in it is not UTF-8.
     """
@@ -364,7 +368,7 @@ def decode(
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    """A filter, an update, options or raw data as BSON.
+    """Encode a filter, an update, options or raw data as BSON.
 
     :raises EncodingError: BSON cannot hold a value in it, or it is nested too deeply.
     """
@@ -382,9 +386,9 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 
 def named[T](where: str, what: str, make: Callable[[Any], T], value: Any) -> T:
-    """``make(value)``, with errors that say whose and what the value is.
+    """Return ``make(value)``; errors name the class and the value.
 
-    :raises EncodingError: *make* did.
+    :raises EncodingError: *make* raised it.
     """
     try:
         return make(value)
@@ -393,7 +397,7 @@ def named[T](where: str, what: str, make: Callable[[Any], T], value: Any) -> T:
 
 
 def encode_trusted(value: Mapping[str, Any]) -> bytes:
-    """What was encoded before, in a frame of ours, or read: its levels are not counted.
+    """Encode what was encoded or read before, without counting its levels.
 
     :raises EncodingError: BSON cannot hold a value in it.
     """
@@ -403,7 +407,7 @@ def encode_trusted(value: Mapping[str, Any]) -> bytes:
         try:
             return bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
         except InvalidDocument:
-            # Keys that are no strings; rare, so only now are the dicts rebuilt.
+            # Keys that are not strings are rare, so the dicts are rebuilt only now.
             return bson.encode(to_raw(value), codec_options=DECIMAL_CODEC_OPTIONS)
     except MongospecError:
         raise
@@ -414,13 +418,13 @@ def encode_trusted(value: Mapping[str, Any]) -> bytes:
 
 
 class NestingError(EncodingError):
-    """A value has more levels than MongoDB takes."""
+    """A value has more levels than MongoDB accepts."""
 
 
 def refuse_deep(value: Mapping[str, Any]) -> None:
-    """Refuse what has more levels than MongoDB takes: it is walked level by level.
+    """Refuse a value with more levels than MongoDB accepts, level by level.
 
-    :raises NestingError: it is nested too deeply; the place is named.
+    :raises NestingError: it is nested too deeply; the path is named.
     """
     if not _is_deeper(value, MAX_NESTING):
         return
@@ -440,7 +444,7 @@ def refuse_deep(value: Mapping[str, Any]) -> None:
 
 _SHOWN_LEVELS = 3
 _FLAT = frozenset(tp for tp, encode in _builtin.items() if encode in (_same, int)) - {Code, DBRef}
-"""Types of values that hold no others."""
+"""Types whose values hold no other values."""
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -462,7 +466,7 @@ def _values(parts: Any) -> Any:
 
 
 def _parts(value: Any) -> Any:
-    """What a value holds on its next level, by name or in order; ``()`` if it is flat."""
+    """Return what a value holds on its next level, by name or in order; ``()`` if it is flat."""
     if type(value) is dict or type(value) is list:
         return value
     raw = to_raw(value)

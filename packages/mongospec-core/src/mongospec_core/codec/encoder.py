@@ -1,7 +1,7 @@
-"""The function that makes raw data of a class's instances, written for the class once.
+"""Generate the function that converts a class's instances to raw data, once per class.
 
-Like the ``__init__`` that dataclasses and attrs write: one expression with everything known in
-advance, so an instance costs little more than its values do. :mod:`linecache` has the source, for
+Like the ``__init__`` that dataclasses and attrs generate: one expression with everything known in
+advance, so an instance costs little more than its values. :mod:`linecache` has the source, for
 tracebacks and debuggers. For a class with a ``str``, an ``Enum`` and a list it is::
 
     def to_raw(it):
@@ -36,13 +36,13 @@ def write_encoder(
     omit_defaults: bool,
     array_like: bool,
 ) -> Encoder:
-    """Write the function that makes raw data of a value in a field that is annotated as *cls*.
+    """Generate the function that converts a value in a field annotated as *cls* to raw data.
 
-    They share no list and no dict with it. Renamed fields, tags, ``UNSET`` and omitted defaults are
-    treated as msgspec's own encoders do.
+    The raw data shares no list or dict with the value. Renamed fields, tags, ``UNSET`` and omitted
+    defaults are treated as msgspec's own encoders treat them.
 
-    :param encoders: by field; None for one whose values go out as they are.
-    :param other: takes values of other classes.
+    :param encoders: by field; None for a field whose values are sent unchanged.
+    :param other: is called with values of other classes.
     :param tag: the name and the value of the class's tag.
     """
     known: dict[str, Any] = {"cls": cls, "other": other, "UNSET": msgspec.UNSET}
@@ -73,7 +73,7 @@ def _attribute(name: str) -> str:
 
 
 def _conditions(place: int, field: FieldInfo, *, omit_defaults: bool) -> Iterable[str]:
-    """When a field is written, if it is not always."""
+    """Return the conditions under which a field is written; none if it always is."""
     value = _attribute(field.name)
     if field.default is msgspec.UNSET or msgspec.UnsetType in (field.type, *type_args(field.type)):
         yield f"{value} is not UNSET"
@@ -84,7 +84,7 @@ def _conditions(place: int, field: FieldInfo, *, omit_defaults: bool) -> Iterabl
 
 
 def _body(parts: Sequence[tuple[str, str, str]], *, array_like: bool) -> Iterable[str]:
-    """One expression; or, if a field is not always written, a statement for each."""
+    """Return one expression, or a statement for each field if some are not always written."""
     if any(when for when, _, _ in parts):
         yield "raw = {}"
         for when, name, value in parts:

@@ -1,14 +1,13 @@
-"""What one annotation asks of the codec, compiled once.
+"""Compile one annotation to its codec.
 
-Most annotations ask nothing: bson and msgspec agree on ``str``, ``int``, ``datetime``, ``UUID`` and
-their like, so a flat class has an empty plan and pays nothing. For the rest a :class:`FieldCodec` says
+Most annotations need no codec: bson and msgspec agree on ``str``, ``int``, ``datetime``, ``UUID``
+and the like, so a flat class has an empty plan and pays nothing. For others a :class:`FieldCodec` has
 
-- ``encode``: how a value becomes raw data (None: it goes out as it is),
-- ``decode``: how raw data becomes something that :func:`msgspec.convert` accepts for the annotation
-  (None: it is accepted as it is). A decoder takes the raw value and the reader, never changes what
-  it is given, and hands back the same object where the value is not of its kind: msgspec then
-  judges it;
-- ``trim``: how a value is cut to what BSON keeps, milliseconds (None: nothing to cut).
+- ``encode``: converts a value to raw data (None: it is sent unchanged),
+- ``decode``: converts raw data to something that :func:`msgspec.convert` accepts for the annotation
+  (None: it is accepted as it is). A decoder takes the raw value and the reader, never changes its
+  arguments, and returns the same object if the value is not of its kind: msgspec then reports it;
+- ``truncate``: cuts a value to the milliseconds that BSON keeps (None: nothing to cut).
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -45,31 +44,31 @@ from bson import ObjectId
 
 from mongospec_core.codec.codec_options import (
     Encoder,
-    Misfit,
+    Rejected,
     in_order,
     is_embedded,
     is_embedded_class,
     is_registered,
     key_to_raw,
-    misfit,
+    rejected,
     to_raw,
 )
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.keys import key_codec, key_type
 from mongospec_core.codec.truncation import (
-    Trim,
-    trim,
-    trim_dict,
-    trim_items,
-    trim_keys,
-    trim_naive,
-    trim_places,
+    Truncation,
+    truncate,
+    truncate_dict,
+    truncate_items,
+    truncate_keys,
+    truncate_naive,
+    truncate_places,
 )
 from mongospec_core.codec.types import (
     DECODERS,
     Decoder,
     decode_any,
-    member,
+    enum_value,
     wall_clock,
     without_zone,
 )
@@ -77,17 +76,17 @@ from mongospec_core.errors import DefinitionError
 
 
 class FieldCodec(msgspec.Struct, frozen=True):
-    """What the codec does with the values of one annotation."""
+    """How values of one annotation are encoded, decoded and truncated."""
 
     encode: Encoder | None = None
     decode: Decoder | None = None
-    trim: Trim | None = None
+    truncate: Truncation | None = None
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a class knows of what stands in its fields.
+    """The class that an annotation belongs to.
 
-    :ivar nested: gives the shape of a Struct or dataclass found in them.
+    :ivar nested: returns the codec of a nested Struct or dataclass.
     :ivar dec_hook: the class's own, if it has one.
     """
 
@@ -96,7 +95,7 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 NOTHING = FieldCodec()
-ANYTHING = FieldCodec(to_raw, decode_any, trim)
+ANYTHING = FieldCodec(to_raw, decode_any, truncate)
 _ARRAYS = (list, tuple, set, frozenset)
 _WRAPPERS = (Required, NotRequired, ReadOnly, Final)
 _KNOWN_TO_MSGSPEC = (
@@ -106,11 +105,11 @@ _KNOWN_TO_MSGSPEC = (
 _SCALARS = (str, int, float, bool, bytes, type(None))
 
 
-def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
+def compile_codec(annotation: Any, scope: Scope) -> FieldCodec:
     """Compile one annotation.
 
-    :param scope: the class that it stands in.
-    :raises DefinitionError: values of the annotation could not be told apart in the database.
+    :param scope: the class that it belongs to.
+    :raises DefinitionError: values of the annotation cannot be told apart in the database.
     """
     tp, metas = unwrapped(annotation)
     origin = get_origin(tp)
@@ -127,38 +126,40 @@ def shape_of(annotation: Any, scope: Scope) -> FieldCodec:
         return NOTHING
     if cls is dt.datetime:
         return (
-            FieldCodec(wall_clock, without_zone, trim_naive)
+            FieldCodec(wall_clock, without_zone, truncate_naive)
             if any(each.tz is False for each in metas)
-            else FieldCodec(None, None, trim)
+            else FieldCodec(None, None, truncate)
         )
     if cls in DECODERS:
-        return FieldCodec(to_raw, DECODERS[cls], trim if cls is dt.timedelta else None)
-    return _class_shape(cls, tp, scope)
+        return FieldCodec(to_raw, DECODERS[cls], truncate if cls is dt.timedelta else None)
+    return _class_codec(cls, tp, scope)
 
 
-def _class_shape(cls: type, tp: Any, scope: Scope) -> FieldCodec:
+def _class_codec(cls: type, tp: Any, scope: Scope) -> FieldCodec:
     if (own := getattr(cls, "__bson_decoder__", None)) is not None:
         return FieldCodec(to_raw, own())
     if issubclass(cls, Enum):
-        return FieldCodec(member if all(type(each.value) in _SCALARS for each in cls) else to_raw)
+        return FieldCodec(
+            enum_value if all(type(each.value) in _SCALARS for each in cls) else to_raw
+        )
     if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
         return scope.nested(tp)
     if is_typeddict(cls):
-        fields = {name: shape_of(each, scope) for name, each in hints_of(tp).items()}
+        fields = {name: compile_codec(each, scope) for name, each in hints_of(tp).items()}
         return _typed_dict(cls, fields)
     if issubclass(cls, Mapping):
         return _mapping(cls, get_args(tp), scope)
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         hints = hints_of(tp)
         names: tuple[str, ...] = getattr(cls, "_fields")  # noqa: B009 - known of no type
-        return _fixed(cls, [shape_of(hints.get(name, Any), scope) for name in names])
+        return _fixed(cls, [compile_codec(hints.get(name, Any), scope) for name in names])
     if issubclass(cls, Collection):
         return _collection(cls, get_args(tp), scope)
     return NOTHING
 
 
 def _by_hook(cls: Any, dec_hook: Callable[[type, Any], Any] | None) -> Decoder | None:
-    """How values of a registered type are read that msgspec knows, and asks no hook about."""
+    """Return the decoder of a registered type that msgspec knows and calls no hook for."""
     known = cls in _KNOWN_TO_MSGSPEC or is_embedded_class(cls) or hasattr(cls, "_fields")
     if dec_hook is None or not (known or issubclass(cls, Enum)):
         return None
@@ -167,19 +168,19 @@ def _by_hook(cls: Any, dec_hook: Callable[[type, Any], Any] | None) -> Decoder |
         try:
             value = dec_hook(cls, raw)
         except (NotImplementedError, ValueError, TypeError, LookupError, AttributeError):
-            return raw  # msgspec says what does not fit
+            return raw  # msgspec reports it
         return value._value_ if isinstance(value, Enum) else value
 
     return decode
 
 
 def accepts_anything(annotation: Any) -> bool:
-    """Whether an annotation lets any value in."""
+    """Return whether an annotation accepts any value."""
     return annotation in (Any, object) or isinstance(annotation, TypeVar)
 
 
 def is_scalar(annotation: Any) -> bool:
-    """Whether an annotation has nothing but scalars, which are read as they are stored."""
+    """Return whether an annotation has only scalars, which are read as they are stored."""
     tp, metas = unwrapped(annotation)
     if get_origin(tp) in (Union, types.UnionType):
         return all(map(is_scalar, get_args(tp)))
@@ -188,7 +189,7 @@ def is_scalar(annotation: Any) -> bool:
 
 
 def type_args(annotation: Any) -> tuple[Any, ...]:
-    """The annotations that stand directly inside of an annotation."""
+    """Return the annotations directly inside an annotation."""
     tp = unwrap(annotation)
     if get_origin(tp) is Literal:
         return ()
@@ -198,12 +199,12 @@ def type_args(annotation: Any) -> tuple[Any, ...]:
 
 
 def unwrap(annotation: Any) -> Any:
-    """The annotation without aliases and qualifiers (``Annotated``, ``Required``, ``NewType``)."""
+    """Return the annotation without aliases and qualifiers (``Annotated``, ``NewType``, ...)."""
     return unwrapped(annotation)[0]
 
 
 def unwrapped(tp: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
-    """The annotation without aliases and qualifiers, and msgspec's constraints around it."""
+    """Return the annotation without aliases and qualifiers, and msgspec's constraints around it."""
     metas: tuple[msgspec.Meta, ...] = ()
     while True:
         if isinstance(tp, TypeAliasType):
@@ -237,26 +238,28 @@ def _union(args: tuple[Any, ...], scope: Scope) -> FieldCodec:
         raise DefinitionError(
             f"an id does not tell {names} apart; use one field for each, both optional"
         )
-    shapes = [shape_of(each, scope) for each in args if each is not type(None)]
-    decode = _first([each.decode for each in shapes if each.decode is not None])
-    if len(shapes) == 1:
-        return FieldCodec(shapes[0].encode, decode, shapes[0].trim)
-    if any(_is_special(each) for each in shapes) and not any(map(accepts_anything, arms)):
-        members = zip([each for each in args if each is not type(None)], shapes, strict=True)
-        find = _by_type({_class_of(each): shape for each, shape in members})
+    codecs = [compile_codec(each, scope) for each in args if each is not type(None)]
+    decode = _first([each.decode for each in codecs if each.decode is not None])
+    if len(codecs) == 1:
+        return FieldCodec(codecs[0].encode, decode, codecs[0].truncate)
+    if any(_is_special(each) for each in codecs) and not any(map(accepts_anything, arms)):
+        members = zip([each for each in args if each is not type(None)], codecs, strict=True)
+        find = _by_type({_class_of(each): codec for each, codec in members})
         return FieldCodec(
             lambda value: (find(type(value)).encode or to_raw)(value),
             decode,
-            lambda value, where: (find(type(value)).trim or trim)(value, where),
+            lambda value, where: (find(type(value)).truncate or truncate)(value, where),
         )
     return FieldCodec(
-        to_raw if shapes else None, decode, trim if any(each.trim for each in shapes) else None
+        to_raw if codecs else None,
+        decode,
+        truncate if any(each.truncate for each in codecs) else None,
     )
 
 
-def _is_special(shape: FieldCodec) -> bool:
-    """Whether values are written or cut otherwise than values of any type are."""
-    return shape.encode not in (None, to_raw) or shape.trim not in (None, trim)
+def _is_special(codec: FieldCodec) -> bool:
+    """Return whether values are encoded or cut differently from a value of type ``Any``."""
+    return codec.encode not in (None, to_raw) or codec.truncate not in (None, truncate)
 
 
 def _class_of(annotation: Any) -> Any:
@@ -265,8 +268,8 @@ def _class_of(annotation: Any) -> Any:
 
 
 def _by_type(members: Mapping[Any, FieldCodec]) -> Callable[[type], FieldCodec]:
-    """Which member of a union a value is of, by its type: as msgspec tells them apart."""
-    families = {_family(cls): shape for cls, shape in members.items() if isinstance(cls, type)}
+    """Return the function that finds the member of a union by a value's type, like msgspec."""
+    families = {_family(cls): codec for cls, codec in members.items() if isinstance(cls, type)}
     wanted = " or ".join(getattr(each, "__name__", str(each)) for each in members)
 
     @cache
@@ -287,8 +290,8 @@ def _family(cls: type) -> type:
 
 
 def _other_class(tp: type, wanted: str) -> Any:
-    # A read would make a value of the wanted class of it, and drop the fields that only this has.
-    return misfit(f"a {tp.__name__} in place of a {wanted}")
+    # A read would convert it to the wanted class, and drop the fields that only this class has.
+    return rejected(f"a {tp.__name__} in place of a {wanted}")
 
 
 def _first(decoders: list[Decoder]) -> Decoder | None:
@@ -307,22 +310,22 @@ def _first(decoders: list[Decoder]) -> Decoder | None:
 
 
 def _copied(value: Any) -> Any:
-    """A list of scalars needs no look at them, but raw data shares no list with the document."""
+    """Copy a list of scalars: raw data shares no list with the document."""
     return value[:] if type(value) is list else not_of(list, value)
 
 
 def not_of(cls: type, value: Any) -> Any:
-    """What is written for a value that is not of the annotated kind; msgspec judges it."""
+    """Return what is written for a value that is not of the annotated kind; msgspec reports it."""
     return _other_class(type(value), cls.__name__) if is_embedded(type(value)) else to_raw(value)
 
 
 def _is(value: Any, kinds: Any) -> bool:
-    """Whether a value is written as its kind is: unless somebody registered an encoder."""
+    """Return whether a value is of these kinds and no encoder is registered for its type."""
     return isinstance(value, kinds) and not is_registered(type(value))
 
 
 def _array(cls: type, encode: Encoder) -> Encoder:
-    """Write an array, its items by their own annotation."""
+    """Return the encoder of an array whose items are encoded by *encode*."""
 
     def encoded(value: Any) -> Any:
         if type(value) is not list and not _is(value, _ARRAYS):
@@ -335,24 +338,24 @@ def _array(cls: type, encode: Encoder) -> Encoder:
 
 def _collection(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     if issubclass(cls, tuple) and not (len(args) == 2 and args[1] is ...):
-        return _fixed(cls, [shape_of(each, scope) for each in args])
-    item = shape_of(args[0] if args else Any, scope)
+        return _fixed(cls, [compile_codec(each, scope) for each in args])
+    item = compile_codec(args[0] if args else Any, scope)
     leaves = cls is list and item.encode is None
     return FieldCodec(
         _copied if leaves else _array(cls, item.encode or to_raw),
         _items(item.decode) if item.decode is not None else None,
-        _trim_inside([item], lambda cuts: trim_items(*cuts)),
+        _truncate_inside([item], lambda cuts: truncate_items(*cuts)),
     )
 
 
-def _trim_inside(
-    shapes: Collection[FieldCodec], special: Callable[[list[Trim]], Trim]
-) -> Trim | None:
-    """How what holds values of *shapes* is cut: most are cut as values of any type are."""
-    cuts = [each.trim for each in shapes]
-    if all(each in (None, trim) for each in cuts):
-        return trim if any(cuts) else None
-    return special([each or trim for each in cuts])
+def _truncate_inside(
+    codecs: Collection[FieldCodec], special: Callable[[list[Truncation]], Truncation]
+) -> Truncation | None:
+    """Return how a container of *codecs* is cut; most are cut like a value of type ``Any``."""
+    cuts = [each.truncate for each in codecs]
+    if all(each in (None, truncate) for each in cuts):
+        return truncate if any(cuts) else None
+    return special([each or truncate for each in cuts])
 
 
 def _items(decode: Decoder) -> Decoder:
@@ -362,10 +365,10 @@ def _items(decode: Decoder) -> Decoder:
     return decoded
 
 
-def _fixed(cls: type, shapes: list[FieldCodec]) -> FieldCodec:
-    """``tuple[A, B]`` and NamedTuple: one shape for each place."""
-    encoders = [each.encode or to_raw for each in shapes]
-    decoders = [each.decode for each in shapes]
+def _fixed(cls: type, codecs: list[FieldCodec]) -> FieldCodec:
+    """Compile ``tuple[A, B]`` or a NamedTuple: one codec for each position."""
+    encoders = [each.encode or to_raw for each in codecs]
+    decoders = [each.decode for each in codecs]
 
     def encoded(value: Any) -> Any:
         if not _is(value, list | tuple) or len(value) > len(encoders):
@@ -384,19 +387,19 @@ def _fixed(cls: type, shapes: list[FieldCodec]) -> FieldCodec:
         ]
 
     return FieldCodec(
-        encoded, decoded if any(decoders) else None, _trim_inside(shapes, trim_places)
+        encoded, decoded if any(decoders) else None, _truncate_inside(codecs, truncate_places)
     )
 
 
 def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     key, value = args if len(args) == 2 else (Any, Any)
     keys = key_codec(key_type(key, unwrap), scope.dec_hook)
-    item = shape_of(value, scope)
+    item = compile_codec(value, scope)
     kind, refused, decode_key, cut_key = keys
     encode, decode = item.encode or to_raw, item.decode
 
     def copied(value: Any) -> Any:
-        """A dict of scalars needs no look at them, if its keys are strings as they are."""
+        """Copy a dict of scalars; only keys that are not plain strings need a conversion."""
         if type(value) is dict:
             for key in value:
                 if type(key) is not str:
@@ -424,27 +427,27 @@ def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
             for k, v in raw.items()
         }
         return (
-            next((each for each in out if isinstance(each, Misfit)), out) if kind is None else out
+            next((each for each in out if isinstance(each, Rejected)), out) if kind is None else out
         )
 
-    inside = _trim_inside([item], lambda cuts: trim_items(*cuts))
+    inside = _truncate_inside([item], lambda cuts: truncate_items(*cuts))
     return FieldCodec(
         copied if kind is str and item.encode is None else encoded,
         decoded if decode or decode_key else None,
-        inside if cut_key is None else trim_dict(cut_key, item.trim),
+        inside if cut_key is None else truncate_dict(cut_key, item.truncate),
     )
 
 
-def _typed_dict(cls: type, shapes: dict[str, FieldCodec]) -> FieldCodec:
-    encoders = {name: each.encode or to_raw for name, each in shapes.items()}
-    decoders = [(name, each.decode) for name, each in shapes.items() if each.decode is not None]
-    undeclared = f"other keys than those of {cls.__name__}: {', '.join(shapes)}"
+def _typed_dict(cls: type, codecs: dict[str, FieldCodec]) -> FieldCodec:
+    encoders = {name: each.encode or to_raw for name, each in codecs.items()}
+    decoders = [(name, each.decode) for name, each in codecs.items() if each.decode is not None]
+    undeclared = f"other keys than those of {cls.__name__}: {', '.join(codecs)}"
 
     def encoded(value: Any) -> Any:
         if not _is(value, Mapping):
             return not_of(cls, value)
         if not value.keys() <= encoders.keys():  # a read would drop them
-            return misfit(undeclared)
+            return rejected(undeclared)
         return {
             name: None if each is None else encoders[name](each) for name, each in value.items()
         }
@@ -455,14 +458,16 @@ def _typed_dict(cls: type, shapes: dict[str, FieldCodec]) -> FieldCodec:
     return FieldCodec(
         encoded,
         decoded if decoders else None,
-        _trim_inside(shapes.values(), lambda cuts: trim_keys(dict(zip(shapes, cuts, strict=True)))),
+        _truncate_inside(
+            codecs.values(), lambda cuts: truncate_keys(dict(zip(codecs, cuts, strict=True)))
+        ),
     )
 
 
 def decoded_fields(
     raw: dict[str, Any], decoders: Collection[tuple[str, Decoder]], reader: Any
 ) -> dict[str, Any]:
-    """*raw*, or a copy of it in which the named fields are decoded."""
+    """Return *raw*, or a copy of it in which the named fields are decoded."""
     out = None
     for name, decode in decoders:
         value = raw.get(name)

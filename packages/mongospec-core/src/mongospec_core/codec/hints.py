@@ -1,4 +1,4 @@
-"""The annotations of dataclasses, NamedTuples and TypedDicts, with their type parameters filled in."""
+"""Annotations of dataclasses, NamedTuples and TypedDicts, with type parameters substituted."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false
@@ -9,9 +9,9 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 
 def hints_of(tp: Any) -> dict[str, Any]:
-    """Return the annotations of a class by their names, those of its bases included.
+    """Return the annotations of a class by field name, those of its bases included.
 
-    Of ``Box[int]``, and of ``class Sizes(Box[int])``, a field that is annotated ``T`` is an int.
+    In ``Box[int]``, and in ``class Sizes(Box[int])``, a field that is annotated ``T`` is an int.
 
     :param tp: a class that is not a Struct (msgspec knows those), or one with its parameters.
     :raises NameError: a name is not known.
@@ -30,7 +30,7 @@ def hints_of(tp: Any) -> dict[str, Any]:
 
 
 def _filled(hint: Any, arguments: dict[Any, Any]) -> Any:
-    """*hint* with types in place of its parameters."""
+    """Return *hint* with its type parameters substituted."""
     if isinstance(hint, TypeVar):
         return arguments.get(hint, hint)
     parameters = getattr(hint, "__parameters__", ())

@@ -1,4 +1,4 @@
-"""The JSON edge: hooks for msgspec's JSON functions, and the mappings that Litestar takes.
+"""JSON: hooks for msgspec's JSON functions, and mappings for Litestar.
 
 ::
 
@@ -6,8 +6,8 @@
     msgspec.json.decode(body, type=User, dec_hook=dec_hook)
     msgspec.json.schema(User, schema_hook=schema_hook)
 
-msgspec writes datetimes, UUIDs, decimals, bytes, enums and Structs itself; the hooks know the rest
-of what documents hold.
+msgspec writes datetimes, UUIDs, decimals, bytes, enums and Structs itself; the hooks write the
+other types that documents hold.
 """
 
 import base64
@@ -42,7 +42,7 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
     Timestamp: lambda value: value.as_datetime(),
     Regex: lambda value: value.pattern,
     re.Pattern: lambda value: value.pattern,
-    # What a field of type Any may have been given:
+    # Types that a field of type Any may hold:
     DatetimeMS: int,  # a date that Python's datetime cannot hold, in milliseconds
     DBRef: lambda value: dict(value.as_doc()),
     MinKey: lambda _: "MinKey",
@@ -51,10 +51,10 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
 
 
 def enc_hook(value: Any) -> Any:
-    """Write what msgspec cannot write itself: an ObjectId becomes its 24 hex digits.
+    """Encode what msgspec cannot encode itself: an ObjectId becomes its 24 hex digits.
 
     :param value: the value; msgspec calls this only for types that it does not know.
-    :raises NotImplementedError: it is of a type that mongospec does not know either.
+    :raises NotImplementedError: mongospec does not know its type either.
 
     >>> msgspec.json.encode(ObjectId("65f0c0ffee65f0c0ffee0001"), enc_hook=enc_hook)
     b'"65f0c0ffee65f0c0ffee0001"'
@@ -69,13 +69,13 @@ def enc_hook(value: Any) -> Any:
 
 
 def family(tp: Any) -> list[Any]:
-    """The classes whose documents are documents of a tagged class, itself among them."""
+    """Return the classes whose documents are documents of a tagged class, itself among them."""
     is_tagged = hasattr(tp, "__bson_decoder__") and tp.__struct_config__.tag is not None
     return tp._members() if is_tagged else []
 
 
 def own_class(tp: Any, value: Any) -> Any:
-    """The class whose tag a document in JSON has; *tp* itself if it is of no other in its family."""
+    """Return the class in the family whose tag a JSON document has; *tp* itself if there is none."""
     if isinstance(value, dict):
         for each in family(tp):
             config = each.__struct_config__
@@ -85,11 +85,11 @@ def own_class(tp: Any, value: Any) -> Any:
 
 
 def dec_hook(tp: type, value: Any) -> Any:
-    """Read what :func:`enc_hook` wrote.
+    """Decode what :func:`enc_hook` encoded.
 
-    :param tp: the type that the annotation asks for.
-    :param value: what stands in the JSON.
-    :raises ValueError: it cannot be read as that type; msgspec makes a ValidationError of it.
+    :param tp: the annotated type.
+    :param value: the value in the JSON.
+    :raises ValueError: it cannot be read as that type; msgspec turns it into a ValidationError.
     :raises NotImplementedError: mongospec does not know the type.
 
     >>> msgspec.json.decode(b'"65f0c0ffee65f0c0ffee0001"', type=ObjectId, dec_hook=dec_hook)
@@ -103,13 +103,13 @@ def dec_hook(tp: type, value: Any) -> Any:
     try:
         return decode(value)
     except (TypeError, ArithmeticError, re.PatternError, msgspec.ValidationError) as error:
-        raise ValueError(f"{shown(value)} is no {tp.__name__}") from error
+        raise ValueError(f"{shown(value)} is not a valid {tp.__name__}") from error
 
 
 def _object_id(value: Any) -> ObjectId:
     if isinstance(value, str) and ObjectId.is_valid(value):
         return ObjectId(value)
-    raise ValueError(f"{shown(value)} is no ObjectId, which has 24 hex digits")
+    raise ValueError(f"{shown(value)} is not a valid ObjectId (24 hex digits)")
 
 
 _DECODERS: dict[type, Callable[[Any], Any]] = {
@@ -124,7 +124,7 @@ _DECODERS: dict[type, Callable[[Any], Any]] = {
 
 
 def schema_hook(tp: type) -> dict[str, Any]:
-    """Describe in JSON Schema what :func:`enc_hook` writes.
+    """Return the JSON Schema of what :func:`enc_hook` writes.
 
     :param tp: a type that msgspec does not know.
     :raises NotImplementedError: mongospec does not know it either.
@@ -154,10 +154,10 @@ _SCHEMAS: dict[type, dict[str, Any]] = {
 
 
 class ForPydantic:
-    """Lets pydantic and FastAPI take a type as msgspec does: ``Annotated[Card, ForPydantic]``.
+    """Make pydantic and FastAPI read and write a type as msgspec does: ``Annotated[Card, ForPydantic]``.
 
-    For plain Structs, for an ``ObjectId`` (:data:`PydanticObjectId`), and for what holds them; document
-    classes and ``Page`` need nothing. pydantic itself is not needed to import it.
+    For plain Structs, for an ``ObjectId`` (:data:`PydanticObjectId`), and for containers of them.
+    Document classes and ``Page`` do not need it. Importing it does not import pydantic.
 
     .. code-block:: python
 
@@ -179,7 +179,7 @@ class ForPydantic:
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         """Answer pydantic."""
-        # Not at the top: only whoever is asked by pydantic has it.
+        # Not at the top: pydantic is optional, and is installed if pydantic calls this.
         from mongospec_core.codec.pydantic_schema import core_schema_of  # noqa: PLC0415
 
         return core_schema_of(source)

@@ -1,4 +1,4 @@
-"""Keys of dicts. BSON has strings alone for them: what is written is what comes back, or refused."""
+"""Keys of dicts. BSON keys are strings: a key that would not be read back unchanged is refused."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
@@ -18,13 +18,13 @@ from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import (
     MILLISECOND,
-    Misfit,
+    Rejected,
     in_utc,
     is_registered,
     key_to_raw,
-    misfit,
+    rejected,
 )
-from mongospec_core.codec.truncation import Trim
+from mongospec_core.codec.truncation import Truncation
 from mongospec_core.errors import DefinitionError
 
 _READ_BY_MSGSPEC = (str, int, float)
@@ -32,18 +32,18 @@ _READ_HERE = (*(uuid.UUID, Decimal, dt.datetime, dt.date, dt.time, dt.timedelta,
 
 
 class KeyCodec(NamedTuple):
-    """What the codec does with the keys of one dict's annotation.
+    """How the keys of one dict annotation are checked, decoded and truncated.
 
-    :ivar kind: the exact type that most keys are of, and of which all come back.
-    :ivar refused: what stands in the dict's place for a key that would not come back; else None.
-    :ivar decode: how the text in the database becomes a key; None: msgspec reads it.
-    :ivar trim: how keys in objects are cut to what comes back; None: nothing to cut.
+    :ivar kind: the exact type of most keys; every key is read back as this type.
+    :ivar refused: returns a placeholder for a key that would not be read back; else None.
+    :ivar decode: converts the stored text to a key; None: msgspec reads it.
+    :ivar truncate: cuts keys in objects to what would be read back; None: nothing to cut.
     """
 
     kind: type | None
-    refused: Callable[[Any], Misfit | None]
+    refused: Callable[[Any], Rejected | None]
     decode: Callable[[str], Any] | None = None
-    trim: Trim | None = None
+    truncate: Truncation | None = None
 
 
 ANY_KEY = KeyCodec(None, lambda _: None)
@@ -54,10 +54,10 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
 
     :param tp: the annotation, without aliases and qualifiers.
     :param dec_hook: the ``dec_hook`` of the class that has the field.
-    :raises DefinitionError: text does not tell which key it was.
+    :raises DefinitionError: the key cannot be read back from its text.
     """
     if tp is Any or tp is object or isinstance(tp, TypeVar):
-        return ANY_KEY  # read as text, as all that stands behind Any is read as what BSON has
+        return ANY_KEY  # read as text: values of type Any are read as BSON's own types, too
     if get_origin(tp) is Literal:
         return KeyCodec(None, _of_kinds(tuple({type(each) for each in get_args(tp)})))
     if not isinstance(tp, type) or _cannot_be_text(tp):
@@ -69,15 +69,15 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
     if issubclass(tp, Enum) or tp in _READ_BY_MSGSPEC:
         return KeyCodec(tp, _of_kinds((tp, int) if tp is float else (tp,)))
     if tp in _READ_HERE:
-        return KeyCodec(tp, _of_kinds((tp,)), _reader(tp), _TRIMS.get(tp))
+        return KeyCodec(tp, _of_kinds((tp,)), _reader(tp), _TRUNCATIONS.get(tp))
     decode = _own_reader(tp, dec_hook)
     return KeyCodec(None, _of_own(tp, decode), decode)
 
 
 def key_type(annotation: Any, unwrap: Callable[[Any], Any]) -> Any:
-    """The annotation of keys without None, which no key can be.
+    """Return the annotation of keys without None, which cannot be a key.
 
-    :raises DefinitionError: it is a union, whose members text does not tell apart.
+    :raises DefinitionError: it is a union, whose members cannot be told apart as text.
     """
     tp = unwrap(annotation)
     if get_origin(tp) not in (Union, types.UnionType):
@@ -98,13 +98,13 @@ def _cannot_be_text(tp: type) -> bool:
     return structured or tp is type(None) or issubclass(tp, Collection)
 
 
-def _of_kinds(kinds: tuple[type, ...]) -> Callable[[Any], Misfit | None]:
+def _of_kinds(kinds: tuple[type, ...]) -> Callable[[Any], Rejected | None]:
     wanted = " or ".join(each.__name__ for each in kinds[:1])
 
-    def refused(key: Any) -> Misfit | None:
+    def refused(key: Any) -> Rejected | None:
         if isinstance(key, kinds):
             return None
-        return misfit(f"a key of type {type(key).__name__} in place of {wanted}")
+        return rejected(f"a key of type {type(key).__name__} in place of {wanted}")
 
     return refused
 
@@ -116,13 +116,13 @@ def _reader(tp: type) -> Callable[[str], Any]:
                 return int(key) * MILLISECOND
             return msgspec.convert(key, tp, strict=False)
         except ValueError:
-            return key  # msgspec names it in the whole document's error
+            return key  # msgspec reports it in the error for the whole document
 
     return decode
 
 
 def _own_reader(tp: type, dec_hook: Callable[[type, Any], Any] | None) -> Callable[[str], Any]:
-    """Keys of types that msgspec does not know: it would leave them text."""
+    """Return the decoder of keys whose type msgspec does not know and would leave as text."""
     hook = None if tp.__module__.startswith("bson.") else dec_hook
 
     def decode(key: str) -> Any:
@@ -132,19 +132,19 @@ def _own_reader(tp: type, dec_hook: Callable[[type, Any], Any] | None) -> Callab
                     return hook(tp, key)
             return tp(key)
         except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, BSONError):
-            return misfit(f"a key that is not a {tp.__name__}")
+            return rejected(f"a key that is not a {tp.__name__}")
 
     return decode
 
 
-def _of_own(tp: type, decode: Callable[[str], Any]) -> Callable[[Any], Misfit | None]:
+def _of_own(tp: type, decode: Callable[[str], Any]) -> Callable[[Any], Rejected | None]:
     check = _of_kinds((tp,))
 
-    def refused(key: Any) -> Misfit | None:
+    def refused(key: Any) -> Rejected | None:
         back = None if not isinstance(key, tp) else decode(key_to_raw(key))
         if back is not None and type(back) is type(key) and back == key:
             return None
-        return check(key) or misfit(
+        return check(key) or rejected(
             f"a key of type {tp.__name__}, which its text does not make again: "
             f"read it by a dec_hook of the class, or by {tp.__name__}(text)"
         )
@@ -152,12 +152,15 @@ def _of_own(tp: type, decode: Callable[[str], Any]) -> Callable[[Any], Misfit | 
     return refused
 
 
-def _trim_timedelta(key: Any, where: str) -> Any:
+def _truncate_timedelta(key: Any, where: str) -> Any:
     return key // MILLISECOND * MILLISECOND if isinstance(key, dt.timedelta) else key
 
 
-def _trim_datetime(key: Any, where: str) -> Any:
+def _truncate_datetime(key: Any, where: str) -> Any:
     return in_utc(key) if isinstance(key, dt.datetime) else key
 
 
-_TRIMS: dict[type, Trim] = {dt.timedelta: _trim_timedelta, dt.datetime: _trim_datetime}
+_TRUNCATIONS: dict[type, Truncation] = {
+    dt.timedelta: _truncate_timedelta,
+    dt.datetime: _truncate_datetime,
+}

@@ -1,8 +1,8 @@
-"""What may stand at each place of a class's documents: a tree of paths, by stored names.
+"""The paths in a class's documents and their types: a tree, by stored names.
 
-A :class:`Node` is one place: the document, a field, an element. It knows the types that may stand
-there, of a union more than one, and what may stand below. Places of one type are one node, made
-when a query first comes by: a recursive class has an endless tree of few nodes.
+A :class:`Node` is the document, a field or an element. It knows the types that are allowed there
+(more than one for a union) and the nodes below. Nodes are shared by type and created when a query
+first uses them: a recursive class has an endless tree of few nodes.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -52,30 +52,30 @@ from mongospec_core.codec.field_codec import FieldCodec, accepts_anything, unwra
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import DecHook, codec_of
 from mongospec_core.codec.types import CHECKING
-from mongospec_core.codec.validation import BUILTIN_TYPES, explain
+from mongospec_core.codec.validation import BUILTIN_TYPES, parse_validation_error
 from mongospec_core.errors import EncodingError, UnknownFieldError
 
 
 class StoredAs(NamedTuple):
-    """What is stored for the instances of a class that brings its own ``__bson_decoder__``."""
+    """What is stored for instances of a class with its own ``__bson_decoder__``."""
 
     annotation: Any
     """The type of what is stored: an id's."""
     refusal: Callable[[Any], str | None]
-    """Why a value cannot stand for an instance; None: what is stored for it says it."""
+    """Returns why a value cannot stand for an instance; None: the stored type tells it."""
     below: Callable[[str, str], str]
-    """What to say of a path to such a value, and of another one that goes on inside of it."""
+    """The hints for a path to such a value, and for a path that goes on inside it."""
 
 
 class _Scalar(NamedTuple):
     """A type without anything below it."""
 
     asked: frozenset[type]
-    """Types of values that a filter may compare it with."""
+    """Types of values that a filter may compare it to."""
     written: frozenset[type] = frozenset()
-    """Types of values that a read takes unseen."""
+    """Types of values that a read accepts without a further check."""
     summands: frozenset[type] = frozenset()
-    """Types of numbers that keep its type when they are added, or multiplied with."""
+    """Types of numbers that keep its type when they are added to it or multiply it."""
 
 
 _NOTHING = _Scalar(frozenset())
@@ -91,7 +91,7 @@ _TIMES = _types(dt.datetime, dt.date, DatetimeMS)
 _BYTES = _types(bytes, bytearray, memoryview, Binary)
 _PATTERNS = _types(re.Pattern, Regex)
 _ALWAYS = _types(NoneType, MinKey, MaxKey)
-"""What a filter may compare anything with: a missing field, and the ends of a range."""
+"""What a filter may compare anything to: a missing field, and the ends of a range."""
 
 _SCALARS: dict[Any, _Scalar] = {
     NoneType: _Scalar(frozenset(), _types(NoneType)),
@@ -118,7 +118,7 @@ _SCALARS: dict[Any, _Scalar] = {
 
 
 def _arms(annotation: Any, constrained: bool = False) -> Iterator[tuple[Any, bool]]:
-    """The types of an annotation, one by one, and whether a ``Meta`` constrains each."""
+    """Return the types of an annotation, one by one, and whether a ``Meta`` constrains each."""
     tp, metas = unwrapped(annotation)
     constrained = constrained or any(map(_constrains, metas))
     if get_origin(tp) in (Union, UnionType):
@@ -146,7 +146,7 @@ class Member(NamedTuple):
 
 
 def _members(tp: Any) -> tuple[Member, ...]:
-    """The fields of a Struct, a dataclass or a TypedDict, and a Struct's tag."""
+    """Return the fields of a Struct, a dataclass or a TypedDict, and a Struct's tag."""
     cls: Any = get_origin(tp) or tp
     if is_typeddict(cls):
         hints = hints_of(tp)
@@ -173,7 +173,7 @@ def _members(tp: Any) -> tuple[Member, ...]:
 
 
 def _unqualified(tp: Any) -> Any:
-    """An annotation without what only a TypedDict's field may say of itself."""
+    """Return an annotation without the qualifiers of TypedDict fields."""
     while get_origin(tp) in (Required, NotRequired, ReadOnly):
         (tp,) = get_args(tp)
     return tp
@@ -184,13 +184,13 @@ def _tag(field: str, tag: str | int) -> Member:
 
 
 class Node:
-    """One place of a document.
+    """One position in a document: the document itself, a field or an element.
 
-    :ivar annotations: what is declared for it; more than one if it is one field of several classes.
-    :ivar free: whether anything may stand here, and below.
-    :ivar asked: types of values that a filter may compare it with, and no more need be asked.
+    :ivar annotations: its declared types; more than one if several classes have the field.
+    :ivar free: whether anything is allowed here and below.
+    :ivar asked: types of values that a filter may compare it to without a further check.
     :ivar ordered: the same for comparisons by order.
-    :ivar written: types of values that a read of it takes unseen.
+    :ivar written: types of values that a read accepts without a further check.
     :ivar summands: types of the numbers that may be added to it.
     """
 
@@ -198,7 +198,7 @@ class Node:
         self, tree: "PathTree", annotations: tuple[Any, ...], *, whole: bool = False
     ) -> None:
         self.tree = tree
-        self._whole = whole  # the documents themselves, not what stands for them in a field
+        self._whole = whole  # the documents themselves, not their ids in a field
         self.annotations = annotations
         self.free: bool = False
         self.stand_ins: list[StoredAs] = []
@@ -221,7 +221,7 @@ class Node:
         for stored in self.stand_ins:
             for arm, _ in _arms(stored.annotation):
                 asked |= self._add(arm).asked
-        for element in self._elements:  # a condition on a list is one on its elements as well
+        for element in self._elements:  # a condition on a list applies to its elements as well
             asked.update(
                 *(_SCALARS.get(get_origin(arm) or arm, _NOTHING).asked for arm, _ in _arms(element))
             )
@@ -232,7 +232,7 @@ class Node:
         self.ordered: frozenset[type] = ordered | _NUMBERS if ordered & _NUMBERS else ordered
 
     def _add(self, arm: Any) -> _Scalar:
-        """Note what may stand below a type; what its values may be is returned."""
+        """Note what is allowed below a type; return what its values may be."""
         cls = get_origin(arm) or arm
         if (known := _SCALARS.get(cls)) is not None:
             self.scalars.add(cls)
@@ -290,21 +290,25 @@ class Node:
 
     @cached_property
     def members(self) -> tuple[tuple[Member, ...], ...]:
-        """The fields of the documents that may stand here, for each of their classes."""
+        """The fields of each class whose documents are allowed here."""
         return tuple(_members(each) for each in self._documents)
 
     @cached_property
     def fields(self) -> "dict[str, Node]":
-        """What stands below, by stored names: the fields of every class that may stand here."""
+        """The nodes below, by stored names: the fields of every class that is allowed here."""
         found: dict[str, dict[Any, None]] = {}
         for each in self.members:
             for member in each:
                 found.setdefault(member.stored, {})[member.annotation] = None
-        return {name: self.tree.node(tuple(types)) for name, types in found.items()}
+        nodes = {name: self.tree.node(tuple(types)) for name, types in found.items()}
+        if self._whole and "_id" in nodes:  # what is written there is never taken unseen
+            nodes["_id"] = Node(self.tree, nodes["_id"].annotations)
+            nodes["_id"].written = frozenset()
+        return nodes
 
     @cached_property
     def required(self) -> frozenset[str]:
-        """The names without which no document here can be read."""
+        """The names of the fields that every document here must have."""
         needed = [{each.stored for each in one if each.required} for one in self.members]
         return frozenset(set[str].intersection(*needed)) if needed and not self._values else _NONE
 
@@ -315,12 +319,12 @@ class Node:
 
     @cached_property
     def is_document(self) -> bool:
-        """Whether nothing but documents of known fields, or scalars, may stand here."""
+        """Whether only documents of known fields, or scalars, are allowed here."""
         return not (self.free or self._values or self._elements or self._rows)
 
     @cached_property
     def values(self) -> "Node | None":
-        """What stands under any name; None: there are no such names."""
+        """The node of a dict's values; None if no dict is allowed here."""
         return self.tree.node(tuple(self._values)) if self._values else None
 
     @cached_property
@@ -335,16 +339,16 @@ class Node:
 
     @cached_property
     def element(self) -> "Node | None":
-        """Any element, of whatever stands here."""
+        """The node of any element, of any kind of list."""
         nodes = [each for row in self.rows for each in row]
         return self.tree.union([self.each, *nodes] if self.each else nodes)
 
     def member(self, name: str) -> "Node | None":
-        """What stands under a name of a document here."""
+        """Return the node of a field of a document here."""
         return self if self.free else self.fields.get(name) or self.values
 
     def child(self, name: str) -> "Node | None":
-        """What stands under one step of a path: a name, an index, ``$``; None: nothing can."""
+        """Return the node one step down a path (a name, an index, ``$``); None if there is none."""
         if self.free:
             return self
         found = [each for each in (self.fields.get(name), self.values) if each is not None]
@@ -361,9 +365,9 @@ class Node:
     # -- values
 
     def holds(self, value: Any, *, ordered: bool = False) -> bool:
-        """Whether a stored document may have *value* here: by the types, not by constraints.
+        """Return whether a stored document may have *value* here: by types, not by constraints.
 
-        :param ordered: whether it is compared by order, which asks for a type alone.
+        :param ordered: whether it is compared by order, for which only the type matters.
         """
         tp = type(value)
         if self.free or tp in _ALWAYS or tp in (self.ordered if ordered else self.asked):
@@ -385,7 +389,7 @@ class Node:
 
     @cached_property
     def is_text(self) -> bool:
-        """Whether a text may be stored here, for a regular expression to match."""
+        """Whether a text may be stored here, so that a regular expression can match."""
         return str in self.ordered
 
     def _holds_list(self, value: Collection[Any]) -> bool:
@@ -406,7 +410,7 @@ class Node:
         )
 
     def _is_choice(self, raw: Any) -> bool:
-        """Whether it is one of the values that an Enum or a Literal names, or a time."""
+        """Return whether it is a value of an Enum or a Literal, or a time."""
         if type(raw) in _NUMBERS and raw == raw // 1:
             raw = int(raw)  # MongoDB compares numbers of all types
         for each in self._choices:
@@ -418,7 +422,7 @@ class Node:
         return False
 
     def refusal(self, value: Any) -> str | None:
-        """Why a value cannot stand here, if those who brought the type know better."""
+        """Return why a value is not allowed here, if the class of the field explains it."""
         for each in self.stand_ins:
             if (told := each.refusal(value)) is not None:
                 return told
@@ -432,9 +436,9 @@ class Node:
         return [(each, codec_of(each, self.tree.dec_hook)) for each in self.annotations]
 
     def unfit(self, value: Any, *, stored: bool = False) -> tuple[str, str] | None:
-        """Where and why a read would refuse *value* if it were stored here; None: it would not.
+        """Return where and why a read would refuse *value* if it were stored here, else None.
 
-        :param stored: whether it is what is stored already, and not what somebody writes.
+        :param stored: whether *value* is already stored data, not a value to be written.
         """
         if type(value) in self.written or self.free:
             return None
@@ -454,13 +458,13 @@ class Node:
                     dec_hook=self.tree.dec_hook,
                 )
             except msgspec.ValidationError as error:
-                why = why or explain(error)
+                why = why or parse_validation_error(error)
             else:
                 return None
         return why
 
     def __str__(self) -> str:
-        """The types in words: ``int``, ``list[str]``."""
+        """Return the types as text: ``int``, ``list[str]``."""
         return " or ".join(dict.fromkeys(map(_described, self.annotations)))
 
 
@@ -475,11 +479,11 @@ def _types_of_choice(choice: Any) -> set[type]:
 
 
 def _as_read(raw: Any, value: Any) -> Any:
-    """What a read of a written value finds."""
+    """Return what a read of a written value would find."""
     try:
         return decode(encode({"": to_raw(value) if raw is value else raw}))[""]
     except EncodingError:
-        return raw  # the codec's word on why it cannot be written
+        return raw  # names the reason why it cannot be written
 
 
 def _described(annotation: Any) -> str:
@@ -518,11 +522,11 @@ class PathTree:
 
     @cached_property
     def fields(self) -> dict[str, Node]:
-        """What stands at the names of a document's own fields."""
+        """The nodes of a document's own fields, by stored names."""
         return self.root.fields
 
     def node(self, annotations: tuple[Any, ...]) -> Node:
-        """The node of what is declared by *annotations*."""
+        """Return the node of *annotations*."""
         try:
             found = self._nodes.get(annotations)
         except TypeError:  # a Literal of something unhashable
@@ -532,17 +536,17 @@ class PathTree:
         return found
 
     def union(self, nodes: Iterable[Node]) -> Node | None:
-        """The node of all that may stand at several; None if there are none."""
+        """Return one node for the types of several; None if there are none."""
         different = list(dict.fromkeys(nodes))
         if len(different) < 2:
             return different[0] if different else None
         return self.node(tuple(each for node in different for each in node.annotations))
 
     def at(self, path: str, start: Node | None = None, above: str = "") -> Node:
-        """What stands at a path.
+        """Return the node at a path.
 
-        :param start: the place that the path starts from; None: the document.
-        :param above: how to get there, for errors: ``"items."``.
+        :param start: the node that the path starts from; None: the document.
+        :param above: the path to *start*, for errors: ``"items."``.
         :raises UnknownFieldError: no document of the class has the path.
         """
         node = start or self.root
@@ -556,9 +560,9 @@ class PathTree:
         return node
 
     def check_names(self, node: Node, value: Any, path: str) -> None:
-        """Refuse names in an embedded document that no document of its class has.
+        """Refuse names in an embedded document that are not fields of its class.
 
-        :raises UnknownFieldError: it has some.
+        :raises UnknownFieldError: there are such names.
         """
         if node.free:
             return
@@ -575,7 +579,7 @@ class PathTree:
                 self.check_names(node.element, each, path)
 
     def _meant(self, node: Node, path: str, rest: list[str]) -> str:
-        """The path that may have been meant, if *path* was and *rest* is what was said besides."""
+        """Return the path that may have been meant: *path* and the steps in *rest*."""
         if rest:
             try:
                 self.at(".".join(rest), node, f"{path}.")
@@ -584,7 +588,7 @@ class PathTree:
         return ".".join([path, *rest])
 
     def _unknown(self, node: Node, above: str, names: list[str]) -> UnknownFieldError:
-        """The error for a path of which *above* is known, and the first of *names* is not."""
+        """Return the error for a path: *above* is known, the first of *names* is not."""
         name = names[0]
         path = above + ".".join(names)
         inside = node if node.fields or node.element is None else node.element

@@ -1,8 +1,8 @@
-"""One class, compiled: how its instances become raw data and raw data its instances.
+"""Compile one class: how its instances become raw data, and raw data its instances.
 
-A plan lists only the fields that need something (see :mod:`.shape`). ``encode`` makes the tree that
-a read of the stored document would give back; ``convert`` is that read: one call of msgspec for a
-whole batch. Checking a document before it is written is therefore the same thing as reading it.
+A plan lists only the fields that need a codec (see :mod:`.field_codec`). ``encode`` returns the
+tree that a read of the stored document would return; ``convert`` is that read: one msgspec call for
+a whole batch. A document is therefore checked before a write exactly as it would be read.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -28,19 +28,20 @@ from mongospec_core.codec.annotations import (
     iter_types,
     names_in,
 )
+from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.codec.codec_options import Encoder, note_hidden, register_builtin
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
     FieldCodec,
     Scope,
+    compile_codec,
     decoded_fields,
     is_scalar,
     not_of,
-    shape_of,
     type_args,
     unwrap,
 )
-from mongospec_core.codec.truncation import Trim
+from mongospec_core.codec.truncation import Truncation
 from mongospec_core.codec.types import Decoder
 from mongospec_core.codec.validation import BUILTIN_TYPES
 from mongospec_core.errors import DefinitionError
@@ -50,7 +51,7 @@ type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Plan[T]:
-    """What the codec knows of one Struct class or dataclass; get it from :func:`plan_of`."""
+    """The compiled codec of one Struct class or dataclass; use :func:`plan_of`."""
 
     def __init__(self, tp: Any) -> None:
         cls = get_origin(tp) or tp
@@ -58,11 +59,11 @@ class Plan[T]:
         self.type = tp
         self.list_type: type[list[T]] = list[tp]
         self.fields: tuple[FieldInfo, ...] = declared_fields(tp)
-        # These are set by plan_of, once the nested plans stand:
+        # These are set by plan_of, once the nested plans are compiled:
         self.decimals = False
-        self.documents: tuple[Any, ...] = ()  # classes whose documents stand for their ids in it
-        self.fresh: tuple[int, ...] = ()  # places of fields with a default made anew each time
-        self.fresh_inside: tuple[int, ...] = ()  # and of those that have such fields inside
+        self.documents: tuple[Any, ...] = ()  # document classes that are stored as ids in it
+        self.fresh: tuple[int, ...] = ()  # positions of fields with a default factory
+        self.fresh_inside: tuple[int, ...] = ()  # and of fields with such fields inside
         self.object_ids: bool = any(  # whether an ObjectId is an id of the class
             each.name == "_id" and ObjectId in (unwrap(each.type), *type_args(each.type))
             for each in self.fields
@@ -84,46 +85,46 @@ class Plan[T]:
         self._frozen: bool = (config or cls.__dataclass_params__).frozen
         self._set = object.__setattr__ if config is None else force_setattr
         self._omit_defaults = config is not None and config.omit_defaults
-        shapes = [self._shape(each) for each in self.fields]
-        pairs = list(zip(self.fields, shapes, strict=True))
+        codecs = [self._codec(each) for each in self.fields]
+        pairs = list(zip(self.fields, codecs, strict=True))
         self.encode_names: tuple[str, ...] = tuple(each.encode_name for each in self.fields)
         self.places: dict[str, int] = {name: n for n, name in enumerate(self.encode_names)}
         self.scalars: frozenset[int] = frozenset(
             n for n, each in enumerate(self.fields) if is_scalar(each.type)
         )
-        self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in shapes)
+        self.encoders: tuple[Encoder | None, ...] = tuple(each.encode for each in codecs)
         self.decoders: tuple[tuple[str, Decoder], ...] = tuple(
-            (field.encode_name, shape.decode) for field, shape in pairs if shape.decode is not None
+            (field.encode_name, codec.decode) for field, codec in pairs if codec.decode is not None
         )
-        self._decode = [each.decode for each in shapes]
-        self.trims: tuple[tuple[str, str, Trim], ...] = tuple(
-            (field.name, f"{cls.__name__}.{field.name}", shape.trim)
-            for field, shape in pairs
-            if shape.trim is not None
+        self._decode = [each.decode for each in codecs]
+        self.truncations: tuple[tuple[str, str, Truncation], ...] = tuple(
+            (field.name, f"{cls.__name__}.{field.name}", codec.truncate)
+            for field, codec in pairs
+            if codec.truncate is not None
         )
 
-    def _shape(self, field: FieldInfo) -> FieldCodec:
+    def _codec(self, field: FieldInfo) -> FieldCodec:
         try:
-            return shape_of(field.type, Scope(_nested, getattr(self.cls, "dec_hook", None)))
+            return compile_codec(field.type, Scope(_nested, getattr(self.cls, "dec_hook", None)))
         except DefinitionError as error:
             raise DefinitionError(f"{self.cls.__name__}.{field.name}: {error}") from error
 
     # -- writing
 
-    def trim_nested(self, value: Any, where: str) -> Any:
-        """:meth:`trim` of a value inside of a document; a frozen one is replaced by a copy."""
+    def truncate_nested(self, value: Any, where: str) -> Any:
+        """Apply :meth:`truncate` to a value inside a document; a frozen one is replaced by a copy."""
         if type(value) is not self.cls:
-            return truncation.trim(value, where)
+            return truncation.truncate(value, where)
         if not self._frozen:
-            self.trim(value)
+            self.truncate(value)
             return value
-        twin = copy(value)  # a frozen one may stand in a set, which goes by what it holds
-        return twin if self.trim(twin) else value
+        twin = copy(value)  # a frozen one may be in a set, which depends on its hash
+        return twin if self.truncate(twin) else value
 
-    def trim(self, instance: Any) -> bool:
-        """Cut the instance's own datetimes and timedeltas to what BSON keeps; whether there were any."""
+    def truncate(self, instance: Any) -> bool:
+        """Cut the instance's datetimes and timedeltas to what BSON keeps; return whether any changed."""
         any_cut = False
-        for name, where, cut in self.trims:
+        for name, where, cut in self.truncations:
             value = getattr(instance, name)
             if value is not None and (new := cut(value, where)) is not value:
                 self._set(instance, name, new)
@@ -132,9 +133,9 @@ class Plan[T]:
 
     @cached_property
     def encode(self) -> Encoder:
-        """What makes raw data of an instance, or of a value in a field that is typed as the class.
+        """The function that converts an instance, or a value in a field of this type, to raw data.
 
-        They share no list and no dict with it.
+        The raw data shares no list or dict with it.
         """
         if not issubclass(self.cls, msgspec.Struct):
             return self._encode_dataclass
@@ -161,7 +162,7 @@ class Plan[T]:
     # -- reading
 
     def decode(self, raw: Any, reader: Any) -> Any:
-        """Nested raw data, made ready for msgspec; what is not this class's comes back as it is."""
+        """Prepare nested raw data for msgspec; return data that is not of this class unchanged."""
         if self._array_like and type(raw) is list:
             named = dict(zip(self._array_names(), raw, strict=False))
             return list(decoded_fields(named, self.decoders, reader).values())
@@ -173,20 +174,20 @@ class Plan[T]:
         return self.encode_names if self.tag is None else (self.tag[0], *self.encode_names)
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
-        """A batch, made ready for :meth:`convert`; the given dicts stay as they are."""
+        """Prepare a batch for :meth:`convert`; the dicts themselves are not changed."""
         if not self.decoders:
             return raws
         decoders = self.decoders
         return [decoded_fields(raw, decoders, reader) for raw in raws]
 
     def convert(self, prepared: list[Any]) -> list[T]:
-        """Instances of the class, in one call.
+        """Convert a batch to instances of the class, in one call.
 
         :raises msgspec.ValidationError: one of them does not fit.
         """
         hook = self.dec_hook
         if len(prepared) == 1:
-            # What msgspec knows of a list's type it finds out anew each time: as long as a document.
+            # msgspec inspects the type of a list in each call, which takes as long as a document.
             (raw,) = prepared
             one = msgspec.convert(
                 raw, self.type, builtin_types=BUILTIN_TYPES, str_keys=True, dec_hook=hook
@@ -197,7 +198,7 @@ class Plan[T]:
         )
 
     def convert_field(self, place: int, raw: Any, reader: Any) -> Any:
-        """One field's raw value as a read would give it."""
+        """Convert one field's raw value as a read would."""
         field = self.fields[place]
         decode = self._decode[place]
         value = raw if raw is None or decode is None else decode(raw, reader)
@@ -210,7 +211,7 @@ class Plan[T]:
         )
 
     def default_of(self, place: int) -> Any:
-        """What a field's default is as raw data; ``UNSET`` where it has none that stays the same."""
+        """Return a field's constant default as raw data, or ``UNSET``."""
         field = self.fields[place]
         if field.default is not msgspec.NODEFAULT:
             return self.encode_field(place, field.default)
@@ -219,7 +220,7 @@ class Plan[T]:
         return msgspec.UNSET
 
     def inserted_default(self, place: int) -> Any:
-        """What an insert stores in a field that nobody sets, as raw data; ``UNSET``: nothing."""
+        """Return what an insert stores in a field that is not set, as raw data; ``UNSET``: nothing."""
         field = self.fields[place]
         if field.default is msgspec.UNSET:
             return msgspec.UNSET
@@ -229,17 +230,17 @@ class Plan[T]:
         return msgspec.UNSET if make is msgspec.NODEFAULT else self.encode_field(place, make())
 
     def encode_field(self, place: int, value: Any) -> Any:
-        """One field's value as raw data."""
+        """Convert one field's value to raw data."""
         encode = self.encoders[place]
         return value if value is None or encode is None else encode(value)
 
 
 def hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:
-    """The ``dec_hook`` of a class and of the classes inside of it, asked only about users' own types.
+    """Return a hook that combines the ``dec_hook`` of a class with those of the classes inside it.
 
-    msgspec asks it about every type that is not msgspec's, also where the value is one already: an
-    ObjectId for ``_id``. What the hooks say they do not know is a value that does not fit. Those of
-    the classes whose fields name a type are asked about it before the others.
+    msgspec calls it for every type that msgspec does not know, even if the value already has that
+    type (an ObjectId for ``_id``): the users' hooks are called for their own types only. A type that
+    no hook knows is a value that does not fit. Hooks of classes whose fields name a type come first.
     """
     owners = {get_origin(each) or each: each for each in (cls, *inside)}
     hooks = {each: hook for each in owners if (hook := getattr(each, "dec_hook", None)) is not None}
@@ -260,21 +261,21 @@ def hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:
             except NotImplementedError:
                 continue
             except (LookupError, AttributeError, ArithmeticError) as error:
-                # As a ValueError it is one of this value, which msgspec names by its place.
+                # msgspec adds the path of the value to a ValueError.
                 raise ValueError(f"{type(error).__name__} in dec_hook: {error}") from error
-        raise TypeError(f"dec_hook reads no {getattr(tp, '__name__', tp)}")
+        raise TypeError(f"dec_hook does not read {getattr(tp, '__name__', tp)}")
 
     return dec_hook
 
 
 class UnionPlan(Plan[Any]):
-    """A union of Structs that a tag tells apart: what results are read as, never a field."""
+    """The plan of a tagged union of Structs: the type of a result, never of a field."""
 
     def __init__(self, tp: Any) -> None:
         super().__init__(get_args(tp)[0])
         self.type = tp
         self.list_type: Any = list[tp]
-        decode = shape_of(tp, Scope(_nested, None)).decode
+        decode = compile_codec(tp, Scope(_nested, None)).decode
         self.decoders: tuple[tuple[str, Decoder], ...] = (
             (("", decode),) if decode is not None else ()
         )
@@ -286,17 +287,18 @@ class UnionPlan(Plan[Any]):
 
 
 _plans: dict[Any, Plan[Any]] = {}
+forget_by(_plans.clear)
 _building: list[Any] = []
 
 
 def plan_of(tp: Any) -> Plan[Any]:
-    """The plan of a Struct class, a dataclass, or a parametrised one (``Box[int]``).
+    """Return the plan of a Struct class, a dataclass, or a parametrised one (``Box[int]``).
 
     :raises DefinitionError: an annotation cannot be resolved, stored or told apart.
     """
     plan = _plans.get(tp)
     if plan is None:
-        note_hidden()  # of classes that were made since
+        note_hidden()  # classes may have been defined since the last call
         _building.append(tp)
         try:
             plan = UnionPlan(tp) if get_origin(tp) in (Union, UnionType) else Plan(tp)
@@ -311,14 +313,14 @@ def plan_of(tp: Any) -> Plan[Any]:
         places = range(len(plan.fields))
         plan.fresh = tuple(n for n in places if has_default_factory(plan.fields[n].default_factory))
         plan.fresh_inside = tuple(n for n in places if has_fresh_inside(plan.fields[n].type))
-        if not _building:  # whole now: recursive classes too
+        if not _building:  # complete now, recursive classes too
             _refuse_unsupported(plan)
         _plans[tp] = plan
     return plan
 
 
 def _refuse_unsupported(plan: Plan[Any]) -> None:
-    """What msgspec cannot convert is told now, not at the first document."""
+    """Refuse a class that msgspec cannot convert now, not at the first document."""
     try:
         plan.convert([])
     except (TypeError, NameError) as error:
@@ -339,28 +341,28 @@ def _is_unsupported(annotation: Any) -> bool:
 
 
 def forget_plan(tp: Any) -> None:
-    """Compile *tp* anew at its next use: what it refers to has changed."""
+    """Compile *tp* again at its next use, because a class that it refers to has changed."""
     _plans.pop(tp, None)
 
 
 def _nested(tp: Any) -> FieldCodec:
-    """The shape of a Struct or dataclass inside of another class."""
-    if tp in _building:  # recursive: its plan stands by the time a value comes
+    """Return the codec of a Struct or dataclass inside another class."""
+    if tp in _building:  # recursive: its plan is complete before the first value
         return FieldCodec(
             lambda value: plan_of(tp).encode(value),
             lambda raw, reader: plan_of(tp).decode(raw, reader),
-            lambda value, where: plan_of(tp).trim_nested(value, where),
+            lambda value, where: plan_of(tp).truncate_nested(value, where),
         )
     plan = plan_of(tp)
     return FieldCodec(
         plan.encode,
         plan.decode if plan.decoders else None,
-        plan.trim_nested if plan.trims else None,
+        plan.truncate_nested if plan.truncations else None,
     )
 
 
-def _trim_struct(value: Any, where: str) -> Any:
-    return plan_of(type(value)).trim_nested(value, where)
+def _truncate_struct(value: Any, where: str) -> Any:
+    return plan_of(type(value)).truncate_nested(value, where)
 
 
 def _encode_struct(value: Any) -> Any:
@@ -368,9 +370,9 @@ def _encode_struct(value: Any) -> Any:
 
 
 register_builtin(msgspec.Struct, _encode_struct)
-truncation.register_trim(msgspec.Struct, _trim_struct)
+truncation.register_truncation(msgspec.Struct, _truncate_struct)
 
 
 def codec_of(annotation: Any, dec_hook: DecHook | None) -> FieldCodec:
-    """How the values of one annotation are written, read and cut."""
-    return shape_of(annotation, Scope(_nested, dec_hook))
+    """Return the codec of one annotation."""
+    return compile_codec(annotation, Scope(_nested, dec_hook))

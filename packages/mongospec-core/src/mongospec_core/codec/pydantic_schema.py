@@ -1,6 +1,6 @@
-"""What pydantic, and by it FastAPI, is told of types that msgspec reads and writes.
+"""Schemas for pydantic (and FastAPI) of types that msgspec reads and writes.
 
-Imported when pydantic asks for it: this module alone imports pydantic.
+It is imported when pydantic asks for a schema: no other module imports pydantic.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -9,9 +9,9 @@ Imported when pydantic asks for it: this module alone imports pydantic.
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from functools import cache, partial
+from functools import partial
 from typing import Any, get_args, get_origin, is_typeddict
 
 import msgspec
@@ -26,18 +26,19 @@ from pydantic_core import (
 
 from mongospec_core.codec import json
 from mongospec_core.codec.annotations import declared_fields, iter_types, resolve_names
+from mongospec_core.codec.class_cache import class_cache
 from mongospec_core.codec.codec_options import to_raw
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import Plan, plan_of
-from mongospec_core.codec.validation import explain
+from mongospec_core.codec.validation import parse_validation_error
 
 
 def core_schema_of(tp: Any) -> CoreSchema:
-    """How pydantic validates, writes and describes a type that msgspec knows.
+    """Return pydantic's schema to validate, serialize and describe a type that msgspec knows.
 
-    :param tp: a document class, a Struct, an ObjectId, or what holds them (``list[Card]``). A tagged
-        document class stands for its subclasses, too.
+    :param tp: a document class, a Struct, an ObjectId, or a container of them (``list[Card]``). A
+        tagged document class includes its subclasses.
     """
     if len(json.family(tp)) > 1:  # no ref: the definitions are those of its members
         return core_schema.no_info_plain_validator_function(
@@ -50,26 +51,40 @@ def core_schema_of(tp: Any) -> CoreSchema:
 
 def _exact_schema_of(tp: Any) -> CoreSchema:
     name, _ = _described(tp)
-    return core_schema.no_info_plain_validator_function(
-        partial(_validated, tp),
-        ref=None if name is None else _ref(tp, name),
-        metadata={"pydantic_js_functions": [partial(_json_schema, tp)]},
-        serialization=_SERIALIZATION,
-    )
+    about: dict[str, Any] = {
+        "ref": None if name is None else _ref(tp, name),
+        "metadata": {"pydantic_js_functions": [partial(_json_schema, tp)]},
+        "serialization": _SERIALIZATION,
+    }
+    if _holds_whole_documents(tp) and any(map(json.family, get_args(tp))):
+        return core_schema.no_info_wrap_validator_function(
+            partial(_validated_page, tp), _items_schema(*get_args(tp)), **about
+        )
+    return core_schema.no_info_plain_validator_function(partial(_validated, tp), **about)
+
+
+def _holds_whole_documents(tp: Any) -> bool:
+    return getattr(get_origin(tp) or tp, "__holds_whole_documents__", False)
+
+
+def _items_schema(tp: Any) -> CoreSchema:
+    items = core_schema.list_schema(core_schema_of(tp))
+    fields = {"items": core_schema.typed_dict_field(items, required=False)}
+    return core_schema.typed_dict_schema(fields, extra_behavior="allow")
 
 
 # -- values
 
 
 def _validated(tp: Any, value: Any) -> Any:
-    """An instance as it is, or what msgspec makes of JSON's values."""
+    """Return an instance unchanged, or convert JSON values by msgspec."""
     cls = get_origin(tp) or tp
     if isinstance(value, msgspec.Struct) and isinstance(value, cls):
         return value
     try:
         return read_json(json.own_class(tp, value), value)
     except (ValueError, ArithmeticError) as error:  # msgspec's is a ValueError
-        path, reason = explain(error)
+        path, reason = parse_validation_error(error)
         where = [name or (int(n) if n.isdigit() else n) for name, n in _STEPS.findall(path)]
         kind = "missing" if reason.startswith("missing") else "value_error"
         told = PydanticCustomError(kind, "{reason}", {"reason": reason})
@@ -77,11 +92,16 @@ def _validated(tp: Any, value: Any) -> Any:
         raise ValidationError.from_exception_data(cls.__name__, [detail]) from None
 
 
+def _validated_page(tp: Any, value: Any, read_items: Callable[[Any], Any]) -> Any:
+    """A page of a family: each of its documents is read as its own class, then the page with them."""
+    return _validated(get_origin(tp), read_items(value) if isinstance(value, dict) else value)
+
+
 _STEPS = re.compile(r"([^.\[\]]+)(?![^\[]*\])|\[([^\]]*)\]")
 
 
 def _at(value: Any, path: list[Any]) -> Any:
-    """What stands at a path, as far as it leads."""
+    """Return the value at a path, or at the part of the path that exists."""
     for step in path:
         try:
             value = value[step]
@@ -91,7 +111,7 @@ def _at(value: Any, path: list[Any]) -> Any:
 
 
 def read_json(tp: Any, value: Any) -> Any:
-    """A value of *tp* from JSON's values (and from those that msgspec takes besides them).
+    """Convert JSON values (and others that msgspec accepts) to *tp*.
 
     :raises msgspec.ValidationError: it does not fit.
     """
@@ -114,9 +134,9 @@ def read_json(tp: Any, value: Any) -> Any:
     return made
 
 
-@cache
+@class_cache
 def _document_in(tp: Any) -> Any:
-    """A document class inside of a type, if there is one: its documents may stand for their ids."""
+    """Return a document class inside a type, if any: its documents may be written as their ids."""
     inside = (each for each in iter_types(tp) if each is not tp)
     return next((each for each in inside if hasattr(each, "__bson_decoder__")), None)
 
@@ -128,7 +148,7 @@ def _ready(tp: Any, value: Any, reader: Any) -> Any:
     return plan.decode({"value": value}, reader)["value"]
 
 
-@cache
+@class_cache
 def _plan(tp: Any) -> Plan[Any]:
     cls = get_origin(tp) or tp
     if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
@@ -166,9 +186,9 @@ def _ref(tp: Any, name: str) -> str:
     return f"{cls.__module__}.{name}:{hash(tp)}"
 
 
-@cache
+@class_cache
 def _described(tp: Any) -> tuple[str | None, dict[str, Any]]:
-    """Msgspec's name of a class, if it has a schema of its own, and that schema.
+    """Return msgspec's name of a class, if it has a schema of its own, and that schema.
 
     In the schema, other classes are ``{"$ref": class}``.
     """
@@ -197,7 +217,7 @@ def _annotations(tp: Any) -> Mapping[str, Any]:
 
 
 def _note_dates(annotation: Any, schema: Any) -> None:
-    """Msgspec says "string" of a datetime, which need not have a zone; stored ones always have."""
+    """Describe datetimes with a zone: msgspec says "string", but stored ones always have one."""
     tp, args = unwrap(annotation), type_args(annotation)
     naive = any(getattr(each, "tz", None) is False for each in get_args(annotation))
     if tp is dt.datetime and schema.get("type") == "string" and not naive:
@@ -245,15 +265,15 @@ def _family_schema(cls: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str,
 
 
 _open: ContextVar[frozenset[str]] = ContextVar("_open", default=frozenset())
-"""The definitions that are being made: what leads back to one of them names it."""
+"""The definitions that are being made; a type that leads back to one refers to it by name."""
 
 
 def _json_schema(tp: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
     name, schema = _described(tp)
     token = _open.set(_open.get() | ({_ref(tp, name)} if name is not None else set()))
     try:
-        whole = getattr(get_origin(tp) or tp, "__holds_whole_documents__", False)
-        made: dict[str, Any] = _resolved(schema, handler, whole or name is None)
+        whole = _holds_whole_documents(tp) or name is None
+        made: dict[str, Any] = _resolved(schema, handler, whole)
     finally:
         _open.reset(token)
     return made
@@ -275,7 +295,7 @@ def _resolved(schema: Any, handler: GetJsonSchemaHandler, whole_documents: bool 
 
 
 def _defined(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-    """What names a definition of pydantic's, which is made now unless it is being made."""
+    """Return a reference to pydantic's definition, which is made now unless it is being made."""
     ref: str | None = schema.get("ref")
     if ref is not None and ref in _open.get():
         return handler(core_schema.definition_reference_schema(ref))
@@ -285,7 +305,7 @@ def _defined(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any
 def _definition(tp: Any, handler: GetJsonSchemaHandler, whole_documents: bool) -> dict[str, Any]:
     if not hasattr(tp, "__bson_decoder__") or whole_documents:
         return _defined(core_schema_of(tp), handler)
-    # A document stands for its id: it is read from one as well, and written as one if it was not read.
+    # A reference can also be read from its id, and an unresolved one is written as its id.
     id_ = _resolved(_id_schema(tp), handler)
     only_id = {"type": "object", "properties": {"_id": id_}, "required": ["_id"]}
     if handler.mode == "serialization":

@@ -1,9 +1,9 @@
 """Cut values in objects to what BSON keeps, so that an object equals its stored copy.
 
 BSON dates are milliseconds in UTC. Before a document is written, its datetimes and timedeltas are
-brought to that in the object itself; a naive datetime becomes the UTC that the driver takes it for.
-Lists, dicts and nested Structs are changed in place: whoever holds one goes on holding it. What is
-frozen is replaced by a cut copy, so that its hash stays.
+converted in the object itself; a naive datetime becomes UTC, as which the driver would store it.
+Lists, dicts and nested Structs are changed in place, so that other references to them stay valid.
+Frozen values are replaced by a cut copy, so that their hash does not change.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -21,35 +21,36 @@ from typing import Any
 import msgspec
 from bson.tz_util import utc
 
-from mongospec_core.codec.codec_options import ENDLESS, Misfit
+from mongospec_core.codec.class_cache import forget_by
+from mongospec_core.codec.codec_options import ENDLESS, Rejected
 from mongospec_core.errors import EncodingError
 
-type Trim = Callable[[Any, str], Any]
-"""Takes a value and the name of its field (for warnings), gives the value that can be stored."""
+type Truncation = Callable[[Any, str], Any]
+"""Takes a value and the name of its field (for warnings), returns the value that can be stored."""
 
 
-def trim(value: Any, where: str) -> Any:
-    """*value* cut to what BSON keeps; the same object where there is nothing to cut."""
-    cut = _trims.get(type(value))
+def truncate(value: Any, where: str) -> Any:
+    """Return *value* cut to what BSON keeps; the same object if there is nothing to cut."""
+    cut = _truncations.get(type(value))
     if cut is None:
-        cut = _trims[type(value)] = _trim_for(type(value))
+        cut = _truncations[type(value)] = _truncate_for(type(value))
     try:
         return cut(value, where)
     except RecursionError as error:
         raise EncodingError(f"{where}: {ENDLESS}") from error
 
 
-def trim_naive(value: Any, where: str) -> Any:
-    """Like :func:`trim` for a field annotated ``Meta(tz=False)``: it stays naive."""
+def truncate_naive(value: Any, where: str) -> Any:
+    """Like :func:`truncate` for a field annotated ``Meta(tz=False)``: it stays naive."""
     if isinstance(value, dt.datetime) and value.microsecond % 1000:
         return value.replace(microsecond=value.microsecond // 1000 * 1000)
     return value
 
 
-def register_trim(tp: type, cut: Trim) -> None:
-    """Say how values of *tp* and its subclasses are cut; Struct plans register theirs here."""
+def register_truncation(tp: type, cut: Truncation) -> None:
+    """Register how values of *tp* and its subclasses are cut; plans of Structs use this."""
     _families[tp] = cut
-    _trims.clear()
+    _truncations.clear()
 
 
 def _keep(value: Any, where: str) -> Any:
@@ -61,25 +62,25 @@ def _datetime(value: dt.datetime, where: str) -> dt.datetime:
         _warn_of_naive(value, where)
         value = value.replace(tzinfo=dt.UTC)
     elif value.tzinfo is not dt.UTC and value.tzinfo is not utc:  # utc is what BSON is read as
-        # In its own zone, an hour that comes twice or never equals nothing that is read.
+        # In its own zone, an ambiguous or skipped hour never equals the value that is read.
         try:
             value = value.astimezone(dt.UTC)
         except OverflowError:
-            return value  # beyond the calendar in UTC: BSON refuses it
+            return value  # outside the calendar in UTC: BSON refuses it
     if value.microsecond % 1000:
         value = value.replace(microsecond=value.microsecond // 1000 * 1000)
     return value
 
 
 def _warn_of_naive(value: dt.datetime, where: str) -> None:
-    if time.tzname == ("UTC", "UTC"):  # as on most servers; the offset of any other zone depends
+    if time.tzname == ("UTC", "UTC"):  # as on most servers; other zones' offsets vary
         return
     try:
         offset = value.astimezone().utcoffset()
     except (OverflowError, OSError, ValueError):
         return  # the local time would be before year 1 or after 9999
     if offset:
-        # The standard filter shows one text once: one warning for a field.
+        # The default filter shows equal texts once: one warning per field.
         warnings.warn(
             f"{where} holds a naive datetime; it is stored as UTC, which is not this machine's "
             f"local time: use datetime.now(UTC)",
@@ -93,21 +94,21 @@ def _timedelta(value: dt.timedelta, where: str) -> dt.timedelta:
     return value - dt.timedelta(microseconds=rest) if rest else value
 
 
-def _list(value: list[Any], where: str, cut: Trim = trim) -> list[Any]:
+def _list(value: list[Any], where: str, cut: Truncation = truncate) -> list[Any]:
     for place, each in enumerate(value):
         if (new := cut(each, where)) is not each:
             value[place] = new
     return value
 
 
-def _dict(value: dict[Any, Any], where: str, cut: Trim = trim) -> dict[Any, Any]:
+def _dict(value: dict[Any, Any], where: str, cut: Truncation = truncate) -> dict[Any, Any]:
     for key, each in value.items():
         if (new := cut(each, where)) is not each:
             value[key] = new  # an existing key: the dict keeps its size
     return value
 
 
-def _frozen(value: Any, where: str, cut: Trim = trim) -> Any:
+def _frozen(value: Any, where: str, cut: Truncation = truncate) -> Any:
     return _remade(value, [cut(each, where) for each in value])
 
 
@@ -117,16 +118,16 @@ def _remade(value: Any, items: list[Any]) -> Any:
     return value._make(items) if hasattr(value, "_make") else type(value)(items)
 
 
-def _set(value: set[Any], where: str, cut: Trim = trim) -> set[Any]:
+def _set(value: set[Any], where: str, cut: Truncation = truncate) -> set[Any]:
     changed = [(each, new) for each in value if (new := cut(each, where)) is not each]
     value.difference_update([old for old, _ in changed])
     value.update([new for _, new in changed])
     return value
 
 
-def trim_items(cut: Trim) -> Trim:
-    """How a list, a tuple, a set or a dict is cut whose items, or values, are cut by *cut*."""
-    families: dict[type, Callable[[Any, str, Trim], Any]] = {
+def truncate_items(cut: Truncation) -> Truncation:
+    """Return how to cut a list, a tuple, a set or a dict: *cut* cuts its items or values."""
+    families: dict[type, Callable[[Any, str, Truncation], Any]] = {
         list: _list,
         dict: _dict,
         set: _set,
@@ -134,76 +135,77 @@ def trim_items(cut: Trim) -> Trim:
         tuple: _frozen,
     }
 
-    def trimmed(value: Any, where: str) -> Any:
+    def truncated(value: Any, where: str) -> Any:
         for tp, family in families.items():
             if isinstance(value, tp):
                 return family(value, where, cut)
-        return trim(value, where)
+        return truncate(value, where)
 
-    return trimmed
+    return truncated
 
 
-def trim_dict(cut_key: Trim, cut: Trim | None) -> Trim:
-    """How a dict is cut whose keys are cut by *cut_key*, and whose values by *cut*."""
-    inside = trim_items(cut or _keep)
+def truncate_dict(cut_key: Truncation, cut: Truncation | None) -> Truncation:
+    """Return how to cut a dict: *cut_key* cuts its keys, *cut* its values."""
+    inside = truncate_items(cut or _keep)
 
-    def trimmed(value: Any, where: str) -> Any:
+    def truncated(value: Any, where: str) -> Any:
         if isinstance(value, dict):
             keys = [cut_key(key, where) for key in value]
             if any(new is not old for new, old in zip(keys, value, strict=True)):
                 new = dict(zip(keys, value.values(), strict=True))
-                if len(new) == len(value):  # else it is refused: two keys would be one
+                if len(new) == len(value):  # else two keys would become one: it is refused
                     value.clear()
                     value.update(new)
         return inside(value, where)
 
-    return trimmed
+    return truncated
 
 
-def trim_places(cuts: Sequence[Trim]) -> Trim:
-    """How a tuple is cut that has a cut of its own for each place."""
+def truncate_places(cuts: Sequence[Truncation]) -> Truncation:
+    """Return how to cut a tuple, with one cut per position."""
 
-    def trimmed(value: Any, where: str) -> Any:
+    def truncated(value: Any, where: str) -> Any:
         if not isinstance(value, tuple) or len(value) != len(cuts):
-            return trim(value, where)
+            return truncate(value, where)
         return _remade(value, [cut(each, where) for cut, each in zip(cuts, value, strict=True)])
 
-    return trimmed
+    return truncated
 
 
-def trim_keys(cuts: Mapping[str, Trim]) -> Trim:
-    """How a dict is cut that has a cut of its own for each of these keys."""
+def truncate_keys(cuts: Mapping[str, Truncation]) -> Truncation:
+    """Return how to cut a dict, with one cut per key."""
 
-    def trimmed(value: Any, where: str) -> Any:
+    def truncated(value: Any, where: str) -> Any:
         if not isinstance(value, dict):
-            return trim(value, where)
+            return truncate(value, where)
         for name in cuts.keys() & value.keys():
             if (new := cuts[name](value[name], where)) is not value[name]:
                 value[name] = new
         return value
 
-    return trimmed
+    return truncated
 
 
 def _dataclass(value: Any, where: str) -> Any:
     cuts: dict[str, Any] = {}
     for field in dataclasses.fields(value):
         old = getattr(value, field.name)
-        if (cut := trim(old, where)) is not old:
+        if (cut := truncate(old, where)) is not old:
             cuts[field.name] = cut
     if cuts and value.__dataclass_params__.frozen:
-        value = copy(value)  # the old one may stand in a set, which goes by what it holds
+        value = copy(value)  # the old one may be in a set, which depends on its hash
     for name, cut in cuts.items():
         object.__setattr__(value, name, cut)
     return value
 
 
-def _misfit(value: Misfit, where: str) -> Any:
+def _rejected(value: Rejected, where: str) -> Any:
     raise EncodingError(f"{where}: {type(value).__name__}")
 
 
-_trims: dict[type, Trim] = {}  # by exact type, found once
-_families: dict[type, Trim] = {
+_truncations: dict[type, Truncation] = {}  # by exact type, found once
+forget_by(_truncations.clear)
+_families: dict[type, Truncation] = {
     dt.datetime: _datetime,
     dt.timedelta: _timedelta,
     list: _list,
@@ -211,12 +213,12 @@ _families: dict[type, Trim] = {
     tuple: _frozen,
     frozenset: _frozen,
     set: _set,
-    Misfit: _misfit,
-    msgspec.Struct: _keep,  # until the plans say better
+    Rejected: _rejected,
+    msgspec.Struct: _keep,  # until plans register their own
 }
 
 
-def _trim_for(tp: type) -> Trim:
+def _truncate_for(tp: type) -> Truncation:
     for base in tp.__mro__:
         if base in _families:
             return _families[base]

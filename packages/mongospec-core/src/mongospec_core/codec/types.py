@@ -1,7 +1,7 @@
-"""Scalars that BSON keeps as something else, and how they are read back.
+"""Scalars that BSON stores as another type, and how they are read back.
 
-A decoder takes the raw value and the reader. It hands back the same object where the value is not
-of its kind: msgspec then judges it.
+A decoder takes the raw value and the reader. It returns the same object if the value is not of its
+kind: msgspec then reports it.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -16,40 +16,40 @@ from typing import Any
 
 from bson import Binary, Decimal128, Int64, Regex
 
-from mongospec_core.codec.codec_options import MILLISECOND, misfit, to_raw
+from mongospec_core.codec.codec_options import MILLISECOND, rejected, to_raw
 
 type Decoder = Callable[[Any, Any], Any]
 
 
 class Checking:
-    """The reader of a check before a write: stricter than a read, where the two can differ."""
+    """The reader of a check before a write, which is stricter than a read for a few types."""
 
 
 CHECKING = Checking()
 
 
-def plain(raw: Any) -> Any:
-    """What stands behind ``Any``: Python's own types, and no list or dict of the raw data."""
+def to_python(raw: Any) -> Any:
+    """Return a value for ``Any``: Python's own types, sharing no list or dict with the raw data."""
     tp = type(raw)
     if tp is dict:
-        return {key: plain(each) for key, each in raw.items()}
+        return {key: to_python(each) for key, each in raw.items()}
     if tp is list:
-        return [plain(each) for each in raw]
+        return [to_python(each) for each in raw]
     return int(raw) if tp is Int64 else raw
 
 
 def decode_any(raw: Any, reader: Any) -> Any:
-    return plain(raw)
+    return to_python(raw)
 
 
 def _date(raw: Any, reader: Any) -> Any:
     if type(raw) is dt.datetime and raw.timetz().replace(tzinfo=None) == dt.time.min:
         return raw.date()
-    return raw  # with a time of day it is no date: msgspec says so
+    return raw  # with a time of day it is not a date: msgspec reports it
 
 
 def _timedelta(raw: Any, reader: Any) -> Any:
-    # Other programs may have stored a small int; in our own objects an int is a mistake.
+    # Other programs may have stored a small int; in an object to be written an int is a mistake.
     if type(raw) is Int64 or (type(raw) is int and reader is not CHECKING):
         return raw * MILLISECOND
     return raw
@@ -60,9 +60,9 @@ def without_zone(raw: Any, reader: Any) -> Any:
 
 
 def wall_clock(value: Any) -> Any:
-    """Write a value of a field annotated ``Meta(tz=False)``: an aware one would lose its hour."""
+    """Encode a value of a field annotated ``Meta(tz=False)``: an aware one would lose its zone."""
     if isinstance(value, dt.datetime) and value.tzinfo is not None:
-        return misfit("a datetime with a time zone")
+        return rejected("a datetime with a time zone")
     return to_raw(value)
 
 
@@ -93,6 +93,6 @@ DECODERS: dict[type, Decoder | None] = {
 }
 
 
-def member(value: Any) -> Any:
-    """An Enum whose values are scalars: nothing to look up."""
+def enum_value(value: Any) -> Any:
+    """Encode a member of an Enum whose values are scalars."""
     return value._value_ if isinstance(value, Enum) else to_raw(value)

@@ -1,4 +1,4 @@
-"""What is wrong with a document, in words that name its field."""
+"""Find which field of a document is invalid, and why."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
@@ -25,16 +25,16 @@ BUILTIN_TYPES = (
 )
 """Types that BSON has (or that our decoders make): msgspec must not read them from strings."""
 
-# As text: re compiles them, and keeps them, once there is an error.
+# As text: re compiles and caches them at the first error.
 _AT = r"(?s)^(?P<reason>.*?) - at `(?P<key>key` in `)?\$(?P<path>[^`]*)`$"
 _TOLD = r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$"
 _MISSING = r"^Object missing required field `(?P<field>[^`]*)`$"
 
 
-def explain(error: Exception) -> tuple[str, str]:
-    """The field path (``"address.zip"``) and the reason of one of msgspec's errors.
+def parse_validation_error(error: Exception) -> tuple[str, str]:
+    """Return the field path (``"address.zip"``) and the reason of one of msgspec's errors.
 
-    :param error: from the conversion of one document, alone.
+    :param error: from the conversion of a single document.
     """
     text = str(error)
     at = re.match(_AT, text)
@@ -50,12 +50,12 @@ def explain(error: Exception) -> tuple[str, str]:
         field = missing["field"]
         way = '; the id is stored as _id: rename={"id": "_id"}' if field == "id" else ""
         return (f"{path}.{field}" if path else field), f"missing, and it has no default{way}"
-    # msgspec's word for a Struct; in the database, and for a reference, it is a document.
+    # msgspec calls a Struct an object; in the database, and as a reference, it is a document.
     return path, reason.replace("Expected `object", "Expected `document")
 
 
 def unencodable(raw: Mapping[str, Any], path: str = "") -> tuple[str, str] | None:
-    """The first field of *raw* that BSON cannot hold, and why; None where all can be."""
+    """Return the first field of *raw* that BSON cannot hold, and why; None if it can hold all."""
     for key, value in raw.items():
         place = f"{path}.{key}" if path else str(key)
         try:

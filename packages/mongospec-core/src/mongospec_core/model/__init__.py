@@ -1,1 +1,1 @@
-"""What a document is: its class, its binding, what is known of its stored copy."""
+"""Documents: their classes, bindings and snapshots of their stored copies."""

@@ -1,4 +1,4 @@
-"""The document itself: its id, its binding, its hooks, its plain form. What it can do is above."""
+"""The base of documents: id, binding, hooks, raw data. Operations are defined elsewhere."""
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -18,7 +18,7 @@ from mongospec_core.codec.codec_options import (
 )
 from mongospec_core.codec.json import ForPydantic
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.truncation import trim
+from mongospec_core.codec.truncation import truncate
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import DefinitionError, MissingIdError
 from mongospec_core.model.binding import binding_of, reading_plan, refuse_elsewhere
@@ -29,7 +29,7 @@ from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import (
     SnapshotSlot,
-    carry,
+    copy_snapshot,
     place_of,
     set_place,
     set_snapshot,
@@ -41,7 +41,7 @@ from mongospec_core.server.place import Place
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstract=True):
-    """What every document is, before any operation."""
+    """The base of every document class, without operations."""
 
     __collection_name__: ClassVar[str | None] = None
     """The collection's name; None: the name of the class, or of the first of its tagged bases."""
@@ -55,7 +55,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     __abstract__: ClassVar[bool] = True
 
     if TYPE_CHECKING:
-        # Checkers would refuse another type in a subclass; annotate _id anew to say yours.
+        # Any, because checkers would refuse another type in a subclass; annotate yours there.
         _id: Any = None
 
         def __init_subclass__(
@@ -84,9 +84,9 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
         @classmethod
         def __upgrade__(cls, raw: dict[str, Any], /) -> dict[str, Any]:
-            """Bring a raw document of an older shape to today's, before it is read; return it.
+            """Convert a raw document of an older shape to the current one before it is read; return it.
 
-            There is none at run time, so that reads ask nothing where no class has one.
+            It does not exist at run time, so that reads cost nothing if no class defines it.
             """
             ...
 
@@ -102,7 +102,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     @classmethod
     def get_collection(cls) -> mongojet.Collection:
-        """The collection that the class is bound to, for what mongospec does not offer.
+        """Return the driver's collection, for operations that mongospec does not offer.
 
         :raises NotBoundError: the class is not bound.
 
@@ -114,13 +114,13 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     @classmethod
     def get_collection_name(cls) -> str:
-        """The name of the class's collection; it need not be bound for it."""
+        """Return the name of the class's collection, whether or not it is bound."""
         return collection_name_of(cls)
 
     # -- plain data
 
     def dump(self) -> dict[str, Any]:
-        """The document as it would be stored: plain data by stored names, references as ids.
+        """Return the document as it would be stored: raw data by stored names, references as ids.
 
         Values keep the types that BSON has (``datetime``, ``UUID``, ``Decimal``, ``ObjectId``).
         ``_id`` is left out while it is None. Nothing is sent.
@@ -133,7 +133,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         """
         name = type(self).__name__
         raw: dict[str, Any] = {
-            field: trim(value, f"{name}.{field}")
+            field: truncate(value, f"{name}.{field}")
             for field, value in plan_of(type(self)).encode(self).items()
         }
         if raw.get("_id", 0) is None:
@@ -142,10 +142,10 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> Self:
-        """An instance from data as it is stored: the way that a read takes, for one document.
+        """Return an instance from raw data, decoded as a read would decode it.
 
         :param data: a raw document, by stored names; it is not changed.
-        :raises DocumentValidationError: the data do not fit the class.
+        :raises DocumentValidationError: the data does not fit the class.
 
         .. code-block:: python
 
@@ -155,25 +155,25 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     @classmethod
     def _load(cls, data: Mapping[str, Any], *, upgrade: bool = True) -> Self:
-        """The seam of :meth:`load`; without *upgrade* the data have today's shape."""
+        """Implement :meth:`load`; without *upgrade* the data already has the current shape."""
         reader = Reader(reading_plan(cls), DECIMAL_CODEC_OPTIONS)
         if not upgrade:
             reader.upgrade = None
         (document,) = reader.decode([named(cls.__name__, "data", encode, data)])
-        set_snapshot(document, None)  # that it could be stored does not say that it is
+        set_snapshot(document, None)  # the data may not come from the database
         return cast("Self", document)
 
-    # pydantic asks for it: documents stand in its models, and in FastAPI's handlers, as they are
+    # pydantic calls it: document classes may be used in its models and in FastAPI's handlers
     __get_pydantic_core_schema__: ClassVar[Any] = ForPydantic.__get_pydantic_core_schema__
 
     @classmethod
     def _read_json(cls, read: Callable[[Any], list[Any]]) -> list[Any]:
-        """The seam for packages whose documents stand for their ids: pass *read* a reader of them."""
+        """Call *read* with a reader; override it if documents can be read from their ids."""
         return read(None)
 
     @classmethod
     def _members(cls) -> list[type]:
-        """The classes of a family whose documents pydantic takes for documents of this one."""
+        """Return the classes of the family whose documents pydantic accepts for this class."""
         return members_of(cls)
 
     # -- hooks; Any lets both a plain and an async override pass the type checkers
@@ -194,13 +194,13 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     @classmethod
     def _before_bind(cls, bound: Collection[type]) -> None:
-        """A seam: called by ``init()`` with all classes that will be bound; raise to refuse."""
+        """Extension point: ``init()`` calls it with all classes to be bound; raise to refuse."""
 
     @classmethod
     def _before_write(cls, documents: Sequence[Any]) -> None:
-        """The seam for packages that judge documents before they are written.
+        """Extension point: validate documents before they are written.
 
-        Called by every write of whole documents: after the hooks, before ids are handed out.
+        Every write of whole documents calls it: after the hooks, before ids are assigned.
         """
         if places.used:
             refuse_elsewhere(cls, documents)
@@ -209,17 +209,17 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     @classmethod
     def __bson_decoder__(cls) -> Decoder:
-        """The seam for packages that store documents inside of documents; core does not."""
+        """Extension point: return the decoder of a field of this type; core has no such fields."""
         raise DefinitionError(
             f"a field typed as the document class {cls.__name__} is a reference; "
             f"install mongospec-refs and use its MongoDocument (or mongospec's), "
             f"or make {cls.__name__} a plain msgspec.Struct to embed it"
         )
 
-    # -- identity and copies; every copy carries the stored form
+    # -- identity and copies; every copy has the snapshot
 
     def __hash__(self) -> int:
-        """The hash of the ``_id``.
+        """Return the hash of the ``_id``.
 
         :raises TypeError: there is no ``_id`` yet, so the hash would change.
         """
@@ -234,12 +234,12 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
         twin = msgspec.structs.replace(self, **changes)
         _take_attributes(twin, attributes_of(self))
         if twin._id == self._id:  # with another _id it is another document, not stored yet
-            carry(twin, self)
+            copy_snapshot(twin, self)
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         twin = _copied(self)
-        memo[id(self)] = twin  # before its fields: they may lead back to it
+        memo[id(self)] = twin  # before its fields, which may refer back to it
         for name in self.__struct_fields__:
             force_setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
         _take_attributes(twin, copy.deepcopy(attributes_of(self), memo))
@@ -259,13 +259,13 @@ _shallow: Callable[[Any], Any] = getattr(msgspec.Struct, "__copy__")  # noqa: B0
 
 def _copied[D: DocumentBase](document: D) -> D:
     twin: D = _shallow(document)
-    carry(twin, document)
+    copy_snapshot(twin, document)
     _take_attributes(twin, attributes_of(document))
     return twin
 
 
 def attributes_of(document: DocumentBase) -> dict[str, Any] | None:
-    """What a document of a class with ``dict=True`` has beside its fields; else None."""
+    """Return the attributes beside the fields, in a class with ``dict=True``; else None."""
     return getattr(document, "__dict__", None) or None
 
 
@@ -284,9 +284,9 @@ def _rebuilt(
 
 
 def reference_id(document: DocumentBase) -> Any:
-    """What stands for a document in a filter, an update or a field: its ``_id``.
+    """Return what replaces a document in a filter, an update or a field: its ``_id``.
 
-    :raises MissingIdError: it has none yet.
+    :raises MissingIdError: it has no ``_id`` yet.
     :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:

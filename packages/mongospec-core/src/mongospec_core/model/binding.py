@@ -1,4 +1,4 @@
-"""Which collection a class is bound to."""
+"""Bindings of document classes to collections."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,9 +16,9 @@ from mongospec_core.server.place import Block, Place
 
 
 class Binding:
-    """A document class on its collection: its plan, where it goes, which hooks it has.
+    """A document class bound to its collection: its plan, its target and its hooks.
 
-    ``paths`` is what its queries are checked against; None for ``check_queries=False``.
+    ``paths`` is the tree that its queries are checked against; None for ``check_queries=False``.
     """
 
     __slots__ = ("hooks", "paths", "plan", "reader", "scope", "target")
@@ -35,12 +35,14 @@ class Binding:
             if getattr(plan.cls, "__check_queries__", True)
             else None
         )
-        self.reader: Reader[Any] = Reader(
-            plan, target.codec
-        )  # of reads that ask for nothing special
+        self.reader: Reader[Any] = Reader(plan, target.codec)  # of reads without options
+
+    def scoped(self, filter: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a filter that finds documents of the class only, be there others in its collection."""
+        return filter if self.scope is None else self.scope.applied(filter)
 
     def moved(self, block: Block) -> "Binding":
-        """The same class on the database of a block."""
+        """Return the binding of the same class to the database of a block."""
         own = self.target
         if _is(block, own):
             return self
@@ -56,13 +58,13 @@ def bind(cls: type, binding: Binding | None) -> None:
 
 
 def binding_of(cls: type) -> Binding:
-    """The class's own binding: a base's does not count.
+    """Return the class's own binding, never that of a base.
 
     :raises NotBoundError: ``init()`` was not called for this class, or ``close()`` was.
     """
     binding: Binding | None = cls.__dict__.get("__binding__")
     if binding is None and is_abstract(cls):
-        raise NotBoundError(f"{cls.__name__} is abstract: call this of a concrete subclass")
+        raise NotBoundError(f"{cls.__name__} is abstract: call this on a concrete subclass")
     if binding is None:
         raise NotBoundError(
             f"{cls.__name__} is not bound to a collection: "
@@ -72,7 +74,7 @@ def binding_of(cls: type) -> Binding:
 
 
 def _elsewhere(binding: Binding) -> Binding:
-    """The binding of a class to the database of the block that this is in, if it is in one."""
+    """Return the binding for the current block's database, or *binding* outside of blocks."""
     block = places.block()
     if block is None:
         return binding
@@ -83,9 +85,9 @@ def _elsewhere(binding: Binding) -> Binding:
 
 
 def refuse_elsewhere(cls: type, documents: Iterable[Any]) -> None:
-    """Refuse documents that belong to another database than operations of *cls* go to here.
+    """Refuse documents that belong to a database other than the current one of *cls*.
 
-    :raises WrongDatabaseError: there is one.
+    :raises WrongDatabaseError: there is such a document.
     """
     if not places.used or not is_bound(cls):
         return
@@ -104,12 +106,14 @@ def refuse_elsewhere(cls: type, documents: Iterable[Any]) -> None:
 def refuse_foreign(value: Any) -> None:
     """Refuse documents of another database in a filter, an update or a pipeline.
 
-    :raises WrongDatabaseError: there is one.
+    :raises WrongDatabaseError: there is such a document.
     """
     if not places.used:
         return
     if isinstance(value, SnapshotSlot):
-        for cls in type(value).__mro__:  # of what stands for a document, its own class is a base
+        for cls in type(
+            value
+        ).__mro__:  # a reference's generated class has the document's as a base
             if is_bound(cls):
                 refuse_elsewhere(cls, [value])
                 break
@@ -122,9 +126,9 @@ def refuse_foreign(value: Any) -> None:
 
 
 def refuse_crossing(target: Target, what: str) -> None:
-    """Refuse to go on with a cursor in another database than that in which it was made.
+    """Refuse to continue a cursor in a block of another database than its own.
 
-    :raises WrongDatabaseError: it is another.
+    :raises WrongDatabaseError: the current database is another one.
     """
     block = places.block()
     if not (target.place is None if block is None else _is(block, target)):
@@ -148,11 +152,11 @@ def _is(block: Block, target: Target) -> bool:
 
 
 def is_bound(cls: type) -> bool:
-    """Whether *cls* itself is bound."""
+    """Return whether *cls* itself is bound."""
     return cls.__dict__.get("__binding__") is not None
 
 
 def reading_plan(tp: Any) -> Plan[Any]:
-    """The plan by which documents of a class are read: of its whole family if it is bound."""
+    """Return the plan that reads documents of a class: its whole family's if it is bound."""
     binding: Binding | None = getattr(tp, "__dict__", {}).get("__binding__")
     return plan_of(tp) if binding is None else binding.plan

@@ -1,4 +1,4 @@
-"""What a class must be to be bound; each refusal names the class and the way out."""
+"""Checks of document classes when they are bound; each error names the class and the way out."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ from mongospec_core.server.indexes import Declared
 
 
 def refuse_other_types(cls: Any) -> None:
-    """Refuse what is no document class, and classes that are bases only."""
+    """Refuse what is not a document class, and abstract classes."""
     if not (isinstance(cls, type) and issubclass(cls, DocumentBase)):
         raise DefinitionError(f"document_types: {shown(cls)} is not a document class")
     if is_abstract(cls):
@@ -29,7 +29,7 @@ def refuse_other_types(cls: Any) -> None:
 
 
 def refuse_what_cannot_be_bound(cls: type[DocumentBase], plan: Plan[Any]) -> None:
-    """Refuse a class that MongoDB, or mongospec, could not keep documents of."""
+    """Refuse a class whose documents could not be stored or read correctly."""
     _refuse_bad_name(cls)
     _refuse_bad_id_type(cls, plan)
     _refuse_foreign_documents(cls, plan)
@@ -41,7 +41,7 @@ def _refuse_bad_name(cls: type[DocumentBase]) -> None:
     name: Any = collection_name_of(cls)
     if not isinstance(name, str) or "$" in name or "\0" in name:
         raise DefinitionError(
-            f"{cls.__name__}.__collection_name__ = {name!r} is no name of a collection"
+            f"{cls.__name__}.__collection_name__ = {name!r} is not a valid collection name"
         )
 
 
@@ -49,18 +49,18 @@ _NO_IDS = (list, tuple, set, frozenset, re.Pattern, Regex)
 
 
 def _refuse_bad_id_type(cls: type[DocumentBase], plan: Plan[Any]) -> None:
-    """MongoDB takes no array and no regular expression for an ``_id``."""
+    """Refuse arrays and regular expressions, which MongoDB does not accept as an ``_id``."""
     annotation = next(each.type for each in plan.fields if each.name == "_id")
     for each in (unwrap(annotation), *type_args(annotation)):
         if (get_origin(each) or each) in _NO_IDS:
             raise DefinitionError(
-                f"{cls.__name__}._id: MongoDB takes no array and no regular expression for an _id; "
+                f"{cls.__name__}._id: MongoDB does not accept an array or a regular expression as an _id; "
                 f"annotate a scalar or a Struct"
             )
 
 
 def _refuse_foreign_documents(cls: type[DocumentBase], plan: Plan[Any]) -> None:
-    """A class reads fields typed as documents only where it is built on the same base as they."""
+    """Refuse fields typed as document classes that are built on another base."""
     own: Any = cls.__bson_decoder__
     for other in plan.documents:
         if other.__bson_decoder__.__func__ is not own.__func__:
@@ -72,7 +72,7 @@ def _refuse_foreign_documents(cls: type[DocumentBase], plan: Plan[Any]) -> None:
 
 
 def _refuse_bad_version(cls: type[DocumentBase], plan: Plan[Any]) -> None:
-    """A document that was stored before the class had versions counts as version 0."""
+    """Refuse other than an int with default 0: documents stored before the class had versions count as 0."""
     name = plan.version_field
     field = next((each for each in plan.fields if each.name == name), None)
     if name is None or (field is not None and unwrap(field.type) is int and field.default == 0):
@@ -94,13 +94,13 @@ def _refuse_bad_shard_key(cls: type[DocumentBase], plan: Plan[Any]) -> None:
         if path.partition(".")[0] not in plan.encode_names or stored != path:
             known = ", ".join(plan.encode_names)
             raise DefinitionError(
-                f"{cls.__name__}.__shard_key__: no document has the field {path!r}; it takes the "
-                f"names that fields are stored under: {known if stored == path else stored}"
+                f"{cls.__name__}.__shard_key__: no document has the field {path!r}; use the "
+                f"stored names of fields: {known if stored == path else stored}"
             )
 
 
 def _stored_path(annotation: Any, path: str) -> str:
-    """Return *path* with stored names in place of the Python names in it."""
+    """Return *path* with its Python names replaced by stored names."""
     name, dot, rest = path.partition(".")
     tp = unwrap(annotation)
     cls: Any = get_origin(tp) or tp
@@ -120,9 +120,9 @@ def _stored_path(annotation: Any, path: str) -> str:
 def refuse_unique_for_some(
     declared: Iterable[Declared], relatives: Mapping[type[DocumentBase], Binding]
 ) -> None:
-    """Refuse a unique index on fields that a relative in the collection lacks.
+    """Refuse a unique index on fields that a related class in the collection lacks.
 
-    Each of its documents counts as null there: the second would be refused.
+    MongoDB indexes a missing field as null: a second document of that class would be refused.
     """
     for index in declared:
         fields = {path.partition(".")[0] for path in index.document["key"]}
@@ -140,9 +140,9 @@ def refuse_unique_for_some(
 
 
 def refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) -> None:
-    """Related classes on one collection would read, and delete, each other's documents.
+    """Refuse related classes that share a collection, unless tags tell their documents apart.
 
-    Unless tags tell them apart.
+    They would read, and delete, each other's documents.
     """
     classes = list(bindings)
     for place, one in enumerate(classes):
@@ -154,14 +154,14 @@ def refuse_shared_collections(bindings: Mapping[type[DocumentBase], Binding]) ->
                 tag = tag_of(one)
                 if tag is not None and tag == tag_of(other):
                     raise DefinitionError(
-                        f"{one.__name__} and {other.__name__} share the collection {name!r} and have "
-                        f"the tag {tag[1]!r} both: give one of them another by tag="
+                        f"{one.__name__} and {other.__name__} share the collection {name!r} and both "
+                        f"have the tag {tag[1]!r}: set another one for one of them by tag="
                     )
                 plans = bindings[one].plan, bindings[other].plan
                 if len({(each.version, each.shard_key) for each in plans}) > 1:
                     raise DefinitionError(
                         f"{one.__name__} and {other.__name__} share the collection {name!r} and have "
-                        f"other version_field= or __shard_key__: declare them at the root"
+                        f"different version_field= or __shard_key__: declare them at the root"
                     )
             elif issubclass(one, other) or issubclass(other, one):
                 base, sub = (other, one) if issubclass(one, other) else (one, other)

@@ -1,8 +1,8 @@
 """Families: tagged classes that inherit from each other and share one collection.
 
-A class with a tag of msgspec's (``tag_field="kind", tag="animal"``) keeps its documents in the
-collection of the first of its tagged bases, its *root*. The root sees them all, each as its own class;
-every other class sees its own documents and those of its subclasses, by a condition on the tag.
+A class with a msgspec tag (``tag_field="kind", tag="animal"``) stores its documents in the collection
+of the first of its tagged bases, its *root*. The root reads them all, each as its own class; every
+other class reads its own documents and those of its subclasses, by a condition on the tag.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -15,7 +15,7 @@ from itertools import chain
 from typing import Any, Union
 
 from mongospec_core.codec.annotations import iter_types
-from mongospec_core.codec.codec_options import Encoder, Misfit
+from mongospec_core.codec.codec_options import Encoder, Rejected
 from mongospec_core.codec.field_codec import decoded_fields
 from mongospec_core.codec.plan import DecHook, Plan, Upgrade, hook_of, plan_of
 from mongospec_core.codec.types import Decoder
@@ -28,14 +28,14 @@ type Tag = tuple[str, str | int]
 
 
 def tag_of(cls: Any) -> Tag | None:
-    """The tag of a class's documents; None if it has none."""
+    """Return the tag of a class's documents; None if it has none."""
     config = getattr(cls, "__struct_config__", None)
     tag = getattr(config, "tag", None)  # of Struct itself the config is a descriptor
     return None if config is None or tag is None else (config.tag_field, tag)
 
 
 def collection_name_of(cls: Any) -> str:
-    """The name of a class's collection: its own word, its root's name, or its own name."""
+    """Return a class's collection: ``__collection_name__``, its root's name or its own name."""
     if cls.__collection_name__:
         return cls.__collection_name__  # type: ignore[no-any-return]
     if tag_of(cls) is None:
@@ -45,7 +45,7 @@ def collection_name_of(cls: Any) -> str:
 
 
 def is_member(cls: type, of: type) -> bool:
-    """Whether documents of *cls* are documents of the class *of* as well, in its collection."""
+    """Return whether documents of *cls* are also documents of the class *of*."""
     if cls is of:
         return True
     one, other = tag_of(cls), tag_of(of)
@@ -55,14 +55,14 @@ def is_member(cls: type, of: type) -> bool:
 
 
 def are_relatives(one: type, other: type) -> bool:
-    """Whether the documents of two classes are told apart by tags, in one collection."""
+    """Return whether two classes share a collection and tags tell their documents apart."""
     return tag_of(one) is not None and any(
         is_member(one, base) and is_member(other, base) for base in one.__mro__
     )
 
 
 def members_of(cls: type) -> list[type]:
-    """*cls* and its subclasses whose documents are documents of it as well, bound or not."""
+    """Return *cls* and the subclasses whose documents are also its own, bound or not."""
     found: dict[type, None] = {}
     todo = [cls]
     for each in todo:  # grows as it goes
@@ -74,7 +74,7 @@ def members_of(cls: type) -> list[type]:
 
 
 class Scope:
-    """The condition on the tag that tells a class's documents from the others of its collection."""
+    """The condition on the tag that selects a class's documents in a shared collection."""
 
     __slots__ = ("condition", "is_exact", "tag_field")
 
@@ -87,14 +87,14 @@ class Scope:
         }
 
     def applied(self, filter: Mapping[str, Any]) -> dict[str, Any]:
-        """A filter with the condition."""
+        """Return *filter* with the condition added."""
         if self.tag_field in filter:
             return {"$and": [self.condition, filter]}
         return {**filter, **self.condition}
 
 
 def scope_of(cls: Any) -> Scope | None:
-    """The scope of a class's operations; None if all documents of its collection are its own."""
+    """Return the scope of a class; None if all documents of its collection are its own."""
     tag = tag_of(cls)
     above = [base for base in cls.__mro__[1:] if hasattr(base, "__collection_name__")]
     if tag is None or not any(is_member(cls, base) for base in above):
@@ -104,14 +104,14 @@ def scope_of(cls: Any) -> Scope | None:
 
 
 class FamilyPlan(Plan[Any]):
-    """The plan of a class whose collection holds documents of its subclasses as well.
+    """The plan of a class whose collection also holds documents of its subclasses.
 
-    What is asked of the class itself is its own plan's answer; whole documents are written and read
-    by the plan of their own class, a batch of them by one call of msgspec.
+    Fields are those of the class's own plan; whole documents are written and read by the plan of
+    their own class, a batch of them in one msgspec call.
 
     :param plan: the class's own plan.
-    :param members: the bound classes of its documents, itself among them.
-    :param unbound: the other classes of its documents.
+    :param members: the bound classes of its documents, including itself.
+    :param unbound: the unbound classes of its documents.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class FamilyPlan(Plan[Any]):
         union: Any = Union[tuple(self._plans)]  # noqa: UP007
         self.type: Any = union
         self.list_type: Any = list[union]
-        # A field's own decoder is the last word on it.
+        # A field's own decoder takes precedence.
         self.decoders: tuple[tuple[str, Decoder], ...] = (
             *chain.from_iterable(each.decoders for each in plans),
             *plan.decoders,
@@ -146,8 +146,8 @@ class FamilyPlan(Plan[Any]):
             self._upgrade if any(each.upgrade for each in plans) else None
         )
 
-    def trim(self, instance: Any) -> bool:
-        return self._plans[type(instance)].trim(instance)
+    def truncate(self, instance: Any) -> bool:
+        return self._plans[type(instance)].truncate(instance)
 
     @cached_property
     def encode(self) -> Encoder:
@@ -162,8 +162,8 @@ class FamilyPlan(Plan[Any]):
             reason = self._told(raw.get(self._tag_field)).replace("`", "'")
             return {
                 **raw,
-                self._tag_field: type(reason, (Misfit,), {})(),
-            }  # as misfit(), not cached
+                self._tag_field: type(reason, (Rejected,), {})(),
+            }  # as rejected(), not cached
         return decoded_fields(raw, plan.decoders, reader) if plan.decoders else raw
 
     def _plan_of(self, raw: Mapping[str, Any]) -> Plan[Any] | None:
@@ -171,17 +171,17 @@ class FamilyPlan(Plan[Any]):
         return self._by_tag.get(tag) if type(tag) in (str, int) else None
 
     def _told(self, tag: Any) -> str:
-        """Why there is no class for a tag."""
+        """Return why no class was found for a tag."""
         if tag is None:
             return f"missing: {self.cls.__name__} and its subclasses are told apart by it"
         name = self._unbound.get(tag) if type(tag) in (str, int) else None
         if name is not None:
             return f"{tag!r} is the tag of {name}, which is not bound: add it to document_types"
         known = ", ".join(map(repr, self._by_tag))
-        return f"{shown(tag)} is the tag of no class: {self.cls.__name__} and its subclasses have {known}"
+        return f"{shown(tag)} is not the tag of a class: {self.cls.__name__} and its subclasses have {known}"
 
     def _upgrade(self, raw: dict[str, Any]) -> dict[str, Any]:
-        """Upgrade a document by its own class, or else by this one, which may tell its class by it."""
+        """Upgrade a document by its own class; else by this one, whose upgrade may add the tag."""
         first = self._plan_of(raw) or self._own
         if first.upgrade is not None:
             raw = run_upgrade(first.cls, first.upgrade, raw)
@@ -196,7 +196,7 @@ def _same(one: Upgrade | None, other: Upgrade | None) -> bool:
 
 
 def family_plan(cls: type, bound: Collection[type]) -> Plan[Any]:
-    """The plan of *cls*, and if it has members besides itself, of all of them.
+    """Return the plan of *cls*, or a plan of all its members if it has others besides itself.
 
     :param bound: the classes that are bound to its database.
     """

@@ -1,4 +1,4 @@
-"""Lifecycle hooks: plain functions or coroutines, inherited, combined by ``super()``."""
+"""Lifecycle hooks: plain functions or coroutines; overrides call ``super()``."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
@@ -17,7 +17,7 @@ NAMES = ("__pre_save__", "__pre_update__", "__pre_find__", "__upgrade__")
 
 
 class NoResult:
-    """What the default of a hook without a result returns: fine to await, fine to ignore."""
+    """Returned by the default of a hook without a result: it may be awaited or ignored."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class NoResult:
 
 
 class AwaitableDict(dict[str, Any]):
-    """What the default of a hook with a result returns: a dict, also where it is awaited."""
+    """Returned by the default of a hook with a result: a dict that may be awaited."""
 
     def __await__(self) -> Generator[Any, None, dict[str, Any]]:
         yield from ()  # a generator that never waits
@@ -44,7 +44,7 @@ async def run_pre_save(document: Any) -> None:
 
 
 async def run_dict_hook(cls: type, name: str, value: dict[str, Any]) -> dict[str, Any]:
-    """Run a hook that takes a dict and gives one; it gets a copy that it may change.
+    """Run a hook that takes a dict and returns one; it gets a copy that it may change.
 
     :raises HookError: it returned something else.
     """
@@ -86,7 +86,7 @@ def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, A
 
 
 def deep_copy(value: Any) -> Any:
-    """A copy of a filter or an update down to its dicts and lists; other values are shared."""
+    """Copy the dicts and lists of a filter or an update; other values are shared."""
     try:
         if isinstance(value, dict):
             return {key: deep_copy(each) for key, each in value.items()}
@@ -98,7 +98,7 @@ def deep_copy(value: Any) -> Any:
 
 
 def overridden(cls: type, base: type) -> frozenset[str]:
-    """Which hooks *cls* has beyond the defaults of *base*: the others are never called."""
+    """Return the hooks that *cls* overrides: the defaults of *base* are never called."""
     return frozenset(
         name
         for name in NAMES

@@ -1,4 +1,4 @@
-"""The metaclass: keyword-only fields, field mixins, and what a class body may not say."""
+"""The metaclass: keyword-only fields, field mixins and checks of class bodies."""
 
 import warnings
 from collections.abc import Callable
@@ -21,13 +21,13 @@ type Namespace = dict[str, Any]
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class DocumentMeta(msgspec.StructMeta):
-    """The class of document classes.
+    """The metaclass of document classes.
 
     Beyond msgspec's own keywords a class takes
 
-    - ``mixin=True``: it stays without fields of its own and gives the ones in its body to every
-      concrete subclass, so that it combines with any other document class;
-    - ``abstract=True`` (not inherited): it is a base only, and cannot be bound;
+    - ``mixin=True``: the fields in its body are added to every concrete subclass, not to itself, so
+      that it can be combined with any other document class;
+    - ``abstract=True`` (not inherited): it is only a base, and cannot be bound;
     - ``validate_on_write=False`` (inherited): documents are not checked before a write;
     - ``check_queries=False`` (inherited): queries are not checked against the class;
     - ``version_field="version"`` (inherited): the field that counts the writes of a document.
@@ -94,7 +94,7 @@ def _stored_as_id(default: Any) -> bool:
 
 
 def is_abstract(cls: type) -> bool:
-    """Whether *cls* is a base only: declared ``abstract=True``, a mixin, or with abstract methods."""
+    """Return whether *cls* is only a base: ``abstract=True``, a mixin, or with abstract methods."""
     return bool(cls.__dict__.get("__abstract__")) or any(
         getattr(getattr_static(cls, name, None), "__isabstractmethod__", False) is True
         for name in dir(cls)
@@ -133,7 +133,7 @@ def _refuse_stored_names(cls: Any) -> None:
 
 
 def _warn_of_hidden(name: str, bases: tuple[type, ...], fields: dict[str, Any]) -> None:
-    """A field may be called like a method: the data wins, and one warning says what it hides."""
+    """Warn if a field hides an inherited method or attribute of the same name."""
     for field in fields:
         for base in bases:
             hidden = getattr(base, field, None)
@@ -161,7 +161,7 @@ def _warn_of_hidden(name: str, bases: tuple[type, ...], fields: dict[str, Any]) 
 
 
 def _pop_fields(namespace: Namespace, fields: dict[str, Any]) -> None:
-    """Keep a mixin's fields aside, for its concrete subclasses."""
+    """Move a mixin's fields out of its body, for its concrete subclasses."""
     annotations = namespace["__annotations__"]
     namespace["__annotations__"] = {k: v for k, v in annotations.items() if k not in fields}
     namespace["__mixin_fields__"] = {
@@ -184,9 +184,9 @@ def _add_mixin_fields(bases: tuple[type, ...], namespace: Namespace) -> None:
 
 
 def _inherit_id(bases: tuple[Any, ...], namespace: Namespace) -> None:
-    """Where several bases meet, the one that has an ``_id`` of its own gives type and default.
+    """Take the type and default of ``_id`` from the base that declares its own, if there are several.
 
-    msgspec would take the default of the first base, be it the plain one of all documents.
+    msgspec would take the default of the first base, even if that one does not declare ``_id``.
     """
     if len(bases) < 2 or "_id" in namespace["__annotations__"]:
         return
@@ -207,7 +207,7 @@ def _inherit_id(bases: tuple[Any, ...], namespace: Namespace) -> None:
 
 
 def _elsewhere(annotation: Any, cls: type) -> Any:
-    """An annotation of *cls*, for a class in a module where its names may be unknown."""
+    """Return an annotation of *cls* for use in another module, where its names may be unknown."""
     try:
         return evaluated(annotation, cls)
     except NameError:  # by the name of a document class, later

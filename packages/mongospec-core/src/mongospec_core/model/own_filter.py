@@ -1,7 +1,7 @@
-"""What finds the stored copy of a document at hand: its ``_id``, its shard key, its version.
+"""The filter for the stored copy of a document: its ``_id``, its shard key, its version.
 
-Every write of a document that is given as such sends this filter. Of a class without
-``__shard_key__`` and ``version_field=`` it is the ``_id`` alone.
+Every write of a document object sends this filter. For a class without ``__shard_key__`` and
+``version_field=`` it is the ``_id`` alone.
 """
 
 import datetime as dt
@@ -19,8 +19,8 @@ from mongospec_core.errors import DuplicateKeyError, InvalidIdError, StaleDocume
 from mongospec_core.model.snapshot import (
     Snapshot,
     as_stored,
+    bson_equal,
     join_elements,
-    same,
     snapshot_of,
     split_elements,
 )
@@ -30,7 +30,7 @@ _SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.date
 
 
 def check_id(cls: type, raw: Any) -> Any:
-    """A raw ``_id``, which stands for a value wherever it is sent.
+    """Return a raw ``_id`` if MongoDB reads it as a value wherever it is sent.
 
     :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators, or a pattern.
     """
@@ -39,13 +39,13 @@ def check_id(cls: type, raw: Any) -> Any:
     if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
         raise InvalidIdError(
             f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
-            f"documents up by operators give them in a filter"
+            f"documents up by operators, use a filter"
         )
     return raw
 
 
 def id_filter(cls: type, raw: Any) -> dict[str, Any]:
-    """The filter for one raw ``_id``, which is a value and never an operator.
+    """Return the filter for one raw ``_id``, which is a value and never an operator.
 
     :raises InvalidIdError: MongoDB would read it as operators.
     """
@@ -55,7 +55,7 @@ def id_filter(cls: type, raw: Any) -> dict[str, Any]:
 
 
 def own_filter(plan: Plan[Any], document: Any, id_: Any) -> dict[str, Any]:
-    """The filter that finds the stored copy of *document*, as long as nobody else changed it.
+    """Return the filter for the stored copy of *document*, unless another write changed it.
 
     :param id_: its raw ``_id``.
     :raises InvalidIdError: that cannot be an id.
@@ -69,13 +69,13 @@ def own_filter(plan: Plan[Any], document: Any, id_: Any) -> dict[str, Any]:
             stored = decode(form) if isinstance(form, bytes) else plan.encode(document)
             wanted |= {path: _equal(stored, path) for path in plan.shard_key if path != "_id"}
         if plan.version is not None:
-            # A document that was stored before its class had versions has none: it counts as 0.
+            # A document that was stored before its class had versions counts as version 0.
             wanted[plan.version] = version_of(plan, document) or {"$in": [0, None]}
     return wanted
 
 
 def moves(plan: Plan[Any], own: Mapping[str, Any], raw: Mapping[str, Any]) -> bool:
-    """Whether a write changes a value of the shard key, which MongoDB takes in a write alone.
+    """Return whether a write changes the shard key, which MongoDB accepts only in a single write.
 
     :param own: the document's own filter.
     :param raw: the document as it will be stored.
@@ -84,13 +84,13 @@ def moves(plan: Plan[Any], own: Mapping[str, Any], raw: Mapping[str, Any]) -> bo
         if path != "_id":
             before, now = own[path], _equal(raw, path)
             alike = type(before) is type(now) and before == now
-            if not alike and not same(as_stored(before), as_stored(now)):
+            if not alike and not bson_equal(as_stored(before), as_stored(now)):
                 return True
     return False
 
 
 def _equal(raw: Mapping[str, Any], path: str) -> Any:
-    """What a filter says of the value at *path*; a field that is not there counts as None."""
+    """Return the value at *path* for an equality filter; a missing field counts as None."""
     value: Any = raw
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
@@ -101,14 +101,14 @@ def _equal(raw: Mapping[str, Any], path: str) -> Any:
 
 
 def version_of(plan: Plan[Any], document: Any) -> int:
-    """The version that *document* was read with."""
+    """Return the version that *document* was read with."""
     assert plan.version_field is not None
     version: int = getattr(document, plan.version_field)
     return version
 
 
 def raised(plan: Plan[Any], document: Any, data: bytes) -> tuple[int, bytes, bytes]:
-    """The next version of *document*, as an element of BSON, and its BSON with that version."""
+    """Return the next version of *document*, its BSON element, and *data* with that version."""
     assert plan.version is not None
     version = version_of(plan, document) + 1
     elements = split_elements(data)
@@ -117,7 +117,7 @@ def raised(plan: Plan[Any], document: Any, data: bytes) -> tuple[int, bytes, byt
 
 
 def stale(document: Any, expected: int) -> StaleDocumentError:
-    """The error for a document that another write changed since it was read."""
+    """Return the error for a document that another write changed since it was read."""
     cls = type(document)
     return StaleDocumentError(
         f"{cls.__name__} with _id={shown(document._id)} was changed since it was read: its "
@@ -129,10 +129,10 @@ def stale(document: Any, expected: int) -> StaleDocumentError:
 
 
 def refuse_taken(document: Any, version: int | None, error: BaseException) -> None:
-    """An upsert that ended in *error* may have found its ``_id`` taken, by another version.
+    """Raise StaleDocumentError if an upsert failed because the ``_id`` is there in another version.
 
     :param version: the version that was read; None if none is compared.
-    :raises StaleDocumentError: it did.
+    :raises StaleDocumentError: the document was changed since it was read.
     """
     if version is None or not isinstance(error, DuplicateKeyError):
         return
@@ -143,11 +143,11 @@ def refuse_taken(document: Any, version: int | None, error: BaseException) -> No
 async def refuse_stale(
     call: Operation, plan: Plan[Any], document: Any, id_: Any, version: int | None
 ) -> None:
-    """A write found nothing: tell a document that is gone from one that was changed.
+    """Raise StaleDocumentError if a write found nothing because the document was changed.
 
     :param id_: its raw ``_id``.
-    :param version: the version that was read; None for a class without.
-    :raises StaleDocumentError: it is there, in another version.
+    :param version: the version that was read; None for a class without versions.
+    :raises StaleDocumentError: the document is there in another version.
     """
     if plan.version is None or version is None:
         return

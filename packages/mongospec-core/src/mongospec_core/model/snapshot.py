@@ -1,15 +1,15 @@
-"""The stored form: what a document knows of its own copy in the database.
+"""Snapshots: what a document knows of its stored copy.
 
-Every document carries one slot that is no field of it:
+Every document has one slot that is not a field:
 
 - *new* (None, and what an unset slot means): it was never stored, as far as we know; or
   :data:`DELETED`: it was, and was deleted through this object;
 - *stored* (:data:`UNKNOWN_CONTENT`): it is in the database, its content there is not known;
 - *known* (bytes): the BSON of the stored document, as it was read or sent.
 
-``save()`` sends the difference between *known* and what the document holds now. Bytes are there
-anyway when a document is read or written, no change in place can reach them, the garbage collector
-need not look at them, and only a ``save()`` decodes them.
+``save()`` sends the difference between *known* and the current content. The bytes exist anyway when
+a document is read or written, changes in place cannot reach them, the garbage collector need not
+visit them, and only ``save()`` decodes them.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -32,13 +32,13 @@ from mongospec_core.server.place import Place
 
 
 class SnapshotSlot:
-    """The slot's home: a plain class under the Struct, because a Struct has room for fields only."""
+    """Holds the slot: a plain base class, because a Struct can only have fields."""
 
     __slots__ = ("_place", "_stored_form")
 
 
 class _Mark:
-    """A form that is no content; copies and pickles of a mark are the mark itself."""
+    """A snapshot without content; copies and pickles of a mark are the mark itself."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -55,14 +55,14 @@ DELETED: Final = _Mark("DELETED")
 
 type StoredForm = bytes | _Mark | None
 
-# By the descriptor: a field of the same name cannot hide it.
+# By the descriptor, which a field of the same name cannot hide.
 _slot = SnapshotSlot.__dict__["_stored_form"]
 _write = _slot.__set__
 _place = SnapshotSlot.__dict__["_place"]
 
 
 def place_of(document: Any) -> Place | None:
-    """Which database *document* belongs to; None: the one that its class was bound to."""
+    """Return the database that *document* belongs to; None: the one that its class is bound to."""
     try:
         return _place.__get__(document)  # type: ignore[no-any-return]
     except AttributeError:
@@ -70,57 +70,59 @@ def place_of(document: Any) -> Place | None:
 
 
 def set_place(document: Any, place: Place | None) -> None:
-    """Note which database *document* belongs to."""
+    """Note the database that *document* belongs to."""
     _place.__set__(document, place)
 
 
-def carry(twin: Any, document: Any) -> None:
-    """Let a copy know what *document* knows of its stored copy."""
+def copy_snapshot(twin: Any, document: Any) -> None:
+    """Copy the snapshot and the database of *document* to *twin*."""
     _write(twin, snapshot_of(document))
     if places.used:
         set_place(twin, place_of(document))
 
 
 class Snapshot(bytes):
-    """The BSON of a stored document of which more must be known.
+    """The BSON of a stored document, with generated defaults or the BSON before an upgrade.
 
-    ``gaps`` has what the instance was given when it was read, by the stored names of top-level
-    fields: defaults that are made anew each time, for what the stored document lacks there or
-    inside. They count as unchanged while they keep it. ``original`` is the BSON as it is stored,
-    where these bytes are what ``__upgrade__`` made of it.
+    ``generated_defaults`` has the defaults that default factories generated when the document was read, for what
+    the stored document lacks, by the stored names of top-level fields. Such a field counts as
+    unchanged while it keeps that value. ``original`` is the BSON as it is stored, if these bytes
+    are the result of ``__upgrade__``.
     """
 
-    gaps: Mapping[str, Any]
+    generated_defaults: Mapping[str, Any]
     original: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _known, (bytes(self), self.gaps, self.original)
+        return _known, (bytes(self), self.generated_defaults, self.original)
 
 
-def _known(data: bytes, gaps: Mapping[str, Any], original: bytes | None) -> Snapshot:
+def _known(data: bytes, generated_defaults: Mapping[str, Any], original: bytes | None) -> Snapshot:
     known = Snapshot(data)
-    known.gaps, known.original = gaps, original
+    known.generated_defaults, known.original = generated_defaults, original
     return known
 
 
 def upgraded(original: bytes, data: bytes) -> bytes:
-    """The form of a document that is stored as *original* and was upgraded to *data*."""
+    """Return the snapshot of a document that is stored as *original* and upgraded to *data*."""
     return data if data == original else _known(data, {}, original)
 
 
 def with_fields(form: bytes, fields: Mapping[str, Any]) -> bytes:
-    """A form whose top-level fields of these names, if it has them, are others."""
+    """Return *form* with the values of these top-level fields replaced, if it has them."""
     stored = decode(form)
     data = encode({**stored, **{name: fields[name] for name in fields if name in stored}})
-    return _known(data, form.gaps, form.original) if isinstance(form, Snapshot) else data
+    return (
+        _known(data, form.generated_defaults, form.original) if isinstance(form, Snapshot) else data
+    )
 
 
 def snapshot_of(document: Any) -> StoredForm:
-    """What *document* knows of its stored copy."""
+    """Return what *document* knows of its stored copy."""
     try:
         return _slot.__get__(document)  # type: ignore[no-any-return]
     except AttributeError:
-        _write(document, None)  # the error costs five times as much as the answer: once is enough
+        _write(document, None)  # the exception takes five times as long as reading the slot
         return None
 
 
@@ -130,7 +132,7 @@ def set_snapshot(document: Any, form: StoredForm) -> None:
 
 
 def is_new(document: Any) -> bool:
-    """Whether *document* is not stored: never was, or was deleted through this object."""
+    """Return whether *document* is not stored: never stored, or deleted through this object."""
     form = snapshot_of(document)
     return form is None or form is DELETED
 
@@ -141,42 +143,44 @@ def remember_read(
     parts: Iterable[bytes],
     raws: Iterable[Mapping[str, Any]],
 ) -> None:
-    """Note the BSON that a batch was read from."""
+    """Set the snapshots of a batch to the BSON that it was read from."""
     for document, part in zip(documents, parts, strict=True):
         _write(document, part)
     if plan.fresh or plan.fresh_inside:
         members = plan.members
         for document, part, raw in zip(documents, parts, raws, strict=True):
             own = plan if members is None else members[type(document)]
-            _remember_gaps(own, document, part, raw)
+            _remember_defaults(own, document, part, raw)
 
 
-def _remember_gaps(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str, Any]) -> None:
-    """Note the defaults that were made for this reading: the next would make others."""
+def _remember_defaults(plan: Plan[Any], document: Any, part: bytes, raw: Mapping[str, Any]) -> None:
+    """Note the defaults that were generated for this read: the next read would generate others."""
     names = plan.encode_names
     places = {place for place in plan.fresh if names[place] not in raw}
     places.update(plan.fresh_inside)
     if not places:
         return
-    plan.trim(document)
-    gaps: dict[str, Any] = {}
+    plan.truncate(document)
+    generated_defaults: dict[str, Any] = {}
     for place in places:
         given = plan.encode_field(place, getattr(document, plan.fields[place].name))
-        if not same(given, raw.get(names[place], msgspec.UNSET)):
-            gaps[names[place]] = given
-    if gaps:
-        _write(document, _known(part, gaps, part.original if isinstance(part, Snapshot) else None))
+        if not bson_equal(given, raw.get(names[place], msgspec.UNSET)):
+            generated_defaults[names[place]] = given
+    if generated_defaults:
+        _write(
+            document,
+            _known(part, generated_defaults, part.original if isinstance(part, Snapshot) else None),
+        )
 
 
 def changed_fields(
     plan: Plan[Any], form: StoredForm, data: bytes, reader: Any = CHECKING
 ) -> dict[str, bytes | None]:
-    """The top-level fields in which a document is not what is stored, by their stored names.
+    """Return the top-level fields that differ from the stored document, by their stored names.
 
-    What would be stored is compared with what is stored, as BSON: a field is decoded only if its
-    bytes differ.
+    The documents are compared as BSON: a field is decoded only if its bytes differ.
 
-    :param form: what is known of the stored copy; without its content all declared fields count.
+    :param form: the snapshot; if its content is unknown, all declared fields count as changed.
     :param data: the BSON of the document as it is now.
     :returns: each field as an element of BSON; None for one that is to be removed.
     """
@@ -190,7 +194,9 @@ def changed_fields(
         return _changed(plan, [*now, *stored], stored, now, {}, reader)
     stored, now = split_elements(form), split_elements(data)
     differ = [name for name in plan.encode_names if stored.get(name) != now.get(name)]
-    changed = _changed(plan, [*differ, *form.gaps], stored, now, form.gaps, reader)
+    changed = _changed(
+        plan, [*differ, *form.generated_defaults], stored, now, form.generated_defaults, reader
+    )
     if changed and form.original is not None:
         changed = _of_upgrade(plan, split_elements(form.original), stored, now) | changed
     return changed
@@ -201,16 +207,16 @@ def _changed(
     names: Iterable[str],
     stored: Mapping[str, bytes],
     now: Mapping[str, bytes],
-    gaps: Mapping[str, Any],
+    generated_defaults: Mapping[str, Any],
     reader: Any,
 ) -> dict[str, bytes | None]:
-    """The fields among *names* that have changed; what the class does not declare has not."""
+    """Return the fields among *names* that have changed; what the class does not declare has not."""
     places = plan.places
     return {
         name: now.get(name)
         for name in dict.fromkeys(names)
         if name in places
-        if not _unchanged(plan, places[name], name, stored, now, gaps, reader)
+        if not _unchanged(plan, places[name], name, stored, now, generated_defaults, reader)
     }
 
 
@@ -220,16 +226,16 @@ def _unchanged(
     name: str,
     stored: Mapping[str, bytes],
     now: Mapping[str, bytes],
-    gaps: Mapping[str, Any],
+    generated_defaults: Mapping[str, Any],
     reader: Any,
 ) -> bool:
-    """Whether a field whose bytes differ is the stored one all the same.
+    """Return whether a field whose bytes differ has an equal value all the same.
 
-    A read normalises: an int in a float field, fields of a nested Struct that the stored one
-    lacks or has besides, the order of a set. None of that is a change.
+    A read normalises: an int in a float field, missing or additional fields of a nested Struct, the
+    order of a set. None of these is a change.
     """
-    if name in gaps:
-        before = as_stored(gaps[name])
+    if name in generated_defaults:
+        before = as_stored(generated_defaults[name])
     elif name in stored:
         if (
             place in plan.scalars
@@ -241,18 +247,18 @@ def _unchanged(
         before = element_value(stored[name])
     else:
         before = as_stored(plan.default_of(place))
-    if name not in now:  # left out: a default is as good as nothing
-        return name not in stored or same(before, as_stored(plan.default_of(place)))
+    if name not in now:  # omitted because it equals the default
+        return name not in stored or bson_equal(before, as_stored(plan.default_of(place)))
     if before is msgspec.UNSET:
         return False
     value = element_value(now[name])
-    if same(before, value):
+    if bson_equal(before, value):
         return True
     try:
         read = plan.convert_field(place, before, reader)
     except (msgspec.ValidationError, TypeError, ValueError):
         return False
-    return same(as_stored(plan.encode_field(place, read)), value)
+    return bson_equal(as_stored(plan.encode_field(place, read)), value)
 
 
 def _of_upgrade(
@@ -261,13 +267,13 @@ def _of_upgrade(
     stored: Mapping[str, bytes],
     now: Mapping[str, bytes],
 ) -> dict[str, bytes | None]:
-    """What ``__upgrade__`` changed at the top level: a write must not leave the old shape behind,
-    or the next read would upgrade it once more, over what was written.
+    """Return what ``__upgrade__`` changed at the top level. A write must replace the old shape too,
+    or the next read would upgrade the document again, over what was written.
     """
     changed: dict[str, bytes | None] = {name: None for name in original if name not in stored}
     for name, element in stored.items():
         old = original.get(name)
-        if old is None or not same(element_value(old), element_value(element)):
+        if old is None or not bson_equal(element_value(old), element_value(element)):
             changed[name] = now.get(name, None if name in plan.encode_names else element)
     return changed
 
@@ -275,12 +281,12 @@ def _of_upgrade(
 _SIZES: Final = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 127: 0, 255: 0}
 _COUNTED: Final = {2: 4, 3: 0, 4: 0, 5: 5, 12: 16, 13: 4, 14: 4, 15: 0}  # beside the count itself
 _ONE_SPELLING: Final = frozenset({2, 7, 8, 9, 16, 18})
-"""Types of BSON with one spelling for each value: text, ObjectId, bool, date, integers."""
+"""BSON types with one encoding for each value: text, ObjectId, bool, date, integers."""
 _count = Struct("<i").unpack_from
 
 
 def _spans(data: bytes, start: int = 4) -> Iterator[tuple[int, int, int]]:
-    """Each element of a BSON document: where it begins, its value begins, and it ends."""
+    """Return the start, the start of the value and the end of each element of a BSON document."""
     end = len(data) - 1
     while start < end:
         value = data.index(0, start + 1) + 1
@@ -296,7 +302,7 @@ def _spans(data: bytes, start: int = 4) -> Iterator[tuple[int, int, int]]:
 
 
 def split_elements(data: bytes, start: int = 4) -> dict[str, bytes]:
-    """The elements of a BSON document by their names: each with its type and its name."""
+    """Return the elements of a BSON document by name; each includes its type and its name."""
     return {
         data[begin + 1 : value - 1].decode(): data[begin:stop]
         for begin, value, stop in _spans(data, start)
@@ -304,10 +310,10 @@ def split_elements(data: bytes, start: int = 4) -> dict[str, bytes]:
 
 
 def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """The elements of each document that the other does not have.
+    """Return the elements of each document that the other does not have.
 
-    They are walked side by side as long as their fields are the same ones, and up to the last that
-    differs; :func:`changed_fields` does not come here with two that are equal.
+    They are compared side by side while their fields have the same names, up to the last difference;
+    :func:`changed_fields` does not call this with equal documents.
     """
     of_one: dict[str, bytes] = {}
     of_other: dict[str, bytes] = {}
@@ -334,32 +340,32 @@ def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict
 
 
 def join_elements(elements: Iterable[bytes]) -> bytes:
-    """The BSON document that is made of *elements*."""
+    """Return the BSON document with these *elements*."""
     body = b"".join(elements)
     return (len(body) + 5).to_bytes(4, "little") + body + b"\0"
 
 
 def element_value(element: bytes) -> Any:
-    """The value of one element, as raw data."""
+    """Return the value of one element, as raw data."""
     (value,) = decode(join_elements((element,))).values()
     return value
 
 
 def as_stored(value: Any) -> Any:
-    """*value* as it comes back from BSON; ``UNSET`` stays."""
+    """Return *value* as it is read back from BSON; ``UNSET`` is kept."""
     return value if value is msgspec.UNSET else decode(encode({"": value}))[""]
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two values that were read from BSON are alike: ``1`` is not ``True``, key order counts."""
+def bson_equal(one: Any, other: Any) -> bool:
+    """Return whether two BSON values are equal: ``1`` is not ``True``, the order of keys counts."""
     if isinstance(one, int) and isinstance(other, int):
         return one == other and isinstance(one, bool) is isinstance(other, bool)
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+        return list(one) == list(other) and all(bson_equal(one[key], other[key]) for key in one)
     if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
+        return len(one) == len(other) and all(map(bson_equal, one, other))
     if isinstance(one, float):
         return one == other or (isnan(one) and isnan(other))
     if isinstance(one, Decimal):

@@ -1,4 +1,4 @@
-"""From instances to what is sent: raw documents, checked, and their BSON."""
+"""Prepare documents for a write: raw documents, validation, BSON, and the outcome afterwards."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr
 from mongospec_core.codec.codec_options import NestingError, decode, encode, to_raw
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import CHECKING
-from mongospec_core.codec.validation import explain, unencodable
+from mongospec_core.codec.validation import parse_validation_error, unencodable
 from mongospec_core.errors import (
     DocumentValidationError,
     EncodingError,
@@ -46,15 +46,10 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
 
 
-def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
-    """Whether documents are checked before a write: as the call says, or else as the class does."""
-    return cls.__validate_on_write__ if asked is None else asked
-
-
 def check_class(cls: type, documents: Sequence[Any]) -> None:
-    """A class writes its own documents only, and those of its family's members.
+    """Refuse documents that are not of *cls* or of a member of its family.
 
-    :raises OptionError: one is of another class.
+    :raises OptionError: a document is of another class.
     """
     for document in documents:
         if type(document) is cls:
@@ -72,20 +67,20 @@ def check_class(cls: type, documents: Sequence[Any]) -> None:
 
 
 def document_list(cls: type, documents: Any) -> list[Any]:
-    """Documents of *cls* as a list.
+    """Return documents of *cls* as a list.
 
-    :raises OptionError: it is no list of them.
+    :raises OptionError: *documents* is not a list of them.
     """
     one = isinstance(documents, DocumentBase | Mapping)
     if one or not hasattr(documents, "__iter__"):
-        raise OptionError(f"{cls.__name__}: {shown(documents)} is no list of documents")
+        raise OptionError(f"{cls.__name__}: {shown(documents)} is not a list of documents")
     found: list[Any] = list(documents)
     check_class(cls, found)
     return found
 
 
 async def run_hooks_and_checks(binding: Binding, documents: Sequence[Any]) -> None:
-    """What comes before a whole document is looked at: its hook, then its class's objections."""
+    """Run ``__pre_save__``, then ``_before_write``."""
     if "__pre_save__" in binding.hooks:
         for document in documents:
             await run_pre_save(document)
@@ -94,26 +89,26 @@ async def run_hooks_and_checks(binding: Binding, documents: Sequence[Any]) -> No
         plan.cls._before_write(documents)
         return
     cls: Any
-    for cls in plan.members:  # each has fields of its own to judge
+    for cls in plan.members:  # each has its own fields to validate
         if own := [each for each in documents if type(each) is cls]:
             cls._before_write(own)
 
 
 def to_raw_documents(
-    plan: Plan[Any], documents: Sequence[Any], *, validate: bool
+    plan: Plan[Any], documents: Sequence[Any], *, validate: bool | None
 ) -> list[dict[str, Any]]:
-    """The raw documents of *documents*, which are cut to what BSON keeps.
+    """Return the raw documents of *documents*, whose values are cut to what BSON keeps.
 
-    With *validate*, they are read back in one go: a document that a later read would refuse is
+    With *validate*, they are read back in one call: a document that a later read would refuse is
     refused now.
 
     :raises DocumentValidationError: some do not fit; it names all of them.
     :raises EncodingError: a dict's key cannot be a field's name.
     """
     try:
-        if plan.trims:
+        if plan.truncations:
             for document in documents:
-                plan.trim(document)
+                plan.truncate(document)
         raws = list(map(plan.encode, documents))
     except EncodingError as error:
         raise _named(plan, documents, error) from error
@@ -122,14 +117,19 @@ def to_raw_documents(
             f"{plan.cls.__name__}: a document is nested too deeply, or contains itself "
             f"(nothing was written)"
         ) from error
-    return checked(plan, raws) if validate else raws
+    return checked(plan, raws, validate)
 
 
-def checked(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Raw documents that a later read will take.
+def checked(
+    plan: Plan[Any], raws: list[dict[str, Any]], validate: bool | None
+) -> list[dict[str, Any]]:
+    """Return raw documents that a later read will accept.
 
+    :param validate: whether they are checked; None: as their class says.
     :raises DocumentValidationError: some do not fit; it names all of them.
     """
+    if not (plan.cls.__validate_on_write__ if validate is None else validate):
+        return raws
     try:
         plan.convert(plan.prepare(raws, CHECKING))
     except (msgspec.ValidationError, TypeError, ValueError):
@@ -137,11 +137,13 @@ def checked(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]
     return raws
 
 
-def encode_documents(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[bytes]:
-    """:func:`to_raw_documents` and :func:`encode_document` for many documents.
+def encode_documents(
+    plan: Plan[Any], documents: Sequence[Any], *, validate: bool | None
+) -> list[bytes]:
+    """Apply :func:`to_raw_documents` and :func:`encode_document` to many documents.
 
-    A hundred at a time: their raw documents are gone again while they are in the cache, and the
-    garbage collector never sees them all at once.
+    A hundred at a time: their raw documents are freed while still in the CPU's cache, and the
+    garbage collector never has to visit all of them.
 
     :raises DocumentValidationError: some do not fit; it names all of them.
     """
@@ -161,7 +163,7 @@ def encode_documents(plan: Plan[Any], documents: Sequence[Any], *, validate: boo
 
 
 def _named(plan: Plan[Any], documents: Sequence[Any], error: EncodingError) -> EncodingError:
-    """*error* with the document and the field that it is about."""
+    """Return *error* with the document and the field that it is about."""
     for document in documents:
         for place, field in enumerate(plan.fields):
             try:
@@ -178,12 +180,12 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
     fit: list[dict[str, Any]] = []
     failures: list[InvalidDocument] = []
     for raw in raws:
-        # A str field may hold a StrEnum, an int field an IntEnum: what is stored is their value.
+        # A str field may hold a StrEnum, an int field an IntEnum: their value is stored.
         simple = {name: to_raw(value) for name, value in raw.items()}
         try:
             plan.convert(plan.prepare([simple], CHECKING))
         except msgspec.ValidationError as error:
-            path, reason = explain(error)
+            path, reason = parse_validation_error(error)
             failures.append(InvalidDocument(raw.get("_id"), path, reason))
         else:
             fit.append(simple)
@@ -193,9 +195,9 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
 
 
 def encode_document(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
-    """One raw document as BSON; an ``_id`` that is None is left out, or MongoDB would store it.
+    """Encode one raw document; an ``_id`` of None is left out, or MongoDB would store it.
 
-    :raises EncodingError: BSON cannot hold it; class, field and ``_id`` are named.
+    :raises EncodingError: BSON cannot hold a value; class, field and ``_id`` are named.
     """
     if raw.get("_id", 0) is None:
         raw = {name: value for name, value in raw.items() if name != "_id"}
@@ -217,13 +219,13 @@ def encode_document(plan: Plan[Any], raw: Mapping[str, Any]) -> bytes:
 
 
 class Change:
-    """A document that is ready to be saved: encoded and compared once, then sent as it is.
+    """A document that is ready to be saved: encoded and compared once.
 
     :ivar document: the document.
     :ivar raw: its raw document.
-    :ivar filter: what finds the stored document.
-    :ivar data: its BSON, what the stored document will be.
-    :ivar before: what was known of the stored copy when it was compared.
+    :ivar filter: the filter for the stored document.
+    :ivar data: its BSON, which the stored document will be.
+    :ivar before: the snapshot that it was compared to.
     :ivar update: the BSON of the update that is sent; None if nothing changed.
     :ivar version: the version that it raises the document to; None if there is none.
     :ivar moves: whether it changes a value of the shard key.
@@ -278,12 +280,12 @@ class GuardedChange(Change):
         self.filter: dict[str, Any] = own_filter(plan, document, raw.get("_id"))
         self.moves: bool = moves(plan, self.filter, raw)
         if plan.version is not None and self.version is None:
-            del self.filter[plan.version]  # nothing changes, so any version is fine
+            del self.filter[plan.version]  # nothing changes, so any version is accepted
 
     def raise_version(self, plan: Plan[Any]) -> bytes:
-        """Raise the version in what is sent.
+        """Raise the version in the BSON that is sent.
 
-        :returns: its element of the BSON.
+        :returns: the version's BSON element.
         """
         self.version, element, data = raised(plan, self.document, self.data)
         self.data: bytes = data
@@ -291,9 +293,9 @@ class GuardedChange(Change):
 
 
 def prepare(
-    plan: Plan[Any], documents: Sequence[Any], *, validate: bool, upsert: bool = False
+    plan: Plan[Any], documents: Sequence[Any], *, validate: bool | None, upsert: bool = False
 ) -> list[Change]:
-    """Documents made ready to be saved, once their hooks have run; nothing is sent.
+    """Prepare documents to be saved, after their hooks have run; nothing is sent.
 
     :raises DocumentValidationError: some do not fit; it names all of them.
     :raises EncodingError: BSON cannot hold a value.
@@ -305,7 +307,7 @@ def prepare(
 
 
 def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:
-    """:func:`prepare` for documents of which most have not changed: the others, unchecked."""
+    """Prepare those documents that have changed, without validation."""
     raws = to_raw_documents(plan, documents, validate=False)
     differ = [
         (document, raw, data)
@@ -318,7 +320,7 @@ def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:
 def _changes(
     plan: Plan[Any], encoded: Iterable[tuple[Any, dict[str, Any], bytes]], *, upsert: bool = False
 ) -> list[Change]:
-    kind = GuardedChange if plan.guarded else Change  # relatives are all alike in this
+    kind = GuardedChange if plan.guarded else Change  # the same for all classes of a family
     members = plan.members
     return [
         kind(plan if members is None else members[type(each)], each, raw, data, upsert=upsert)
@@ -327,7 +329,7 @@ def _changes(
 
 
 def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
-    """The update that brings the stored document to what it is now; None if it is there already."""
+    """Return the update that makes the stored document equal; None if nothing changed."""
     known = isinstance(change.before, bytes)
     changed = changed_fields(plan, change.before, change.data)
     if known and "_id" in changed:
@@ -347,10 +349,10 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
         if None not in changed.values():
             return join_elements([b"\x03$set\0" + join_elements(cast("Any", changed).values())])
     rest: list[bytes] = []
-    if upsert:  # what did not change is only for a document that is gone
+    if upsert:  # unchanged fields are only written if the document does not exist any more
         now = split_elements(change.data)
         rest = [now[name] for name in now if name not in changed and name != "_id"]
-    if not changed and not rest:  # an _id alone: is it there?
+    if not changed and not rest:  # nothing to write but _id: only check that the document exists
         return encode({"$setOnInsert": change.filter})
     parts = {
         "$set": [each for each in changed.values() if each is not None],
@@ -383,14 +385,14 @@ def apply_outcome(
     after: StoredForm,
     revoke: Callable[[Any], None] | None = None,
 ) -> None:
-    """Make a document agree with what became of a write of it.
+    """Update a document's snapshot after a write of it.
 
-    Of two writes at once nobody can say which one the server carried out last: if another one was
-    acknowledged meanwhile, and left something else, the stored content is not known. Nor is it after a
-    write in a session that the caller opened: its transaction may end without our knowing.
+    The order of two concurrent writes on the server is unknown: if another write was acknowledged
+    meanwhile and stored something else, the stored content is unknown. It is also unknown after a
+    write in a session that the caller opened, because an abort of its transaction is not seen.
 
-    :param before: what was known when the write was prepared.
-    :param after: what is known once it is acknowledged.
+    :param before: the snapshot when the write was prepared.
+    :param after: the snapshot once the write is acknowledged.
     :param revoke: called with the document if it was not written, or its transaction is aborted.
     """
     if outcome == "not_applied":
@@ -419,15 +421,16 @@ def _undo_on_abort(
         if revoke is not None:
             revoke(document)
 
-    call.on_abort(undo, unsure=lambda: set_snapshot(document, UNKNOWN_CONTENT))
+    call.on_abort(undo, if_unknown=lambda: set_snapshot(document, UNKNOWN_CONTENT))
 
 
 def note_version(call: Operation, document: Any, version: int | None, data: bytes) -> None:
     """Note in a document the version that it is stored with, after :func:`apply_outcome`.
 
-    Where that is not certain it keeps the one that was read: no later write of it passes by mistake.
+    If the outcome is uncertain the document keeps the version that was read, so that a later write
+    cannot succeed by mistake.
 
-    :param version: None if the write raised none.
+    :param version: None if the write did not raise it.
     :param data: the BSON that is its snapshot if the write was acknowledged.
     """
     if version is None or snapshot_of(document) is not data:
@@ -435,16 +438,16 @@ def note_version(call: Operation, document: Any, version: int | None, data: byte
     field = type(document).__version_field__
     lower = partial(force_setattr, document, field, getattr(document, field))
     force_setattr(document, field, version)
-    call.on_abort(lower, unsure=lower)
+    call.on_abort(lower, if_unknown=lower)
 
 
 class Replacement:
-    """A whole document that is ready to be put in the place of another.
+    """A whole document that is ready to replace another.
 
-    :ivar query: the BSON of the filter: the caller's, and where it is known which document is
-        replaced, that one's own.
-    :ivar data: its BSON, what the stored document will be.
-    :ivar expected: the version that was read; None of a class without.
+    :ivar query: the BSON of the filter: the caller's, and the document's own filter if it is known
+        which document is replaced.
+    :ivar data: its BSON, which the stored document will be.
+    :ivar expected: the version that was read; None for a class without versions.
     :ivar moves: whether it changes a value of the shard key.
     :ivar missed: whether it found no document.
     """
@@ -470,7 +473,7 @@ class Replacement:
                 return
             raise OptionError(
                 f"{plan.cls.__name__}: a replacement without _id would overwrite a document that "
-                f"nobody has read; read it and save() it, or give the replacement its _id and its "
+                f"was not read; read it and save() it, or set the replacement's _id and its "
                 f"{plan.version_field}"
             )
         asked, own = decode(self.query), own_filter(plan, document, to_raw(document._id))
@@ -482,15 +485,15 @@ class Replacement:
             self.expected = version - 1
 
     def apply(self, call: Operation, outcome: Outcome, id_: Any) -> None:
-        """Make the document agree with what became of it.
+        """Update the document after the replacement.
 
-        :param id_: the raw ``_id`` of the stored document; a document without one gets it.
+        :param id_: the raw ``_id`` of the stored document; a document without ``_id`` gets it.
         """
         plan, document, data = self.plan, self.document, self.data
         had_none = document._id is None
         if had_none:
             if outcome != "applied" or id_ is None or isinstance(id_, dict):
-                return  # nobody knows which document it is now
+                return  # the stored document is not known
             place = plan.encode_names.index("_id")
             (given,) = split_elements(encode({"_id": id_})).values()
             data = join_elements([given, *split_elements(data).values()])

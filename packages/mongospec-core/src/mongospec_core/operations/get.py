@@ -14,9 +14,9 @@ from mongospec_core.model.own_filter import id_filter
 from mongospec_core.model.read import OnInvalid, settle_read
 from mongospec_core.model.snapshot import set_snapshot, snapshot_of
 from mongospec_core.operations.filters import Filter, by_id, or_all
-from mongospec_core.operations.find import FindOperations
-from mongospec_core.operations.options import FindOneOptions, begin
-from mongospec_core.operations.projection import Projection, Reading
+from mongospec_core.operations.find import FindOperations, read_one
+from mongospec_core.operations.options import FindOneKeywords, FindOneOptions, begin
+from mongospec_core.operations.projection import Projection
 from mongospec_core.operations.save import refuse_without_id
 
 
@@ -30,9 +30,7 @@ class GetOperations(FindOperations, abstract=True):
         filter: Filter | None = None,
         *,
         projection: None = None,
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneOptions],
+        **options: Unpack[FindOneKeywords],
     ) -> Self: ...
     @overload
     @classmethod
@@ -41,9 +39,7 @@ class GetOperations(FindOperations, abstract=True):
         filter: Filter | None = None,
         *,
         projection: type[S],
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneOptions],
+        **options: Unpack[FindOneKeywords],
     ) -> S: ...
     @overload
     @classmethod
@@ -52,9 +48,7 @@ class GetOperations(FindOperations, abstract=True):
         filter: Filter | None = None,
         *,
         projection: Mapping[str, Any],
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneOptions],
+        **options: Unpack[FindOneKeywords],
     ) -> dict[str, Any]: ...
     @classmethod
     async def get_one(
@@ -66,7 +60,7 @@ class GetOperations(FindOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """The first document that matches, which must be there. Sends one ``find``.
+        """Return the first document that matches, which must be there. Sends one ``find``.
 
         Parameters as in :meth:`find`. A document that ``on_invalid`` leaves out counts as not there.
 
@@ -77,41 +71,24 @@ class GetOperations(FindOperations, abstract=True):
 
             alice = await User.get_one({"email": "alice@example.com"})
         """
-        reading = Reading(projection, on_invalid)
-        return await cls._get_one("get_one", filter, reading, skip_hooks, options)
+        read = cls.__read__.of(options, projection, on_invalid)
+        found = await read_one(cls, "get_one", filter, read, skip_hooks, options)
+        return _there(cls, "get_one", or_all(filter), found)
 
     @overload
     @classmethod
     async def get_by_id(
-        cls,
-        id: Any,
-        *,
-        projection: None = None,
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneOptions],
+        cls, id: Any, *, projection: None = None, **options: Unpack[FindOneKeywords]
     ) -> Self: ...
     @overload
     @classmethod
     async def get_by_id[S: msgspec.Struct](
-        cls,
-        id: Any,
-        *,
-        projection: type[S],
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneOptions],
+        cls, id: Any, *, projection: type[S], **options: Unpack[FindOneKeywords]
     ) -> S: ...
     @overload
     @classmethod
     async def get_by_id(
-        cls,
-        id: Any,
-        *,
-        projection: Mapping[str, Any],
-        on_invalid: OnInvalid = "raise",
-        skip_hooks: bool = False,
-        **options: Unpack[FindOneOptions],
+        cls, id: Any, *, projection: Mapping[str, Any], **options: Unpack[FindOneKeywords]
     ) -> dict[str, Any]: ...
     @classmethod
     async def get_by_id(
@@ -123,7 +100,7 @@ class GetOperations(FindOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """The document with this ``_id``, which must be there. Sends one ``find``.
+        """Return the document with this ``_id``, which must be there. Sends one ``find``.
 
         :param id: an id, or what can be converted to the class's id type: ``"65f0…"``.
         :raises DocumentNotFoundError: there is no such document.
@@ -134,16 +111,17 @@ class GetOperations(FindOperations, abstract=True):
             alice = await User.get_by_id(str(alice.id))
         """
         wanted = by_id(plan_of(cls), id)
-        reading = Reading(projection, on_invalid)
-        return await cls._get_one("get_by_id", wanted, reading, skip_hooks, options)
+        read = cls.__read__.of(options, projection, on_invalid)
+        found = await read_one(cls, "get_by_id", wanted, read, skip_hooks, options)
+        return _there(cls, "get_by_id", wanted, found)
 
     async def reload(self, **options: Unpack[FindOneOptions]) -> Self:
-        """Read this document again, in place: what was changed in it and not saved is gone.
+        """Read this document again, in place; changes that were not saved are lost.
 
         Sends one ``find`` by its ``_id``; no hook scopes it. If a save of this object ends meanwhile,
-        it is read once more, so that the object is not older than what it knows.
+        it is read once more, so that the object is not older than that save.
 
-        :returns: the document itself, which has no changes now.
+        :returns: the document itself, without changes.
         :raises MissingIdError: it has no ``_id``; nothing was sent.
         :raises DocumentNotFoundError: it is gone; the object stays as it was.
         :raises DocumentValidationError: the stored document does not fit; the object stays as it was.
@@ -152,39 +130,16 @@ class GetOperations(FindOperations, abstract=True):
 
             await alice.reload()
         """
-        await self._reload(Reading(), options)
-        return self
-
-    # -- the bodies; packages built on core pass another Reading
-
-    @classmethod
-    async def _get_one(
-        cls,
-        operation: str,
-        filter: Filter | None,
-        reading: Reading,
-        skip_hooks: bool,
-        options: Mapping[str, Any],
-    ) -> Any:
-        found = await cls._find_one(operation, filter, reading, skip_hooks, options)
-        if found is None:
-            raise DocumentNotFoundError(
-                f"{cls.__name__}.{operation}: no document matches {shown(or_all(filter))}",
-                cls,
-                or_all(filter),
-            )
-        return found
-
-    async def _reload(self, reading: Reading, options: Mapping[str, Any]) -> None:
         refuse_without_id(self)
         cls = type(self)
+        read = cls.__read__(target=self, **cls.__read__.own(options))
         binding, call = begin(cls, "reload", "find_one", options, "read")
         refuse_elsewhere(cls, [self])
         wanted = id_filter(cls, to_raw(self._id))
         while True:
             before = snapshot_of(self)
             found = await call.send("find_one", encode(wanted))
-            stored = await reading.first(binding, call, found)
+            stored = await read.first(binding, call, found)
             if stored is None:
                 raise DocumentNotFoundError(
                     f"{cls.__name__} with _id={shown(wanted['_id'])} is not in the collection "
@@ -198,3 +153,12 @@ class GetOperations(FindOperations, abstract=True):
             force_setattr(self, name, getattr(stored, name))
         set_snapshot(self, snapshot_of(stored))
         settle_read(call, [self])
+        return self
+
+
+def _there(cls: type[GetOperations], operation: str, filter: Filter, found: Any) -> Any:
+    if found is None:
+        raise DocumentNotFoundError(
+            f"{cls.__name__}.{operation}: no document matches {shown(filter)}", cls, filter
+        )
+    return found

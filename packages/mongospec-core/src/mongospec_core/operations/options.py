@@ -1,13 +1,14 @@
-"""What an operation may be told besides its own arguments, typed."""
+"""Options of operations: typed, checked, normalised."""
 
 import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from mongojet import ReadConcern, ReadPreference, WriteConcern
 
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.binding import Binding, binding_of
+from mongospec_core.model.read import OnInvalid
 from mongospec_core.operations.checks import check_sort
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import OPTIONS, ClientSession
@@ -20,7 +21,7 @@ type Hint = str | Document
 
 
 class Options(TypedDict, total=False):
-    """What every operation takes.
+    """The options of every operation.
 
     ``session`` a mongojet session, ``timeout`` seconds for the whole operation, ``comment`` a text
     for the server's logs.
@@ -44,7 +45,7 @@ class Upserting(TypedDict, total=False):
 
 
 class ReadOptions(Options, total=False):
-    """What every read takes."""
+    """The options of every read."""
 
     max_time_ms: int
     collation: Mapping[str, Any]
@@ -118,8 +119,8 @@ class AggregateOptions(ReadOptions, total=False):
     write_concern: WriteConcern
 
 
-class InsertOptions(Options, total=False):
-    """The driver's options of ``insert_one`` and ``insert_many``."""
+class WriteOptions(Options, total=False):
+    """The driver's options of inserts and saves of single documents."""
 
     bypass_document_validation: bool
     write_concern: WriteConcern
@@ -139,13 +140,6 @@ class UpdateOptions(ExistsOptions, Upserting, total=False):
     """The driver's options of ``update_one`` and ``update_many``."""
 
     array_filters: Sequence[Document]
-
-
-class SaveOptions(Options, total=False):
-    """The driver's options of a save."""
-
-    bypass_document_validation: bool
-    write_concern: WriteConcern
 
 
 class DeleteOptions(Options, Checked, total=False):
@@ -193,25 +187,45 @@ class BulkOptions(SaveManyOptions, Checked, Upserting, total=False):
     """The options of ``bulk_write``."""
 
 
+class ReadKeywords(TypedDict, total=False):
+    """What the finders take by keyword beside the projection and the driver's options."""
+
+    on_invalid: OnInvalid
+    skip_hooks: bool
+
+
+class FindOneKeywords(FindOneOptions, ReadKeywords, total=False):
+    """The keywords of ``find_one`` and its like."""
+
+
+class FindKeywords(FindOptions, ReadKeywords, total=False):
+    """The keywords of ``find`` and ``find_all``."""
+
+
+class PageKeywords(PageOptions, ReadKeywords, total=False):
+    """The keywords of ``page``."""
+
+    sort: Sort | None
+    size: int
+    after: str | None
+    total: bool
+
+
 type Kind = Literal["read", "write"]
 
 COMMON_OPTIONS = frozenset({"session", "timeout"})
+_READS = frozenset(
+    {
+        *("find", "find_one", "find_by_id", "find_all", "get_one", "get_by_id", "reload", "page"),
+        *("find_one_and_update", "find_one_and_replace", "find_one_and_delete"),
+    }
+)
+"""The operations that read by the class's ``__read__``."""
 _CHECKED = frozenset(
     {
-        *(
-            "find",
-            "find_one",
-            "find_by_id",
-            "find_all",
-            "get_one",
-            "get_by_id",
-            "reload",
-            "fetch",
-            "page",
-        ),
+        *(*_READS, "fetch"),
         *("count", "count_documents", "exists", "distinct", "bulk_write", "insert_if_not_exists"),
         *("update_one", "update_many", "update_by_id", "delete_one", "delete_many", "delete_by_id"),
-        *("find_one_and_update", "find_one_and_replace", "find_one_and_delete"),
     }
 )
 """The operations that take ``check=``."""
@@ -220,9 +234,9 @@ _UPSERTING = frozenset(
 )
 """The operations that take ``on_insert=``."""
 HINTS = {
-    "return_document": "say return_updated=True (the default) or return_updated=False",
+    "return_document": "use return_updated=True (the default) or return_updated=False",
     "cursor_type": "tailable cursors are not offered; use get_collection() for them",
-    "projection": "this operation gives whole documents",
+    "projection": "this operation returns whole documents",
 }
 
 
@@ -234,7 +248,7 @@ def begin(
     kind: Kind,
     **more: Any,
 ) -> tuple[Binding, Operation]:
-    """The class's binding, and the call that carries the operation's commands.
+    """Return the class's binding, and the call that carries the operation's commands.
 
     :param verb: the driver's call whose options are allowed.
     :param more: options that the operation itself sets; None stands for not set.
@@ -254,9 +268,9 @@ def begin(
             sent.pop("on_insert", None)
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
         if session is not None and not isinstance(session, ClientSession):
-            raise OptionError(f"{name}: session={shown(session)} is no session of mongojet's")
+            raise OptionError(f"{name}: session={shown(session)} is not a mongojet session")
         if timeout is not None and not isinstance(timeout, int | float):
-            raise OptionError(f"{name}: timeout={shown(timeout)} is no number of seconds")
+            raise OptionError(f"{name}: timeout={shown(timeout)} is not a number of seconds")
         _refuse_unknown(cls, operation, verb, sent)
         _refuse_bad_counts(name, sent)
         if sent.get("sort") is not None:
@@ -279,6 +293,8 @@ def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, 
             raise OptionError(f"{name} does not take {option}=: {HINTS[option]}")
         if option not in known:
             named = _named_parameters(cls, operation)
+            if operation in _READS:
+                named |= cast("Any", cls).__read__.parameters
             common = COMMON_OPTIONS | ({"check"} if operation in _CHECKED else set())
             common |= {"on_insert"} if operation in _UPSERTING else set()
             offered = ", ".join(sorted((known - HINTS.keys()) | common | named))
@@ -289,15 +305,17 @@ COUNT_OPTIONS = ("skip", "limit", "batch_size", "max_time_ms", "max_await_time_m
 
 
 def _refuse_bad_counts(name: str, options: Mapping[str, Any]) -> None:
-    """The driver's own error does not say which of the options it means."""
+    """Refuse bad counts by name, because the driver's own error does not name the option."""
     for option in COUNT_OPTIONS:
         value = options.get(option)
         if value is not None and (type(value) is not int or (value < 0 and option != "limit")):
-            raise OptionError(f"{name}: {option}={shown(value)} is no whole number of at least 0")
+            raise OptionError(
+                f"{name}: {option}={shown(value)} is not a whole number of at least 0"
+            )
 
 
 def _named_parameters(cls: type, operation: str) -> set[str]:
-    """The keyword parameters that the method itself has, a subclass's own ones included."""
+    """Return the keyword parameters of the method itself, including a subclass's own."""
     owned = (base.__dict__[operation] for base in cls.__mro__ if operation in base.__dict__)
     method = next(each for raw in owned if callable(each := getattr(raw, "__func__", raw)))
     parameters = inspect.signature(method).parameters.values()
@@ -305,9 +323,9 @@ def _named_parameters(cls: type, operation: str) -> set[str]:
 
 
 def sort_document(sort: Sort) -> dict[str, Any]:
-    """Any of pymongo's forms of a sort as the server's: field to direction, in order.
+    """Convert any of pymongo's forms of a sort to the server's: field to direction, in order.
 
-    :raises OptionError: it is none of them.
+    :raises OptionError: *sort* is not one of them.
     """
     if isinstance(sort, str):
         return {sort: 1}

@@ -1,1 +1,1 @@
-"""The one way to the server."""
+"""Operations on the server: the driver, transactions, timeouts, errors."""

@@ -1,8 +1,8 @@
-"""Many writes in few commands: cut by the server's limits, and every statement's fate noted.
+"""Many writes in few commands: split by the server's limits, with the outcome of each statement.
 
-A write command answers ``ok: 1`` also where single statements failed; what became of each stands in
-``writeErrors``, ``n`` and ``upserted``. :class:`Sent` holds it by the statements' places;
-``insert_many`` has an :class:`Account` of its own, made of the driver's errors.
+A write command replies ``ok: 1`` even if single statements failed; their outcomes are in
+``writeErrors``, ``n`` and ``upserted``. :class:`BulkState` keeps them by the statements' positions;
+``insert_many`` has its own :class:`Account`, filled from the driver's errors.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,53 +27,53 @@ from mongospec_core.server.operation import Operation, outcome_of
 type Kind = Literal["insert", "update", "delete"]
 
 _FIELD: dict[Kind, str] = {"insert": "documents", "update": "updates", "delete": "deletes"}
-_MOST = 100_000  # statements that the server takes in one command
-_MOST_BYTES = 16_000_000  # it takes 16 MB and 16 KB in a command's body
+_MOST = 100_000  # statements that the server accepts in one command
+_MOST_BYTES = 16_000_000  # it accepts 16 MB and 16 KB in a command's body
 _FRAME = 9  # bytes around a statement in the command's array: its type, its number
 
 
 class Statement(msgspec.Struct, frozen=True):
-    """One write of a command: its kind, its BSON, and what it is about, for errors."""
+    """One write of a command: its kind, its BSON, and its source, for errors."""
 
     kind: Kind
     data: bytes
-    about: Any
+    source: Any
     many: bool = False
     """Whether it may change many documents: if it fails, some of them may be changed."""
     alone: Callable[[], Awaitable[Mapping[str, Any]]] | None = None
-    """Sends it by itself in place of the command, and returns what a command's reply would say."""
+    """Sends it by itself in place of the command, and returns what the command would reply."""
 
 
 class Account:
-    """What became of each of many writes, which are known by their places.
+    """The outcome of each of many writes, by their positions.
 
-    :param about: what each is about, for errors.
-    :param indexes: where they stand in the caller's list; default: as here.
+    :param sources: what each was made of, for errors.
+    :param indexes: their positions in the caller's list; default: the same as here.
     """
 
-    def __init__(self, about: Sequence[Any], indexes: Sequence[int] | None = None) -> None:
-        self.about = about
-        self.indexes: Sequence[int] = range(len(about)) if indexes is None else indexes
+    def __init__(self, sources: Sequence[Any], indexes: Sequence[int] | None = None) -> None:
+        self.sources = sources
+        self.indexes: Sequence[int] = range(len(sources)) if indexes is None else indexes
         self.failures: dict[int, WriteFailure] = {}
         self.unknown: set[int] = set()
         self.partly: bool = False  # whether one failed that may have changed some documents
         self.error: Exception | None = None  # the first that many of them ended in
 
     def outcome(self, place: int) -> Outcome:
-        """What became of one write."""
+        """Return the outcome of one write."""
         if place in self.failures:
             return "not_applied"
         return "unknown" if place in self.unknown else "applied"
 
     def applied(self) -> list[int]:
-        """The places of the writes that were carried out."""
-        return [n for n in range(len(self.about)) if self.outcome(n) == "applied"]
+        """Return the positions of the writes that were carried out."""
+        return [n for n in range(len(self.sources)) if self.outcome(n) == "applied"]
 
     def fail(self, places: Iterable[int], code: int | None, message: str, **key: Any) -> None:
         """Note that writes were not carried out."""
         for place in places:
-            index, about = self.indexes[place], self.about[place]
-            self.failures[place] = WriteFailure(index, code, message, about, **key)
+            index, source = self.indexes[place], self.sources[place]
+            self.failures[place] = WriteFailure(index, code, message, source, **key)
 
     def note_error(self, places: Iterable[int], error: BaseException) -> None:
         """Note an error that is the same for all writes that were sent together."""
@@ -86,14 +86,14 @@ class Account:
             self.fail(places, getattr(error, "code", None), message, **key)
 
     def whole(self, otherwise: Outcome = "applied") -> Outcome:
-        """The outcome of all together.
+        """Return the outcome of all writes together.
 
-        :param otherwise: what it is if none failed and none is unknown.
+        :param otherwise: the outcome if none failed and none is unknown.
         """
         if self.unknown or self.partly:
             return "unknown"
         if self.failures:
-            return "partial" if len(self.failures) < len(self.about) else "not_applied"
+            return "partial" if len(self.failures) < len(self.sources) else "not_applied"
         return otherwise
 
     def error_of[E: BulkInsertError | BulkWriteError](
@@ -105,13 +105,13 @@ class Account:
         otherwise: Outcome = "applied",
         **more: Any,
     ) -> E:
-        """The error that says what became of all.
+        """Return the error with the outcomes of all writes.
 
-        :param did: what those did that were carried out, for the message.
+        :param did: what the applied writes did, for the message.
         :param otherwise: the outcome if none failed and none is unknown.
-        :param more: what else the error is made of.
+        :param more: further arguments of the error.
         """
-        done = len(self.about) - len(self.failures) - len(self.unknown)
+        done = len(self.sources) - len(self.failures) - len(self.unknown)
         failures = [self.failures[place] for place in sorted(self.failures)]
         told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
         first = self.error if isinstance(self.error, OperationError) else None
@@ -119,7 +119,7 @@ class Account:
             f"{operation}: {done} {did}, {len(failures)} failed, {len(self.unknown)} unknown"
             f"{': ' + told if told else ''}",
             failures=failures,
-            unknown=[self.about[place] for place in sorted(self.unknown)],
+            unknown=[self.sources[place] for place in sorted(self.unknown)],
             outcome=self.whole(otherwise),
             code=first.code if first else next((each.code for each in failures), None),
             labels=first.labels if first else frozenset(),
@@ -127,13 +127,15 @@ class Account:
         )
 
 
-class Sent(Account):
-    """What became of a list of statements, and the server's counts."""
+class BulkState(Account):
+    """The outcomes of a list of statements, and the server's counts."""
+
+    error: Exception | None
 
     def __init__(
         self, statements: Sequence[Statement], indexes: Sequence[int] | None = None
     ) -> None:
-        super().__init__([each.about for each in statements], indexes)
+        super().__init__([each.source for each in statements], indexes)
         self.statements = statements
         self.inserted: int = 0
         self.matched: int = 0
@@ -141,10 +143,10 @@ class Sent(Account):
         self.deleted: int = 0
         self.upserted: dict[int, Any] = {}
 
-    def note_reply(
+    def record_reply(
         self, kind: Kind, places: Sequence[int], reply: Mapping[str, Any], *, ordered: bool
     ) -> None:
-        """Note what a command's reply says of its statements."""
+        """Note the outcomes in a command's reply."""
         errors: Sequence[Mapping[str, Any]] = reply.get("writeErrors", ())
         for error in errors:
             key: dict[str, Any] = {
@@ -171,70 +173,67 @@ class Sent(Account):
             self.modified += int(reply.get("nModified", 0))
             self.upserted.update({places[each["index"]]: each["_id"] for each in upserted})
 
+    async def send(self, call: Operation, *, ordered: bool, repeatable: bool = False) -> None:
+        """Send the statements, in as few commands as their kinds and the limits allow.
+
+        The outcomes are noted in it, even if this raises, which only a cancellation causes.
+
+        :param ordered: keep their order and stop at the first that fails; otherwise statements of one
+            kind are sent together, and the rest is sent even after a failure or a write concern error.
+        :param repeatable: applying them twice does no harm, so a command whose reply was lost may be
+            sent once more.
+        """
+        commands = list(_commands(self.statements, ordered=ordered))
+        for number, (kind, places) in enumerate(commands):
+            alone = self.statements[places[0]].alone
+            try:
+                reply = await (
+                    call.write_command(
+                        kind,
+                        _FIELD[kind],
+                        [self.statements[place].data for place in places],
+                        ordered=ordered,
+                        repeatable=repeatable,
+                    )
+                    if alone is None
+                    else alone()
+                )
+            except BaseException as error:
+                self.note_error(places, error)
+                if alone is not None and _is_refused(error):
+                    if not ordered:
+                        continue
+                    self._skip(commands[number + 1 :])
+                    return
+                carried_out = _reply_with(error)
+                if carried_out is not None:
+                    self.record_reply(kind, places, carried_out, ordered=ordered)
+                if isinstance(error, OperationError):
+                    self.error = self.error or error
+                    if carried_out is not None and not ordered:
+                        continue
+                self._skip(commands[number + 1 :])
+                if isinstance(error, CancelledCall):
+                    error.outcome = self.whole()
+                if not isinstance(error, OperationError):
+                    raise
+                return
+            self.record_reply(kind, places, reply, ordered=ordered)
+            if ordered and reply.get("writeErrors"):
+                self._skip(commands[number + 1 :])
+                return
+
+    def _skip(self, commands: Iterable[tuple[Kind, list[int]]]) -> None:
+        for _, places in commands:
+            self.fail(places, None, _NOT_ATTEMPTED)
+
 
 _KEY = ("key_pattern", "key_value", "expected")
 _NOT_ATTEMPTED = "not attempted: an earlier one failed"
 
 
-async def send_statements(
-    call: Operation,
-    sent: Sent,
-    *,
-    ordered: bool,
-    repeatable: bool = False,
-) -> None:
-    """Send the statements of *sent*, in as few commands as their kinds and the limits allow.
-
-    What became of each is noted in *sent*, also where this raises: only a cancellation does.
-
-    :param ordered: keep their order and stop at the first that fails; otherwise statements of one
-        kind go out together, and the rest goes on after a failure and after a write concern error.
-    :param repeatable: carrying them out twice does no harm, so a command whose reply was lost may
-        be sent once more.
-    """
-    commands = list(_commands(sent.statements, ordered=ordered))
-    for number, (kind, places) in enumerate(commands):
-        alone = sent.statements[places[0]].alone
-        try:
-            reply = await (
-                call.write_command(
-                    kind,
-                    _FIELD[kind],
-                    [sent.statements[place].data for place in places],
-                    ordered=ordered,
-                    repeatable=repeatable,
-                )
-                if alone is None
-                else alone()
-            )
-        except BaseException as error:
-            sent.note_error(places, error)
-            if alone is not None and _is_refused(error):
-                if not ordered:
-                    continue
-                _skip(sent, commands[number + 1 :])
-                return
-            carried_out = _reply_with(error)
-            if carried_out is not None:
-                sent.note_reply(kind, places, carried_out, ordered=ordered)
-            if isinstance(error, OperationError):
-                sent.error = sent.error or error
-                if carried_out is not None and not ordered:
-                    continue
-            _skip(sent, commands[number + 1 :])
-            if not isinstance(error, OperationError):
-                if isinstance(error, CancelledCall):
-                    error.outcome = sent.whole()
-                raise
-            return
-        sent.note_reply(kind, places, reply, ordered=ordered)
-        if ordered and reply.get("writeErrors"):
-            _skip(sent, commands[number + 1 :])
-            return
-
-
 def _reply_with(error: BaseException) -> Mapping[str, Any] | None:
-    """The reply of a command that was carried out, though it ended in an error."""
+    """Return the reply of a command that was applied although it ended in an error."""
     if isinstance(error, CancelledCall):
         reply: Mapping[str, Any] | None = error.reply
         return reply
@@ -244,20 +243,15 @@ def _reply_with(error: BaseException) -> Mapping[str, Any] | None:
 
 
 def _is_refused(error: BaseException) -> bool:
-    """Whether a statement that was sent by itself failed, and the next may be sent."""
+    """Return whether a statement that was sent by itself failed, and the next may be sent."""
     refused = isinstance(error, MongospecError) and error.outcome == "not_applied"
     return refused and not isinstance(error, ServerUnavailableError)
-
-
-def _skip(sent: Sent, commands: Iterable[tuple[Kind, list[int]]]) -> None:
-    for _, places in commands:
-        sent.fail(places, None, _NOT_ATTEMPTED)
 
 
 def _commands(
     statements: Sequence[Statement], *, ordered: bool
 ) -> Iterator[tuple[Kind, list[int]]]:
-    """The places of the statements of each command."""
+    """Return the positions of the statements of each command."""
     places: Iterable[int] = range(len(statements))
     if not ordered:
         kinds = list(_FIELD)

@@ -1,4 +1,4 @@
-"""What must be known of a client as a whole: what is in flight on it, and whether it can be used."""
+"""The state of a client: its calls in flight, and whether it can be used."""
 
 import asyncio
 import os
@@ -17,14 +17,14 @@ from mongospec_core.server.timeout import end_of
 _STEP = 0.005
 _FORKED = (
     "the driver was in use before os.fork(), its threads stayed in the parent, and any call in this "
-    "process would hang; start workers by spawn, or fork before the first client is made"
+    "process would hang; start workers by spawn, or fork before the first client is created"
 )
 
 
 class ClientState:
-    """Of one client: the calls in flight, and why it cannot be used (None where it can).
+    """The calls in flight on a client, and why it cannot be used (None if it can).
 
-    ``silent`` says that a call was given up or found no server: the next one may wait in the driver.
+    ``silent``: a call was given up or found no server, so the next one may wait in the driver.
     """
 
     __slots__ = ("__weakref__", "in_flight", "silent", "unusable")
@@ -41,7 +41,7 @@ _states: MutableMapping[mongojet.Client, ClientState] = WeakKeyDictionary()
 
 
 def state_of(client: mongojet.Client) -> ClientState:
-    """The state that all targets of *client* share."""
+    """Return the state that all targets of *client* share."""
     _note_use()
     return _states.setdefault(client, ClientState(_forked))
 
@@ -51,13 +51,13 @@ async def drain(client: mongojet.Client, seconds: float) -> None:
     state = state_of(client)
     end = time.monotonic() + seconds
     while state.in_flight and time.monotonic() < end:  # noqa: ASYNC110
-        await asyncio.sleep(_STEP)  # no event: the calls may be of other loops and threads
+        await asyncio.sleep(_STEP)  # no event: the calls may run in other loops and threads
 
 
 def refuse_after_fork(what: str) -> None:
-    """Refuse what would hang in the child of a process that had used the driver.
+    """Refuse to use the driver in a forked child of a process that used it: calls would hang.
 
-    It is a use of the driver as well: made just before a client is.
+    It also marks the driver as used: it is called just before a client is created.
 
     :raises ServerUnavailableError: this is such a child.
     """
@@ -67,7 +67,7 @@ def refuse_after_fork(what: str) -> None:
 
 
 def _note_use() -> None:
-    global _used  # noqa: PLW0603 - the process is what it is about
+    global _used  # noqa: PLW0603 - it is a state of the process
     _used = True
 
 
@@ -83,7 +83,7 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 class Target:
-    """A collection, the client that it belongs to, and how values go in and out."""
+    """A collection, the client that it belongs to, and its codec options."""
 
     __slots__ = (
         "client",
@@ -116,7 +116,7 @@ class Target:
         self.state: ClientState = state_of(self.client)
         self.name: str = name
         self.codec: CodecOptions[dict[str, Any]] = codec
-        end_of(timeout)  # it is a number of seconds, or refused here
+        end_of(timeout)  # refuses what is not a number of seconds
         self.timeout: float | None = timeout
         collections: Any = database  # the driver's annotation leaves the codec's type out
         self.collection: mongojet.Collection = collections.get_collection(name, codec_options=codec)

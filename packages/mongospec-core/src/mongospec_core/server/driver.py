@@ -1,9 +1,9 @@
-"""mongojet, called by its inner API: the only module that touches its private names.
+"""mongojet's internal API: the only module that uses its private names.
 
-mongojet's public methods encode and decode with one codec and throw the bytes away. Ours needs
-them: documents are encoded and measured before the first is sent, and a batch that cannot be
-decoded is taken apart document by document. So the calls go to the Rust objects, which take and
-give BSON. An option that they do not know they drop in silence; :data:`OPTIONS` has what they know.
+mongojet's public methods encode and decode with one codec and discard the bytes. We need the bytes:
+documents are encoded and measured before the first is sent, and a batch that cannot be decoded is
+split into documents. So the Rust objects are called, which take and return BSON. They silently
+ignore unknown options; :data:`OPTIONS` lists those that they know.
 """
 
 # pyright: reportPrivateUsage=false
@@ -63,22 +63,22 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     "distinct": _known(_types.DistinctOptions),
     "bulk": frozenset({"bypass_document_validation", "write_concern", "let", "comment"}),
 }
-"""The options that each of the driver's calls takes; "bulk": what a write command takes;
-"page": what a ``find`` takes besides what a page is made of."""
+"""The options that each of the driver's calls takes; "bulk": those of a write command;
+"page": those of a ``find`` without the ones that a page sets itself."""
 
 
 def client_of(database: mongojet.Database) -> mongojet.Client:
-    """The client that a database belongs to."""
+    """Return the client that a database belongs to."""
     return database.client
 
 
 def core_of(of: mongojet.Collection | mongojet.Database) -> Any:
-    """The Rust object behind a collection or a database."""
+    """Return the Rust object behind a collection or a database."""
     return of._core_collection if isinstance(of, mongojet.Collection) else of._core_database
 
 
 def method(core: Any, verb: str, session: ClientSession | None) -> Verb:
-    """The method *verb* of a Rust object; with a session it is bound to that session."""
+    """Return the method *verb* of a Rust object, bound to the session if there is one."""
     if session is None:
         return getattr(core, verb)  # type: ignore[no-any-return]
     with_session = getattr(core, f"{verb}_with_session")
@@ -86,30 +86,30 @@ def method(core: Any, verb: str, session: ClientSession | None) -> Verb:
 
 
 def release(session: ClientSession) -> None:
-    """Give a session back to its client now; what it is in the middle of is aborted.
+    """Release a session to its client now; a running transaction of it is aborted.
 
-    The driver does that when its last holder lets go, and the frames of a traceback hold on.
+    The driver releases it with the last reference, which the frames of a traceback may keep.
     """
     del session._core_session
 
 
 def write_concern_of(collection: mongojet.Collection) -> dict[str, Any] | None:
-    """The write concern that a collection has from its database, its client or the URI."""
+    """Return the write concern that a collection inherits from its database, its client or the URI."""
     data = collection._core_collection.write_concern()
     return decode(data) if data else None
 
 
 def appended(document: bytes, fields: bytes) -> bytes:
-    """A BSON document with the *fields* of another after its own."""
+    """Return a BSON document with the *fields* of another one appended."""
     body = document[4:-1] + fields[4:]
     return (len(body) + 4).to_bytes(4, "little") + body
 
 
 def write_command(head: bytes, field: str, statements: Sequence[bytes], tail: bytes) -> bytes:
-    """A command with an array of statements, which are BSON as it is.
+    """Return a command with an array of statements, which are already BSON.
 
-    :param head: the BSON of the fields that stand before the array.
-    :param tail: the BSON of those behind it.
+    :param head: the BSON of the fields before the array.
+    :param tail: the BSON of the fields after it.
     """
     array = b"".join([b"\3%d\0%b" % each for each in enumerate(statements)])
     size = (len(array) + 5).to_bytes(4, "little")
@@ -129,7 +129,7 @@ WIRE_NAMES = {
     "write_concern": "writeConcern",
     "bypass_document_validation": "bypassDocumentValidation",
 }
-"""The driver's option names that commands spell otherwise."""
+"""The driver's option names that commands spell differently."""
 
 _OF_WRITES = ("write_concern", "bypass_document_validation", "let", "comment")
 
@@ -137,22 +137,22 @@ _OF_WRITES = ("write_concern", "bypass_document_validation", "let", "comment")
 def write_fields(
     options: Mapping[str, Any], default: Mapping[str, Any] | None, operation: str
 ) -> dict[str, Any]:
-    """The options that a write command takes as a whole, as its fields.
+    """Return the options of a whole write command, as its fields.
 
-    :param default: the write concern where the options have none.
-    :raises OptionError: nobody would know what was written.
+    :param default: the write concern if the options have none.
+    :raises OptionError: the write concern is w=0, so the outcome would stay unknown.
     """
     fields = {WIRE_NAMES.get(name, name): options[name] for name in _OF_WRITES if name in options}
     if default:
         fields.setdefault("writeConcern", default)
     if fields.get("writeConcern", {}).get("w") == 0:
         raise OptionError(
-            f"{operation}: with the write concern w=0 nobody would know what was written; use w=1 "
+            f"{operation}: with the write concern w=0 the outcome would stay unknown; use w=1 "
             f"or more"
         )
     return fields
 
 
 def milliseconds(seconds: float) -> int:
-    """A time as ``maxTimeMS`` takes it, for which 0 is no limit."""
+    """Return a time for ``maxTimeMS``: at least 1, because 0 means no limit."""
     return max(1, int(seconds * 1000))

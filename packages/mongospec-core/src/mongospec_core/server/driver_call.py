@@ -1,16 +1,15 @@
-"""A driver call whose end is known even when its caller is cancelled; no task is made for it.
+"""A driver call that is awaited to its end even if its caller is cancelled, without a task.
 
-Cancelling a mongojet call stops nothing: it goes on in Rust. So a cancellation is noted, the call
-is waited for, and the :class:`CancelledCall` error that is raised then says what became of it.
+Cancelling a mongojet call does not stop it: it goes on in Rust. So a cancellation is noted, the call
+is awaited, and the :class:`CancelledCall` error that is raised then has its outcome.
 
-mongojet's coroutines wait on plain asyncio futures, and a task waits on anything that behaves like
-one. A :class:`UninterruptedCall` stands before the driver's future and passes all on to it but ``cancel()``.
+mongojet's coroutines wait on plain asyncio futures, and a task can wait on anything that behaves like
+one. A :class:`UninterruptedCall` wraps the driver's future and forwards everything but ``cancel()``.
 ``asyncio.timeout``, ``TaskGroup``, ``gather`` and anyio see an ordinary cancellation that took a
 little longer.
 
-Measured, client CPU, medians of 60 interleaved rounds: 1.5 microseconds more than the bare await of
-a call that takes one trip through the loop, where a ``find_one`` or an ``update_one`` of the driver
-costs about 200.
+Measured client CPU, medians of 60 interleaved rounds: 1.5 microseconds more than a bare await of a
+call that takes one iteration of the loop; the driver's ``find_one`` or ``update_one`` takes about 200.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ from mongospec_core.server.driver_errors import to_operation_error
 from mongospec_core.server.timeout import now
 
 CANCEL_GRACE_SECONDS = 1.0
-"""Seconds that a cancelled call is waited for: a server that hangs must not hold up a shutdown."""
+"""Seconds that a cancelled call is awaited: a server that hangs must not block a shutdown."""
 
 _MANY = frozenset({"update_many", "delete_many"})
 _COUNTING = _MANY | {"update_one", "replace_one", "delete_one"}
@@ -36,32 +35,32 @@ _COUNTING = _MANY | {"update_one", "replace_one", "delete_one"}
 
 
 class CancelledCall(asyncio.CancelledError):
-    """A cancellation that tells what became of the call.
+    """A cancellation that has the outcome of the call.
 
-    ``outcome``; ``ended``: whether the call came to its end, with ``reply`` or with the error that
-    stands in ``__cause__``.
+    ``outcome``; ``ended``: whether the call ended, with ``reply`` or with the error in
+    ``__cause__``.
     """
 
     def __init__(self, *message: Any) -> None:
-        super().__init__(*message)  # anyio knows its own cancellations by their message
+        super().__init__(*message)  # anyio recognises its own cancellations by their message
         self.outcome: Outcome = "unknown"
         self.ended = False
         self.reply: Any = None
 
 
-class DeadlineExceeded(Exception):  # noqa: N818 - never leaves the server room
-    """The call did not end in the time it was given; it goes on."""
+class DeadlineExceeded(Exception):  # noqa: N818 - never leaves this package
+    """The call did not end in time; it goes on in the driver."""
 
 
 class UninterruptedCall[T]:
-    """Waits for a driver's coroutine; what was given up can be waited for again.
+    """Awaits a driver's coroutine; a call that was given up can be awaited again.
 
     :param patience: seconds to wait on after a cancellation; with 0 it is given up at once.
-    :raises DeadlineExceeded: ``seconds`` were set, and are over.
-    :raises CancelledCall: the caller was cancelled in the meantime.
+    :raises DeadlineExceeded: ``seconds`` were set and have passed.
+    :raises CancelledCall: the caller was cancelled meanwhile.
     """
 
-    # Of the class, because most calls never set them, and every write makes one.
+    # On the class, because most calls never set them, and every write creates a call.
     finished: bool = False
     reply: Any = None
     failure: Exception | None = None
@@ -79,7 +78,7 @@ class UninterruptedCall[T]:
         self._patience = patience
         self.seconds: float | None = seconds
 
-    def __await__(self) -> Generator[Any, None, T]:  # noqa: PLR0912 - every write passes it: one frame
+    def __await__(self) -> Generator[Any, None, T]:  # noqa: PLR0912 - one frame, because every write runs it
         self._cancelled = self._given_up = False
         if self.finished:
             reply: T = self.reply
@@ -93,7 +92,7 @@ class UninterruptedCall[T]:
                 self._future = future
                 if self._given_up and (future is None or not future.done()):
                     raise DeadlineExceeded
-                if future is None:  # the driver only wants to be asked again
+                if future is None:  # the driver only wants to be resumed
                     yield from self._step()
                 else:
                     future._asyncio_future_blocking = False
@@ -132,11 +131,11 @@ class UninterruptedCall[T]:
     def _give_up(self) -> None:
         future = self._future
         self._given_up = True
-        if future is not None and not future.done():  # else its own wakeup is on the way
+        if future is not None and not future.done():  # else its own wakeup is scheduled
             future.remove_done_callback(self._wakeup)
             future.get_loop().call_soon(self._wakeup, self, context=self._context)
 
-    # -- what a task wants of a future
+    # -- what a task uses of a future
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         return cast("asyncio.Future[Any]", self._future).get_loop()
@@ -153,7 +152,7 @@ class UninterruptedCall[T]:
             if self._timer is not None:
                 self._timer.cancel()
             if self._patience:
-                # Not the running loop: asyncio.run() cancels what is left when none runs any more.
+                # Not the running loop: asyncio.run() cancels remaining tasks when none is running.
                 loop = asyncio.get_running_loop() if self._future is None else self.get_loop()
                 self._timer = loop.call_later(self._patience, self._give_up)
             else:
@@ -161,26 +160,26 @@ class UninterruptedCall[T]:
         return True
 
     def result(self) -> None:
-        """What a task asks for when it is woken by :meth:`_give_up`."""
+        """Return nothing: a task calls this when :meth:`_give_up` wakes it."""
         raise DeadlineExceeded
 
 
-def seconds_left(until: float, operation: str) -> float | None:
-    """The time to *until*; None where there is no end.
+def seconds_left(deadline: float, operation: str) -> float | None:
+    """Return the seconds until *deadline*; None if there is no limit.
 
-    :raises OperationTimeoutError: it is up; nothing was sent.
+    :raises OperationTimeoutError: the time is up; nothing was sent.
     """
-    if until == math.inf:
+    if deadline == math.inf:
         return None
-    left = until - now()
-    if left <= 0:
+    remaining = deadline - now()
+    if remaining <= 0:
         raise OperationTimeoutError(
             f"{operation}: the time was up before it was sent", outcome="not_applied"
         )
-    return left
+    return remaining
 
 
-async def carry(
+async def execute(
     start: Callable[..., Awaitable[Any]],
     arguments: tuple[Any, ...],
     state: ClientState,
@@ -188,25 +187,25 @@ async def carry(
     command: str,
     write: bool,
     patience: float = CANCEL_GRACE_SECONDS,
-    left: float | None = None,
+    remaining: float | None = None,
     document: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Start a call of the driver by ``start(*arguments)`` and wait for its end.
+    """Start a driver call by ``start(*arguments)`` and await its end.
 
     :param command: the driver's verb, or the name of the command.
     :param patience: seconds to wait on after a cancellation. 0, for a read outside of a session:
         the cancellation ends the wait at once.
-    :param left: the seconds that it may take.
+    :param remaining: the seconds that it may take.
     :param document: the raw document that is written, for a duplicate key's values.
     :returns: its reply; of the verbs that count documents, decoded.
     :raises OperationTimeoutError: it did not end in its time; it goes on in the driver.
-    :raises CancelledCall: the caller was cancelled; it has ended, or was waited for long enough.
+    :raises CancelledCall: the caller was cancelled; the call has ended, or took too long to wait for.
     """
     running: Any = None
     try:
         running = start(*arguments)
-        if (patience or left is not None) and not isinstance(running, UninterruptedCall):
-            running = UninterruptedCall(running, patience, left)
+        if (patience or remaining is not None) and not isinstance(running, UninterruptedCall):
+            running = UninterruptedCall(running, patience, remaining)
         state.in_flight.add(running)
         reply = await running
         return decode(reply) if command in _COUNTING else reply
@@ -219,7 +218,7 @@ async def carry(
         state.silent = True
         outcome: Outcome = "unknown" if write else "not_applied"
         raise OperationTimeoutError(
-            f"{operation}: no answer within {left:.3g} seconds", outcome=outcome
+            f"{operation}: no answer within {remaining:.3g} seconds", outcome=outcome
         ) from None
     except CancelledCall as error:
         cause = error.__cause__

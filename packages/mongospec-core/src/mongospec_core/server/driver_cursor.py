@@ -1,4 +1,4 @@
-"""The driver's cursor: one batch at a time, and none is lost when its fetch is given up."""
+"""The driver's cursor: one batch at a time; none is lost if its fetch is given up."""
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
@@ -9,24 +9,24 @@ from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS, Uninterrupte
 EMPTY = b"\x05\x00\x00\x00\x00"
 """A batch without documents."""
 
-_FIRST_BATCH = 101  # documents of a first batch whose size nobody chose
-_HALF_REPLY = 8_000_000  # a batch of more bytes may have been cut by the 16 MB of a reply
+_FIRST_BATCH = 101  # the server's default for the first batch
+_HALF_REPLY = 8_000_000  # a larger batch may have been cut by the 16 MB limit of a reply
 
 
 class CoreCursor(Protocol):
-    """The Rust side of a cursor."""
+    """The Rust object of a cursor."""
 
     def next_batch(self) -> Coroutine[Any, Any, bytes]: ...
     def collect(self) -> Coroutine[Any, Any, bytes]: ...
 
 
 class DriverCursor:
-    """A cursor of the driver, and the fetch that is under way on it.
+    """A cursor of the driver, and the fetch that is in flight on it.
 
-    :param size: the batch size that was asked for; None: the server's own.
-    :param limit: the most documents that it gives; 0: all.
-    :param in_session: whether it belongs to a session: its calls are then waited for even when they
-        are cancelled, because nothing else may happen on the session before.
+    :param size: the batch size that was asked for; None: the server's default.
+    :param limit: the maximum number of documents; 0: all.
+    :param in_session: whether it belongs to a session: its calls are then awaited even if they are
+        cancelled, because the session cannot be used before they end.
     """
 
     __slots__ = ("_core", "_first", "_last", "_left", "_pending", "_size", "patience")
@@ -43,15 +43,15 @@ class DriverCursor:
         self.patience: float = CANCEL_GRACE_SECONDS if in_session else 0.0
 
     def fetch(self, seconds: float | None) -> UninterruptedCall[bytes]:
-        """The next batch, in so many seconds; where an earlier fetch was given up, it goes on.
+        """Fetch the next batch within *seconds*; a fetch that was given up is continued.
 
-        An empty batch is either the end, or the server gave up in between and may do so again: what
-        is fetched after it is all that is left. Empty then, it is the end.
+        An empty batch is the end, unless the server returned early, as it may do again. The fetch
+        after it returns all that is left; if that is empty too, it is the end.
 
-        :raises Exception: the driver's error of an earlier fetch, each time anew.
+        :raises Exception: the driver's error of an earlier fetch, every time.
         """
         if self._pending is not None and self._pending.failure is not None:
-            # The driver has given its cursor up: asked again it would say "the end".
+            # The driver has closed its cursor: a further fetch would report the end.
             raise self._pending.failure
         if self._pending is None:
             fetch = self._core.collect if self._last == EMPTY else self._core.next_batch
@@ -60,16 +60,16 @@ class DriverCursor:
         return self._pending
 
     def arrived(self, batch: bytes) -> None:
-        """Note that the caller has the batch."""
+        """Note that the caller received the batch."""
         self._pending = None
         self._first = self._last == b""
         self._last = batch
 
     def asks_server(self) -> bool:
-        """Whether the next fetch sends a ``getMore``; the driver does not say it, so it is inferred.
+        """Return whether the next fetch sends a ``getMore``, which the driver does not report.
 
-        The first batch came with the query. The server leaves the cursor open after a batch that
-        is as full as it was asked to be (and short of the limit), or cut by the size of a reply.
+        The first batch came with the query. The server keeps the cursor open after a batch of the
+        requested size (below the limit), or one that the size of a reply cut.
         """
         if not self._last:
             return False
@@ -83,9 +83,9 @@ class DriverCursor:
 
 
 def split_documents(batch: bytes) -> list[bytes]:
-    """The documents of a batch, which is BSON of ``{"0": document, "1": document, ...}``.
+    """Split a batch, which is BSON of ``{"0": document, "1": document, ...}``, into documents.
 
-    :raises OperationError: the batch is damaged: nobody can say where a document ends.
+    :raises OperationError: the batch is damaged, so it cannot be split.
     """
     parts: list[bytes] = []
     place = 4
@@ -106,13 +106,13 @@ def split_documents(batch: bytes) -> list[bytes]:
 
 
 async def all_in_one(fetch: Callable[[], Awaitable[bytes]]) -> bytes:
-    """All batches that *fetch* gives, as one."""
+    """Return all batches that *fetch* returns, as one."""
     batches: list[bytes] = []
     before = False
     while True:
         batch = await fetch()
         empty = len(batch) <= len(EMPTY)
-        if empty and before:  # one may be empty in between, see Batches
+        if empty and before:  # a single one may be empty, see DriverCursor.fetch
             return _joined(batches)
         batches.append(batch)
         before = empty

@@ -1,4 +1,4 @@
-"""From mongojet's errors, which are text, to errors that carry their data and their outcome."""
+"""Convert mongojet's errors, which are text, to errors with their data and their outcome."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,37 +22,37 @@ from mongospec_core.errors import (
 from mongospec_core.server.driver_text import DriverText, duplicate_key_names, parse
 
 UNKNOWN_CODES: Mapping[int, str] = {
-    1: "an error inside of the server, at any place",
+    1: "an internal error of the server",
     6: "host unreachable: a router lost the shard that it had sent the write to",
     7: "host not found: the same",
-    8: "an error that the server cannot name",
-    24: "a lock was not had in time, by a later document perhaps",
+    8: "an unknown error of the server",
+    24: "a lock timed out, perhaps for a later document",
     46: "a lock is busy: the same",
     50: "the time is up",
-    64: "the write concern was not fulfilled in time",
+    64: "the write concern was not satisfied in time",
     77: "the operation was not finished",
     83: "a router did not get the results of a shard",
     89: "a router's network timed out",
     90: "what a router waited for was canceled",
-    91: "the server shuts down",
+    91: "the server is shutting down",
     145: "a router dropped its connections",
     172: "the session of a connection was closed",
     175: "the plan was killed: an index or the collection was dropped meanwhile",
-    189: "the primary steps down",
+    189: "the primary is stepping down",
     202: "a router's network exceeded its time limit",
     237: "the cursor was killed",
     262: "a time limit was exceeded",
     279: "the client disconnected",
-    281: "the coordinator of a transaction over shards steps down",
+    281: "the coordinator of a transaction over shards is stepping down",
     282: "the coordinator of a transaction over shards decided to abort",
     290: "the transaction lived too long",
     317: "a router's pool of connections expired",
     355: "interrupted: the storage changes",
     363: "the first attempt of a retried write is still going on",
     384: "a router's connection failed",
-    407: "a router had no connection in time, to one of several shards perhaps",
+    407: "a router got no connection in time, perhaps to one of several shards",
     9001: "a socket failed",
-    11600: "interrupted: the server shuts down",
+    11600: "interrupted: the server is shutting down",
     11601: "interrupted: the operation was killed",
     11602: "interrupted: the server's role changes",
     46841: "the client was marked as killed",
@@ -60,41 +60,41 @@ UNKNOWN_CODES: Mapping[int, str] = {
 """Codes after which a write, or a part of it, may have been carried out, and what each means."""
 
 UNDONE_CODES: Mapping[int, str] = {
-    2: "a value that the command or a document does not take",
+    2: "a value that the command or a document does not accept",
     9: "the command cannot be parsed",
-    13: "the user may not do that",
-    14: "a type that the command or a document does not take",
+    13: "the user is not authorized",
+    14: "a type that the command or a document does not accept",
     26: "there is no such collection",
-    112: "a conflict with another write: the storage took this one back",
+    112: "a conflict with another write: the storage engine rolled this one back",
     121: "the collection's validator refused the document",
     133: "a router found no server for it",
-    134: "the read concern cannot be had yet: asked before the command begins",
-    148: "the read concern cannot be had: the same",
+    134: "the read concern is not available yet: checked before the command begins",
+    148: "the read concern is not available: the same",
     251: "there is no such transaction",
-    358: "transactions inside of the server are not possible: asked before one begins",
-    365: "the storage has no room for it now, and took it back",
+    358: "internal transactions are not supported: checked before one begins",
+    365: "the storage engine's cache is too small now: rolled back",
     371: "writes of users are blocked",
     433: "the server is overloaded: it was not admitted",
     449: "too many operations: the same",
     8000: "Atlas refused it",
 }
-"""Codes that look as if a write might have been carried out, and some that are frequent: it was not.
+"""Codes after which a write looks as if it might have been applied, but was not, and frequent ones.
 
-So it is with every code that is in neither table: a check came before, or the storage took it back.
+A write is not applied after a code in neither table: a check came first, or it was rolled back.
 """
 
 _NOT_PRIMARY = frozenset({10107, 13435, 13436})
-"""The server did nothing; but the driver has sent a retryable write twice by then, and what became
-of the first time is not told, unless the server says that it performed none."""
+"""The server did nothing, but the driver has sent a retryable write twice by then, and the outcome
+of the first attempt is unknown unless the server says that it performed no writes."""
 REFUSED_WHOLE = frozenset({9, 13, 40, 72})
-"""Codes of a write that is refused as it is read: nothing of an ``update_many`` is carried out.
+"""Codes of a write that is refused when it is parsed: nothing of an ``update_many`` is applied.
 
-A value or a type that does not fit (2, 14, ...) is found at a document, after others were changed.
+A wrong value or type (2, 14, ...) is found at a document, after others may have been changed.
 """
 _DUPLICATE = frozenset({11000, 11001, 12582})
 _TIME_UP = 50
 
-# As text: re compiles them, and keeps them, once there is an error.
+# As text: re compiles and caches them at the first error.
 _AUTHENTICATION = r"(?:SCRAM|[\w-]{0,30}+ ?[Aa]uthentication) fail"
 _AUTHENTICATION_FAILED = 18
 _NOT_SENT = (
@@ -102,7 +102,7 @@ _NOT_SENT = (
     r"|Client has been shut down|SCRAM failure|Authentication)"
 )
 _SERVER = r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
-_MOST_TOPOLOGY = 20_000  # characters: what is said of many servers is long, and nobody reads it
+_MOST_TOPOLOGY = 20_000  # characters: the description of many servers is too long to read
 _LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
 _TOO_BIG = r"must be within \d+ bytes|[Dd]ocument (?:is )?too large"
@@ -110,7 +110,7 @@ _cut = partial(cut, most=1_000)
 
 
 class _LostConnectionError(OperationError, ConnectionError):
-    """The connection was lost on the way: the server may have got the command."""
+    """The connection was lost: the server may have received the command."""
 
 
 def to_operation_error(
@@ -121,9 +121,9 @@ def to_operation_error(
     write: bool,
     many: bool = False,
 ) -> MongospecError:
-    """The typed error for one of mongojet's.
+    """Return the typed error for one of mongojet's.
 
-    :param operation: what was asked, for the message: ``"User.insert"``.
+    :param operation: the operation, for the message: ``"User.insert"``.
     :param document: the raw document that an insert sent.
     :param write: whether it could have changed data; a read's outcome is always "not_applied".
     :param many: whether one statement of it can change many documents.
@@ -135,7 +135,7 @@ def to_operation_error(
         or (parts.part == "command" and parts.code == _AUTHENTICATION_FAILED)
     ):
         return OperationError(
-            f"{operation}: the server does not let this user in: {_cut(parts.kind)}",
+            f"{operation}: authentication failed: {_cut(parts.kind)}",
             outcome="not_applied",
             code=_AUTHENTICATION_FAILED,
         )
@@ -165,7 +165,7 @@ def to_operation_error(
 
 
 def reply_error(reply: Mapping[str, Any], operation: str) -> OperationError | None:
-    """The error in a reply that calls itself ok: write errors first, then the write concern's."""
+    """Return the error in a reply with ``ok: 1``: write errors first, then the write concern's."""
     errors: Sequence[Mapping[str, Any]] = reply.get("writeErrors") or ()
     concern: Mapping[str, Any] | None = reply.get("writeConcernError")
     if not errors and not concern:
@@ -214,7 +214,7 @@ def _outcome(parts: DriverText, labels: frozenset[str], *, many: bool) -> Outcom
         return "not_applied" if reply is not None and _found(reply) == 0 else "applied"
     if parts.part == "write" and many:
         return _partly(code, reply)
-    if code is None or code in UNKNOWN_CODES:  # a router says it of single statements as well
+    if code is None or code in UNKNOWN_CODES:  # a router reports it for single statements as well
         return "unknown"
     if code in _NOT_PRIMARY and "RetryableWriteError" in labels:
         return "not_applied" if "NoWritesPerformed" in labels else "unknown"
@@ -222,15 +222,15 @@ def _outcome(parts: DriverText, labels: frozenset[str], *, many: bool) -> Outcom
 
 
 def _found(reply: Mapping[str, Any]) -> int | None:
-    """How many documents a write found or inserted, if its reply says it."""
+    """Return how many documents a write found or inserted, if its reply has the number."""
     found: int | None = (reply.get("lastErrorObject") or reply).get("n")
     return found
 
 
 def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:
-    """What a failed ``update_many`` did: it ends at the first document that it cannot change.
+    """Return the outcome of a failed ``update_many``, which stops at the first document it cannot change.
 
-    Some are changed then, and not every server counts them.
+    Others may have been changed by then, and not every server counts them.
     """
     if details is not None and details.get("n"):
         return "partial"
@@ -238,7 +238,7 @@ def _partly(code: int | None, details: Mapping[str, Any] | None) -> Outcome:
 
 
 def _unreachable(kind: str) -> str:
-    """What a server selection error says of each server; the whole text is in the cause's."""
+    """Return what a server selection error says of each server; the cause has the whole text."""
     servers = re.findall(_SERVER, kind[:_MOST_TOPOLOGY])
     if not servers:
         return _cut(kind)
@@ -256,9 +256,9 @@ def duplicate_key(
     details: Mapping[str, Any] | None = None,
     document: Mapping[str, Any] | None = None,
 ) -> tuple[str | None, dict[str, Any] | None, dict[str, Any] | None]:
-    """Index name, key pattern and key value of a duplicate key error.
+    """Return the index name, key pattern and key value of a duplicate key error.
 
-    The server's reply has both where there was one; an insert's error has only the message, which
+    The server's reply has them, if there was one; an insert's error has only the message, which
     names the fields: their values are then taken from the raw *document* that was sent.
     """
     index, fields = duplicate_key_names(message)

@@ -1,4 +1,4 @@
-"""The text of mongojet's errors, taken apart: what kind, which labels, the server's reply, code and message."""
+"""Parse the text of mongojet's errors: kind, labels, the server's reply, code and message."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
 # The driver's text is "Kind: KIND, labels: {LABELS}, source: SOURCE, server response: REPLY". Values of
 # users stand in KIND, so each part is taken from its place, and patterns are matched where a part
 # begins: none is searched for. All of them are possessive, or a long value would take quadratic time.
-# They are text, which re compiles, and keeps, once there is an error.
+# They are text, which re compiles and caches at the first error.
 _QUOTED = r'"((?:[^"\\]++|\\.)*+)"'
 _COMMAND = r"Command failed: Error code (-?\d+) \([^)]*+\): "
 _WRITE = (
@@ -34,7 +34,7 @@ _READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="rep
 
 
 class DriverText(msgspec.Struct, frozen=True):
-    """The parts of a driver's text; ``part`` says which error ``code`` and ``message`` are of."""
+    """The parts of a driver's text; ``part`` is the error that ``code`` and ``message`` belong to."""
 
     kind: str
     labels: frozenset[str]
@@ -45,7 +45,7 @@ class DriverText(msgspec.Struct, frozen=True):
 
 
 def parse(text: str) -> DriverText:
-    """Take the text of one of mongojet's errors apart, in linear time."""
+    """Parse the text of one of mongojet's errors, in linear time."""
     head, _, tail = text.rpartition(", server response: ")
     if not head:
         head, tail = text, ""
@@ -57,7 +57,7 @@ def parse(text: str) -> DriverText:
         start = own.rfind(", labels: {")
     else:  # the errors behind it have labels of their own
         own, _, source = head.partition(", source: Some(Error { ")
-        # If a value may stand before it, nobody can tell whether it is the driver's.
+        # If a user's value may precede it, it is not certain that it is the driver's.
         start = own.rfind(", labels: {") if source and not kind.startswith(_WITH_VALUES) else -1
     if start >= 0 and (found := re.compile(_LABELS).match(own, start)) is not None:
         labels = frozenset(re.findall(r'"([^"]+)"', found[1]))
@@ -85,13 +85,13 @@ def _error_of(
 
 
 def _write(kind: str) -> re.Match[str] | None:
-    """The error of a single write, at its place."""
+    """Return the error of a single write, at its position."""
     opening = f"{_ONE_WRITE}WriteError(WriteError {{ "
     return re.compile(_WRITE).match(kind, len(opening)) if kind.startswith(opening) else None
 
 
 def _concern(kind: str, behind: int) -> re.Match[str] | None:
-    """The write concern's error, at its place: alone, or after those of an insert_many."""
+    """Return the write concern's error, at its position: alone, or after those of an insert_many."""
     opening = f"{_ONE_WRITE}WriteConcernError("
     if kind.startswith(opening):
         return re.compile(_CONCERN).match(kind, len(opening))
@@ -109,7 +109,7 @@ def write_errors(text: str) -> list[tuple[int, int, str]]:
 
 
 def _indexed_errors(kind: str) -> tuple[list[tuple[int, int, str]], int]:
-    """Those errors, and the place behind them."""
+    """Return those errors, and the position after them."""
     found: list[tuple[int, int, str]] = []
     opening = f"{_MANY_WRITES}InsertManyError {{ write_errors: "
     if not kind.startswith(opening):
@@ -133,7 +133,7 @@ _INDEXED = "IndexedWriteError { "
 
 
 def _closed(text: str, start: int) -> int:
-    """The place behind the bracket that closes what *start* is inside of."""
+    """Return the position after the bracket that closes the one around *start*."""
     depth = 1
     for token in re.compile(_SYMBOL).finditer(text, start):
         if token[0] in "{([":
@@ -149,11 +149,11 @@ def _reply(data: str) -> dict[str, Any] | None:
     try:
         return decode(bytes.fromhex(data), _READABLE)
     except (BSONError, ValueError):
-        return None  # that is why it is an error
+        return None  # the reply is damaged, which is why there is an error
 
 
 def _unescaped(text: str) -> str:
-    """Undo Rust's escapes; a lone surrogate, which no text has, keeps the place of a backslash."""
+    """Undo Rust's escapes; a lone surrogate, which text cannot contain, stands for a backslash."""
     text = text.replace("\\\\", "\udcff")
     for written, meant in (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\0", "\0")):
         text = text.replace(written, meant)
@@ -173,7 +173,7 @@ def duplicate_key_names(message: str) -> tuple[str | None, list[str] | None]:
 
 
 def _first_names(text: str) -> list[str]:
-    """The top-level names in ``{ a.b: "x: y", c: { d: 1 } }``."""
+    """Return the top-level names in ``{ a.b: "x: y", c: { d: 1 } }``."""
     names: list[str] = []
     depth, word = 0, ""
     for token in re.compile(_NAME).finditer(text):

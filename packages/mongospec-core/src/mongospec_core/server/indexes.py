@@ -1,4 +1,4 @@
-"""Indexes: what was declared, what is there, and the one command for what is missing."""
+"""Indexes: those that are declared, those that exist, and one command for the missing ones."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ _MEANINGFUL = (
     "collation",
     "wildcardProjection",
 )
-"""Options that change what an index does; the server adds others to what it lists."""
+"""Options that change what an index does; the server lists others besides."""
 
 _OPTIONS = (
     *_MEANINGFUL,
@@ -34,18 +34,18 @@ _OPTIONS = (
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """One index as ``createIndexes`` takes it, and the class that declares it."""
+    """One index as ``createIndexes`` expects it, and the class that declares it."""
 
     owner: str
     document: dict[str, Any]
 
 
 def declared_indexes(cls: type) -> list[Declared]:
-    """The indexes that a class and its bases declare.
+    """Return the indexes that a class and its bases declare.
 
     A declaration is mongojet's or pymongo's ``IndexModel`` (its options as keywords or as
-    ``options={...}``) or a plain dict with ``"key"`` (or ``"keys"``). A class's own word on a name
-    replaces its base's.
+    ``options={...}``) or a plain dict with ``"key"`` (or ``"keys"``). An index of a class
+    replaces its base's index of the same name.
 
     :raises DefinitionError: it is something else.
     """
@@ -56,8 +56,8 @@ def declared_indexes(cls: type) -> list[Declared]:
             index = _index_document(cls, declaration)
             if own.setdefault(index["name"], index) != index:
                 raise DefinitionError(
-                    f"{base.__name__}.__indexes__ declares the index {index['name']!r} twice, and "
-                    f"differently; give one of them another name"
+                    f"{base.__name__}.__indexes__ declares the index {index['name']!r} twice, "
+                    f"with differences; use another name for one of them"
                 )
             found[index["name"]] = Declared(cls.__name__, index)
     return list(found.values())
@@ -73,7 +73,7 @@ def _declarations(cls: type) -> Sequence[Any]:
 
 
 def merged(declared: Iterable[Declared]) -> list[Declared]:
-    """The indexes of classes that share a collection, each once.
+    """Merge the indexes of classes that share a collection, each once.
 
     :raises DefinitionError: two classes declare one name differently.
     """
@@ -84,7 +84,7 @@ def merged(declared: Iterable[Declared]) -> list[Declared]:
             raise DefinitionError(
                 f"{other.owner} and {each.owner} share a collection and declare the index "
                 f"{each.document['name']!r} differently: {other.document} and {each.document}; "
-                f"give one of them another name"
+                f"use another name for one of them"
             )
     return list(found.values())
 
@@ -93,7 +93,7 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
     document: Any = getattr(declaration, "document", declaration)
     if not isinstance(document, Mapping):
         raise DefinitionError(
-            f"{cls.__name__}.__indexes__: {shown(declaration)} is no index; write "
+            f"{cls.__name__}.__indexes__: {shown(declaration)} is not an index; write "
             f'IndexModel("email", unique=True) or {{"key": {{"email": 1}}, "unique": True}}'
         )
     index: dict[str, Any] = dict(cast("Mapping[str, Any]", document))
@@ -114,7 +114,7 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
                 f"does not exist; did you mean {meant[0]!r}?"
             )
     name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())
-    # As the server will give it back: enums, dates and their like in a partialFilterExpression.
+    # As the server will return it: enums, dates and the like in a partialFilterExpression.
     return decode(encode({"key": key, "name": name, **index}))
 
 
@@ -130,17 +130,19 @@ def _key_document(keys: Any) -> dict[str, Any]:
 async def ensure_indexes(
     call: Operation, declared: Sequence[Declared], mode: Mode, conflicts: Conflicts
 ) -> None:
-    """See to the indexes of one collection.
+    """Create or check the indexes of one collection.
 
-    Sends ``listIndexes``, and with *mode* "create" one ``createIndexes`` where some are missing;
-    nothing missing, nothing that creates. "check" only looks, "skip" sends nothing.
+    Sends ``listIndexes``, and with *mode* "create" one ``createIndexes`` if some are missing.
+    "check" only reads them, "skip" sends nothing.
 
-    :raises IndexConflictError: what is declared cannot be; with *conflicts* "warn", a warning.
+    :raises IndexConflictError: a declared index cannot be created; with *conflicts* "warn", it warns.
     """
     if mode == "skip" or not declared:
         return
-    existing = await _existing(call)
-    wanted = [each for each in declared if not any(_alike(each.document, it) for it in existing)]
+    existing = await existing_indexes(call)
+    wanted = [
+        each for each in declared if not any(same_index(each.document, it) for it in existing)
+    ]
     by_name = {each["name"]: each for each in existing}
     clashing = [each for each in wanted if each.document["name"] in by_name]
     problems = [
@@ -159,8 +161,8 @@ async def ensure_indexes(
         await _create(call, missing, existing, conflicts)
 
 
-async def _existing(call: Operation) -> list[dict[str, Any]]:
-    """What ``listIndexes`` says; nothing where the collection is not there yet."""
+async def existing_indexes(call: Operation) -> list[dict[str, Any]]:
+    """Return the existing indexes; none if the collection does not exist yet."""
     try:
         reply = await call.command({"listIndexes": call.target.name, "cursor": {}})
     except OperationError as error:
@@ -170,8 +172,8 @@ async def _existing(call: Operation) -> list[dict[str, Any]]:
     return list(reply["cursor"]["firstBatch"])
 
 
-def _alike(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
-    """Whether an index that is there does what the declared one would; its name may differ."""
+def same_index(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
+    """Return whether an existing index is equivalent to a declared one; names may differ."""
     if _keys(declared) != _keys(existing):
         return False
     for option in {*_MEANINGFUL, *declared} - {"key", "name", "background", "v"}:
@@ -186,12 +188,12 @@ def _alike(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
 
 
 def _unset(option: Any) -> Any:
-    """An option that is switched off is as good as not there; 0 seconds are not."""
+    """Treat an option that is switched off as missing, but not one of 0 seconds."""
     return None if option is False else option
 
 
 def _keys(index: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """The key in order; a text index lists its fields as weights."""
+    """Return the key in order; the server lists the fields of a text index as weights."""
     key: Mapping[str, Any] = index["key"]
     if "_fts" in key:
         texts = [(field, "text") for field in sorted(index.get("weights", {}))]
@@ -211,8 +213,8 @@ async def _create(
         "indexes": [each.document for each in missing],
     }
     try:
-        # On a large collection it may take hours; a server that gives up starts anew next time.
-        await call.unlimited().command(command)
+        # On a large collection it may take hours; a build that is given up starts from scratch.
+        await call.without_timeout().command(command)
     except OperationError as error:
         problem = _problem(call, error, missing, existing)
         if problem is None:
@@ -230,7 +232,7 @@ def _problem(
     missing: Sequence[Declared],
     existing: Sequence[Mapping[str, Any]],
 ) -> str | None:
-    """What a server's refusal to create means, in the classes' terms; None: something else."""
+    """Return why the server refused to create indexes, in the classes' terms; None: another error."""
     named = [each for each in missing if each.document["name"] in str(error)] or missing
     who = " and ".join(dict.fromkeys(each.owner for each in named))
     what = ", ".join(_described(each.document) for each in named)
@@ -251,7 +253,7 @@ def _problem(
                 f'user, or call init with indexes="skip"'
             )
         case 67 | 197:
-            return f"the server cannot have {what} of {who} on {collection}: {error}"
+            return f"the server cannot create {what} of {who} on {collection}: {error}"
         case _:
             return None
 
@@ -260,7 +262,7 @@ def _drop(call: Operation, indexes: Sequence[Mapping[str, Any]]) -> str:
     commands = " and ".join(
         f"db.getCollection({call.target.name!r}).dropIndex({each['name']!r})" for each in indexes
     )
-    return f"to have what is declared, drop what is there by {commands} in mongosh"
+    return f"to create what is declared, drop what exists by {commands} in mongosh"
 
 
 def _described(index: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Observers of what goes to the server, and the logger ``mongospec.operations``."""
+"""Observers of commands, and the logger ``mongospec.operations``."""
 
 import logging
 import time
@@ -29,18 +29,18 @@ _COMMANDS = {
     "count_documents": "aggregate",
     "estimated_document_count": "count",
 }
-"""What the driver's verbs send, where it is not of the same name."""
+"""The commands that the driver's verbs send, if their names differ."""
 
 
 class Instrumentation:
-    """An installed observer; :func:`instrument` makes it. It is removed at the end of a ``with``."""
+    """An observer installed by :func:`instrument`. It is removed at the end of a ``with``."""
 
     def __init__(self, observer: Observer | None, slow: float | None) -> None:
         self.observer = observer
         self.slow = slow
 
     def remove(self) -> None:
-        """Observe no more. Idempotent."""
+        """Stop observing. Idempotent."""
         global _installed  # noqa: PLW0603 - one tuple, read once by each operation
         _installed = tuple(each for each in _installed if each is not self)
 
@@ -60,33 +60,33 @@ _installed: tuple[Instrumentation, ...] = ()
 
 
 def instrument(observer: Observer | None = None, *, slow: float | None = None) -> Instrumentation:
-    """Observe every command that is sent, in this whole process, until the end of the ``with``.
+    """Observe every command that this process sends, until the end of the ``with``.
 
-    *observer* is called with the attributes of each command and gives a context manager that is
-    entered before it is sent and left when it has ended. The attributes have OpenTelemetry's names
-    and never a value of a document, a filter or an update::
+    *observer* is called with the attributes of each command and returns a context manager, which is
+    entered before the command is sent and exited when it has ended. The attributes have
+    OpenTelemetry's names and never contain a value of a document, a filter or an update::
 
         db.system.name           "mongodb"
         db.namespace             the database
         db.collection.name       the collection
         db.operation.name        the command: "find", "getMore", "insert", "commitTransaction"
         db.operation.batch.size  documents of an insert_many, statements of a bulk write
-        mongospec.operation      what was called: "User.find_one"
+        mongospec.operation      the method: "User.find_one"
 
-    and in the same dict, when the context manager is left, after an error::
+    After an error, these are added to the same dict before the context manager exits::
 
         error.type               the error's class
-        db.response.status_code  the server's code, where there is one
+        db.response.status_code  the server's code, if there is one
         mongospec.outcome        of a write: "not_applied", "applied", "partial", "unknown"
 
-    The context manager is not told the error itself, whose text can hold values, and cannot stop
-    it; an error of its own is logged and stops nothing. A command that the driver repeats by itself
-    is seen once. Further batches of ``find_all`` are fetched one by one to be seen.
+    The context manager does not get the error itself, whose text can contain values, and cannot
+    suppress it; an error of its own is logged and has no other effect. A command that the driver
+    retries by itself is seen once. Further batches of ``find_all`` are fetched one by one.
 
-    The logger ``mongospec.operations`` tells the same, at level DEBUG.
+    The logger ``mongospec.operations`` logs the same, at level DEBUG.
 
     :param observer: called as ``observer(attributes)``.
-    :param slow: seconds from which on a command is logged as a warning.
+    :param slow: seconds after which a command is logged as a warning.
     :returns: a context manager; ``remove()`` ends it without a ``with``.
 
     .. code-block:: python
@@ -108,9 +108,9 @@ def instrument(observer: Observer | None = None, *, slow: float | None = None) -
 
 
 def is_observed() -> bool:
-    """Whether anybody wants to know: all that an operation pays for where nobody does.
+    """Return whether commands are observed: the only cost of an operation if they are not.
 
-    That is 0.1 microseconds, measured; an observed command costs 4 more, and what the observer takes.
+    Measured, that is 0.1 microseconds; an observed command takes 4 more, and the observer's time.
     """
     return bool(_installed) or _log.isEnabledFor(logging.DEBUG)
 
@@ -119,7 +119,7 @@ def is_observed() -> bool:
 def observed(
     database: str, collection: str | None, verb: str, operation: str, size: int | None = None
 ) -> Generator[None]:
-    """Tell the observers and the log of one command, which is sent in the block."""
+    """Report one command, which is sent in the block, to the observers and the log."""
     attributes: dict[str, Any] = {
         "db.system.name": "mongodb",
         "db.namespace": database,
@@ -140,7 +140,7 @@ def observed(
     try:
         yield
     except BaseException as error:
-        attributes |= _told(error)
+        attributes |= _error_attributes(error)
         raise
     finally:
         _write_log(installed, attributes, time.perf_counter() - started)
@@ -152,7 +152,7 @@ def _enter(observer: Observer, attributes: dict[str, Any]) -> AbstractContextMan
     try:
         manager = observer(attributes)
         manager.__enter__()
-    except Exception:  # noqa: BLE001 - an observer must not decide over an operation
+    except Exception:  # noqa: BLE001 - an observer must not affect an operation
         _log.exception("the observer %r failed", observer)
         return None
     return manager
@@ -161,11 +161,11 @@ def _enter(observer: Observer, attributes: dict[str, Any]) -> AbstractContextMan
 def _leave(manager: AbstractContextManager[Any]) -> None:
     try:
         manager.__exit__(None, None, None)
-    except Exception:  # noqa: BLE001 - an observer must not decide over an operation
+    except Exception:  # noqa: BLE001 - an observer must not affect an operation
         _log.exception("an observer failed at the end of a command")
 
 
-def _told(error: BaseException) -> dict[str, Any]:
+def _error_attributes(error: BaseException) -> dict[str, Any]:
     told: dict[str, Any] = {"error.type": type(error).__name__}
     if isinstance(error, OperationError) and error.code is not None:
         told["db.response.status_code"] = str(error.code)

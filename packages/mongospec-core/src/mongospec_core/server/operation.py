@@ -1,4 +1,4 @@
-"""One operation: where it goes, in which session and transaction, in how much time."""
+"""One operation: its target, session, transaction and timeout."""
 
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -19,7 +19,7 @@ from mongospec_core.server.driver import milliseconds, write_fields
 from mongospec_core.server.driver_call import (
     CANCEL_GRACE_SECONDS,
     CancelledCall,
-    carry,
+    execute,
     seconds_left,
 )
 from mongospec_core.server.driver_cursor import DriverCursor, all_in_one
@@ -43,14 +43,14 @@ def outcome_of(error: BaseException) -> Outcome:
 
 
 type _Start = Callable[[driver.ClientSession | None, float | None], Awaitable[Any]]
-"""Starts a call of the driver, in a session or none, with the seconds that are left for it."""
+"""Starts a driver call, with or without a session, with the seconds that are left for it."""
 
 
 class Operation:
-    """One operation of one caller: where it goes, in which session, in how much time.
+    """One operation of one caller: its target, its session and its timeout.
 
-    It may send several commands; they share the session and the time. It belongs to the transaction
-    in which it was made, and can only be sent there.
+    It may send several commands, which share the session and the time. It belongs to the transaction
+    in which it was created, and can only be sent there.
     """
 
     __slots__ = (
@@ -82,10 +82,10 @@ class Operation:
         self.transaction: Transaction | None = current()
         self._end: float | None = None
 
-    def on(
+    def for_target(
         self, target: Target, operation: str, options: Mapping[str, Any], *, write: bool
     ) -> Self:
-        """A further call of the same operation: same session, same transaction, same time."""
+        """Return a further call of the same operation: same session, same transaction, same time."""
         call = type(self)(
             target, operation, options, write=write, session=self.session, timeout=self.timeout
         )
@@ -93,40 +93,40 @@ class Operation:
         call._end = self._end
         return call
 
-    def sibling(self, verb: str, **options: Any) -> Self:
-        """A further read of the same operation on the same collection, by the driver's *verb*."""
+    def lookup(self, verb: str, **options: Any) -> Self:
+        """Return a further read of this operation on its collection, by the driver's *verb*."""
         assert options.keys() <= driver.OPTIONS[verb]
-        return self.on(self.target, self.operation, options, write=False)
+        return self.for_target(self.target, self.operation, options, write=False)
 
     def look(self, verb: str, projection: Mapping[str, Any]) -> Self:
-        """A read that must see what was just written: it asks the primary.
+        """Return a read from the primary, which sees what was just written.
 
         :param verb: ``"find_one"`` or ``"find_many"``.
         """
-        if self.transaction is not None:  # which reads from the primary
-            return self.sibling(verb, projection=projection)
-        return self.sibling(verb, projection=projection, read_preference={"mode": "primary"})
+        if self.transaction is not None:  # it reads from the primary
+            return self.lookup(verb, projection=projection)
+        return self.lookup(verb, projection=projection, read_preference={"mode": "primary"})
 
-    def unlimited(self) -> Self:
-        """The same call without a time of its own; blocks ``with timeout()`` still count."""
-        call = self.on(self.target, self.operation, self.options, write=self.write)
+    def without_timeout(self) -> Self:
+        """Return the same call without its own timeout; ``with timeout()`` blocks still apply."""
+        call = self.for_target(self.target, self.operation, self.options, write=self.write)
         call.timeout, call._end = math.inf, None
         return call
 
     @property
     def is_alone(self) -> bool:
-        """Whether it is in no transaction and in no session, so that an error ends nothing else."""
+        """Whether it has no transaction or session that an error would end."""
         return self.transaction is None and self.session is None
 
     def on_abort(
-        self, undo: Callable[[], None], *, unsure: Callable[[], None] | None = None
+        self, undo: Callable[[], None], *, if_unknown: Callable[[], None] | None = None
     ) -> None:
-        """Call *undo* should the transaction that this call belongs to be aborted.
+        """Call *undo* if the transaction that this call belongs to is aborted.
 
-        :param unsure: called instead when nobody knows whether it was committed.
+        :param if_unknown: called instead if the outcome of the commit is unknown.
         """
         if self.transaction is not None:
-            self.transaction._on_abort(undo, unsure or _nothing)
+            self.transaction._on_abort(undo, if_unknown or _nothing)
 
     # -- commands
 
@@ -136,7 +136,7 @@ class Operation:
         """Run one of the driver's verbs on the collection; BSON in, BSON out.
 
         :param document: the raw document that is written, for a duplicate key's values.
-        :returns: the driver's reply; of updates and deletes, decoded.
+        :returns: the driver's reply; decoded for updates and deletes.
         """
         target = self.target
         if (
@@ -148,8 +148,8 @@ class Operation:
             and current() is None
             and block_end() == math.inf
             and not is_observed()
-        ):  # what nearly everybody does: there is nothing to do but to send it
-            return carry(
+        ):  # the usual case: nothing to do but to send it
+            return execute(
                 getattr(target.core, verb),
                 (*arguments, self._encoded_options(verb) if self.options else None),
                 target.state,
@@ -163,15 +163,15 @@ class Operation:
         if verb == "find_many" and is_observed():
             return self._find_seen(*arguments)
 
-        def start(session: driver.ClientSession | None, left: float | None) -> Awaitable[Any]:
+        def start(session: driver.ClientSession | None, remaining: float | None) -> Awaitable[Any]:
             method = driver.method(target.core, verb, session)
-            return method(*arguments, self._encoded_options(verb, left))
+            return method(*arguments, self._encoded_options(verb, remaining))
 
         size = len(arguments[0]) if verb == "insert_many" else None
         return self._run(verb, start, document=document, size=size, cancellable=True)
 
     async def open(self, verb: str, query: bytes | list[bytes]) -> BatchCursor:
-        """Run ``find`` or ``aggregate``; its batches come by :meth:`fetch`."""
+        """Run ``find`` or ``aggregate``; :meth:`fetch` returns its batches."""
         return DriverCursor(
             await self.send(verb, query),
             self.options.get("batch_size"),
@@ -180,10 +180,10 @@ class Operation:
         )
 
     async def fetch(self, cursor: BatchCursor) -> bytes:
-        """The next batch of a cursor that :meth:`open` opened; at the end it is empty.
+        """Return the next batch of a cursor that :meth:`open` opened; at the end it is empty.
 
-        ``timeout=`` is for each fetch anew. A fetch that was cancelled or timed out goes on when
-        the cursor is read on: no batch is lost.
+        ``timeout=`` applies to each fetch. A fetch that was cancelled or timed out is continued by
+        the next one: no batch is lost.
         """
         self._end = None
         return await self._fetch(cursor)
@@ -191,7 +191,7 @@ class Operation:
     async def _fetch(self, cursor: BatchCursor) -> bytes:
         batch: bytes = await self._run(
             "getMore",
-            lambda _, left: cursor.fetch(left),
+            lambda _, remaining: cursor.fetch(remaining),
             cancellable=True,
             seen=is_observed() and cursor.asks_server(),
         )
@@ -199,14 +199,14 @@ class Operation:
         return batch
 
     async def _find_seen(self, query: bytes) -> bytes:
-        """A ``find_many`` batch by batch, so that observers see every command."""
+        """Run a ``find_many`` batch by batch, so that observers see every command."""
         cursor = await self.open("find", query)
         return await all_in_one(lambda: self._fetch(cursor))
 
     async def command(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a command on the collection's database and give its reply.
+        """Run a command on the collection's database and return its reply.
 
-        :raises OperationError: it failed, in a part or as a whole.
+        :raises OperationError: it failed, in part or as a whole.
         """
         reply = await self._command(command, named(self.operation, "a command", encode, command))
         error = reply_error(reply, self.operation) if self.write else None
@@ -227,13 +227,13 @@ class Operation:
     ) -> dict[str, Any]:
         """Run an ``insert``, ``update`` or ``delete`` command of many statements.
 
-        The write concern (the option's, or the collection's own) goes along outside of sessions;
+        The write concern (the option's, or the collection's own) is sent outside of sessions;
         ``bypass_document_validation``, ``let`` and ``comment`` always.
 
         :param field: the command's field for the statements, each of which is BSON.
-        :param repeatable: the statements may be carried out twice, so outside of transactions and
-            sessions they are sent once more after an error that leaves the outcome open.
-        :returns: the reply, also where ``writeErrors`` stand in it.
+        :param repeatable: the statements may be applied twice, so outside of transactions and
+            sessions they are sent once more after an error with an unknown outcome.
+        :returns: the reply, even if it has ``writeErrors``.
         :raises OperationError: the command failed as a whole; or (``outcome`` "applied" or
             "partial", the reply in ``details``) only the write concern did.
         """
@@ -266,23 +266,25 @@ class Operation:
     async def _command(
         self, command: Mapping[str, Any], data: bytes, size: int | None = None
     ) -> dict[str, Any]:
-        def start(session: driver.ClientSession | None, left: float | None) -> Awaitable[Any]:
+        def start(session: driver.ClientSession | None, remaining: float | None) -> Awaitable[Any]:
             method = driver.method(self.target.database_core, "run_command", session)
-            if left is None or "maxTimeMS" in command:
+            if remaining is None or "maxTimeMS" in command:
                 return method(data, None)
-            return method(driver.appended(data, encode({"maxTimeMS": milliseconds(left)})), None)
+            return method(
+                driver.appended(data, encode({"maxTimeMS": milliseconds(remaining)})), None
+            )
 
         return decode(await self._run(next(iter(command)), start, size=size))
 
-    def _encoded_options(self, verb: str, left: float | None = None) -> bytes | None:
+    def _encoded_options(self, verb: str, remaining: float | None = None) -> bytes | None:
         options = self.options
-        if left is not None and verb in _TIMED and "max_time_ms" not in options:
+        if remaining is not None and verb in _TIMED and "max_time_ms" not in options:
             if verb in _CURSORS:
-                # The server counts a cursor's time over all its batches, as the block's budget
-                # does; timeout= is for each batch.
-                left = block_end() - now()
-            if left != math.inf:
-                options = {**options, "max_time_ms": milliseconds(left)}
+                # The server counts a cursor's time over all its batches, like the block's budget;
+                # timeout= applies to each batch.
+                remaining = block_end() - now()
+            if remaining != math.inf:
+                options = {**options, "max_time_ms": milliseconds(remaining)}
         try:
             return encode(options) if options else None
         except EncodingError as error:
@@ -298,18 +300,18 @@ class Operation:
         cancellable: bool = False,
         seen: bool | None = None,
     ) -> Any:
-        """Send one command: in its transaction, in its session, in its time, seen by observers.
+        """Send one command in its transaction and session, within its time, and report it to observers.
 
         :param size: how many documents or statements it has, for observers.
         :param cancellable: whether a read may be given up at once.
-        :param seen: whether observers are told; None: if there are any.
+        :param seen: whether observers are called; None: if there are any.
         """
         target = self.target
         if current() is not self.transaction:
             raise TransactionError(
                 f"{self.operation}: it was begun "
                 f"{'outside of the' if self.transaction is None else 'in another'} transaction and "
-                f"cannot be continued here; open and read a cursor on one side of the border"
+                f"cannot be continued here; open and read a cursor on the same side"
             )
         if target.state.unusable is not None:
             raise ServerUnavailableError(
@@ -317,23 +319,23 @@ class Operation:
             )
         if self._end is None:
             self._end = end_of(target.timeout if self.timeout is None else self.timeout)
-        until = min(self._end, block_end())
+        deadline = min(self._end, block_end())
 
-        if target.state.silent and self.write and until != math.inf and self.transaction is None:
-            await self._ping(until)
+        if target.state.silent and self.write and deadline != math.inf and self.transaction is None:
+            await self._ping(deadline)
 
         def send(session: driver.ClientSession | None) -> Awaitable[Any]:
-            left = seconds_left(until, self.operation)
-            torn = cancellable and session is None and not self.write
-            return carry(
+            remaining = seconds_left(deadline, self.operation)
+            interruptible = cancellable and session is None and not self.write
+            return execute(
                 start,
-                (session, left),
+                (session, remaining),
                 target.state,
                 self.operation,
                 command,
                 self.write,
-                0 if torn else CANCEL_GRACE_SECONDS,
-                left,
+                0 if interruptible else CANCEL_GRACE_SECONDS,
+                remaining,
                 document,
             )
 
@@ -342,19 +344,19 @@ class Operation:
         with observed(*attributes) if told else nullcontext():
             if self.transaction is None:
                 return await send(self.session)
-            return await self.transaction._run(self, command, until, send)
+            return await self.transaction._run(self, command, deadline, send)
 
-    async def _ping(self, until: float) -> None:
-        """Wait for a server before a write: what waits in the driver cannot be taken back.
+    async def _ping(self, deadline: float) -> None:
+        """Wait for a server before a write: a write that waits in the driver cannot be withdrawn.
 
-        :raises OperationError: there is none in time, and the write was not sent.
+        :raises OperationError: no server was found in time; the write was not sent.
         """
-        target, left = self.target, seconds_left(until, self.operation)
+        target, remaining = self.target, seconds_left(deadline, self.operation)
         start = driver.method(target.database_core, "run_command", None)
         arguments = encode({"ping": 1}), None
-        await carry(start, arguments, target.state, self.operation, "ping", False, 0, left)
+        await execute(start, arguments, target.state, self.operation, "ping", False, 0, remaining)
         target.state.silent = False
 
 
 def _nothing() -> None:
-    """For calls that have nothing to do when a commit's outcome is unknown."""
+    """Do nothing if a commit's outcome is unknown."""

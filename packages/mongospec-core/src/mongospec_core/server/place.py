@@ -1,4 +1,4 @@
-"""Which database operations go to: that of ``init()``, or in a block that of :func:`using`."""
+"""The database that operations go to: that of ``init()``, or that of a :func:`using` block."""
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -12,25 +12,25 @@ from mongospec_core.server.client import ClientState, state_of
 from mongospec_core.server.driver import client_of
 
 used: bool = False
-"""Whether :func:`using` was ever called: until then, nobody has to ask where a document is from."""
+"""Whether :func:`using` was ever called: until then, the origin of documents is not checked."""
 
 
 def tenants_exist() -> bool:
-    """Whether documents may be of several databases."""
+    """Return whether documents may belong to several databases."""
     return used
 
 
 class Place:
-    """A database, as what a document was read from or written to remembers it.
+    """The database that a document was read from or written to.
 
-    :ivar name: the database's name; None: it may be any, as of a reference that was made by hand.
+    :ivar name: the database's name; None: any, for a reference that was made by hand.
     """
 
     __slots__ = ("name", "state")
 
     def __init__(self, name: str | None, state: ClientState | None = None) -> None:
         self.name: str | None = name
-        self.state: ClientState | None = state  # of a pickled document it is not known
+        self.state: ClientState | None = state  # unknown for a pickled document
 
     def __repr__(self) -> str:
         return f"the database {self.name!r}"
@@ -43,7 +43,7 @@ ANYWHERE = Place(None)
 
 
 class Block:
-    """One block of :func:`using`: its database, and what was bound to it in the block."""
+    """One block of :func:`using`: its database, and the bindings to it."""
 
     __slots__ = ("bindings", "database", "place")
 
@@ -56,17 +56,17 @@ class Block:
 _block: ContextVar[Block | None] = ContextVar("mongospec_using", default=None)
 
 block: Callable[[], Block | None] = _block.get
-"""The block of :func:`using` that operations are in here, or None."""
+"""The current block of :func:`using`, or None."""
 
 
 def here() -> Place | None:
-    """The database of the block that this is in; None outside of blocks."""
+    """Return the database of the current block; None outside of blocks."""
     current = _block.get()
     return None if current is None else current.place
 
 
 def alike(one: Place | None, other: Place | None) -> bool:
-    """Whether two blocks are of one database."""
+    """Return whether two blocks have the same database."""
     if one is None or other is None:
         return one is other
     return one.name == other.name and one.state is other.state
@@ -74,8 +74,8 @@ def alike(one: Place | None, other: Place | None) -> bool:
 
 @contextmanager
 def entered(own: Block) -> Generator[None]:
-    """Let operations in the block of code go to the database of *own*."""
-    global used  # noqa: PLW0603 - the process is what it is about
+    """Send operations in the block of code to the database of *own*."""
+    global used  # noqa: PLW0603 - it is a state of the process
     used = True
     before = _block.get()
     _block.set(own)
@@ -86,7 +86,7 @@ def entered(own: Block) -> Generator[None]:
 
 
 def refuse_in_block(what: str) -> None:
-    """Refuse what binds classes where they are bound for a moment only.
+    """Refuse to bind classes in a :func:`using` block, whose bindings are temporary.
 
     :raises OptionError: this is in a block of :func:`using`.
     """

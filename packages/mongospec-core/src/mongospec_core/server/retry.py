@@ -1,4 +1,4 @@
-"""What is sent once more, and when."""
+"""Retries of commands that may be sent twice."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -9,14 +9,14 @@ from mongospec_core.errors import OperationError, OperationTimeoutError
 from mongospec_core.server.driver_call import CancelledCall
 
 _WORTH_REPEATING = frozenset({91, 189, 262, 10107, 11600, 11602, 13435, 13436})
-"""Codes of a primary that steps or shuts down."""
+"""Codes of a primary that steps down or shuts down."""
 
 
 async def retry_once[T](send: Callable[[], Awaitable[T]]) -> T:
-    """Send, and once more after an error that may leave the outcome open.
+    """Call *send*, and once more after an error that may leave the outcome unknown.
 
-    What is sent must do no harm when it is carried out twice, and be in no session. Where both
-    fail, the second error is raised; what the first left open stays open.
+    The command must do no harm if it is applied twice, and must not use a session. If both attempts
+    fail, the second error is raised; an outcome that the first left unknown stays unknown.
     """
     try:
         return await send()
@@ -35,11 +35,11 @@ async def retry_once[T](send: Callable[[], Awaitable[T]]) -> T:
 def _is_worth_repeating(error: OperationError) -> bool:
     if isinstance(error, OperationTimeoutError):
         return False
-    if error.code is None:  # the network's; where no server was found, the driver looked long
+    if error.code is None:  # a network error; if no server was found, the driver has waited long
         return not isinstance(error.__cause__, mongojet.ServerSelectionError)
     return error.code in _WORTH_REPEATING
 
 
 def backoff(attempt: int) -> float:
-    """Seconds to wait before a further attempt: from 5 to 500 ms, with jitter."""
+    """Return the seconds to wait before a further attempt: from 5 to 500 ms, with jitter."""
     return random.random() * min(0.005 * 1.5**attempt, 0.5)  # noqa: S311 - jitter

@@ -1,4 +1,4 @@
-"""How long operations may take: a block's budget, an operation's own time, a client's default."""
+"""Timeouts: a block's budget, an operation's own timeout, a client's default."""
 
 import math
 import time
@@ -15,18 +15,17 @@ now: Callable[[], float] = time.monotonic
 
 @contextmanager
 def timeout(seconds: float | None) -> Generator[None]:
-    """Give all operations in the block *seconds* together, as ``pymongo.timeout`` does.
+    """Limit all operations in the block to *seconds* together, as ``pymongo.timeout`` does.
 
-    Of nested blocks, of an operation's own ``timeout=`` and of ``init(timeout=)``, the nearest end
-    counts. The time is kept on this side of the wire, so it also ends the wait for a server that
-    hangs; commands that take it carry ``maxTimeMS`` besides. Tasks that are started in the block
-    share its budget.
+    The earliest deadline of nested blocks, an operation's own ``timeout=`` and ``init(timeout=)``
+    applies. The client measures the time, so it also ends the wait for a server that hangs; commands
+    that accept it also carry ``maxTimeMS``. Tasks that are started in the block share its budget.
 
     :param seconds: the budget; None adds no limit.
-    :raises OptionError: it is negative or no number.
-    :raises OperationTimeoutError: from the operation that was running when the time was up
-        (``outcome`` says of a write ``"unknown"``), and from every later one in the block (nothing
-        is sent then: ``"not_applied"``).
+    :raises OptionError: it is negative or not a number.
+    :raises OperationTimeoutError: from the operation that was running when the time was up (the
+        ``outcome`` of a write is ``"unknown"``), and from every later one in the block (nothing is
+        sent then: ``"not_applied"``).
 
     .. code-block:: python
 
@@ -39,14 +38,14 @@ def timeout(seconds: float | None) -> Generator[None]:
     try:
         yield
     finally:
-        # By assignment: a token cannot be given back in another context than its own, and an async
-        # generator's last step may run in another.
+        # By assignment: a token can only be reset in its own context, and the last step of an async
+        # generator may run in another one.
         _block.set(before)
 
 
 @contextmanager
 def no_timeout() -> Generator[None]:
-    """Out of the surrounding blocks' time: for work that cleans up after they ran out of it."""
+    """Ignore the surrounding blocks' deadlines, to clean up after they have passed."""
     before = _block.get()
     _block.set(math.inf)
     try:
@@ -56,19 +55,19 @@ def no_timeout() -> Generator[None]:
 
 
 block_end: Callable[[], float] = _block.get
-"""When the time of the surrounding blocks is up, by :data:`now`; infinity without one."""
+"""The deadline of the surrounding blocks, by :data:`now`; infinity without one."""
 
 
 def end_of(seconds: float | None) -> float:
-    """The moment in so many seconds.
+    """Return the moment that is *seconds* from now.
 
-    :raises OptionError: it is negative or no number.
+    :raises OptionError: *seconds* is negative or not a number.
     """
     if seconds is None:
         return math.inf
     try:
         end = now() + seconds
-        if seconds >= 0:  # which NaN is not
+        if seconds >= 0:  # False for NaN
             return end
     except TypeError:
         pass

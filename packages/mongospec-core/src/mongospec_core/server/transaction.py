@@ -1,8 +1,8 @@
-"""One transaction: who takes part, in which order, and how it ends.
+"""Transactions: which operations take part, in which order, and how they end.
 
-From top to bottom: what cannot take part, the :class:`Transaction` itself, and the blocks that users
-write. What has no underscore is for users; :class:`~mongospec_core.server.operation.Operation` calls
-the rest for each operation, and the blocks call it at their end.
+From top to bottom: operations that cannot take part, :class:`Transaction` itself, and the blocks that
+users write. Names without underscore are for users; the others are called by
+:class:`~mongospec_core.server.operation.Operation` for each operation, and by the blocks at their end.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from mongospec_core.server.driver_call import (
     CANCEL_GRACE_SECONDS,
     CancelledCall,
     UninterruptedCall,
-    carry,
+    execute,
     seconds_left,
 )
 from mongospec_core.server.instrument import is_observed, observed
@@ -45,7 +45,7 @@ _REFUSED = frozenset({"estimated_document_count", "count", "explain", "listIndex
 
 
 class Participant(Protocol):
-    """What a transaction wants to know of an operation that takes part."""
+    """What a transaction reads of an operation that takes part."""
 
     @property
     def operation(self) -> str: ...
@@ -58,29 +58,29 @@ class Participant(Protocol):
 
 
 def refuse_restricted(call: Participant, verb: str, client: mongojet.Client | None) -> None:
-    """Refuse what cannot take part in a transaction of *client*.
+    """Refuse operations that cannot take part in a transaction of *client*.
 
-    :raises TransactionError: it is such an operation.
+    :raises TransactionError: *call* is such an operation.
     """
     name = call.operation
     if call.session is not None:
         raise TransactionError(
-            f"{name}: session= names another session than the transaction's; leave it out, or "
+            f"{name}: session= is not the transaction's session; leave it out, or "
             f"step out by outside_transaction()"
         )
     if verb in _REFUSED:
         raise TransactionError(
-            f"{name}: MongoDB has no {verb} in transactions; step out by outside_transaction()"
+            f"{name}: MongoDB does not support {verb} in transactions; step out by outside_transaction()"
         )
     if concerns := _CONCERNS & call.options.keys():
         raise TransactionError(
-            f"{name}: {', '.join(sorted(concerns))} is the whole transaction's affair: "
+            f"{name}: {', '.join(sorted(concerns))} must be passed to "
             f"transaction(read_concern=..., write_concern=...); it reads from the primary"
         )
     if client is not None and call.target.client is not client:
         raise TransactionError(
             f"{name}: {call.target.owner} is bound to another client than the transaction's; "
-            f"a transaction is of one client: name it in transaction(client)"
+            f"a transaction has one client: name it in transaction(client)"
         )
 
 
@@ -92,7 +92,7 @@ _TIME_UP = 50  # the commit's own max_commit_time_ms
 
 
 class TransactionOptions(TypedDict, total=False):
-    """What a transaction may be told; it always reads from the primary."""
+    """The options of a transaction, which always reads from the primary."""
 
     read_concern: mongojet.ReadConcern
     write_concern: mongojet.WriteConcern
@@ -100,9 +100,9 @@ class TransactionOptions(TypedDict, total=False):
 
 
 class Transaction:
-    """A transaction that is open; :func:`transaction` gives it.
+    """An open transaction, as returned by :func:`transaction`.
 
-    It is the ambient one: operations find it by themselves, there is nothing to pass on.
+    Operations in the block find it by themselves; it need not be passed to them.
     """
 
     def __init__(self, client: mongojet.Client | None, options: TransactionOptions) -> None:
@@ -115,39 +115,39 @@ class Transaction:
         self._place = here()
         self._options = options
         self._session: ClientSession | None = None
-        self._turn = asyncio.Lock()  # operations queue here, in the order in which they came
+        self._turn = asyncio.Lock()  # operations queue here, in their order of arrival
         self._open = True
         self._seconds = math.inf  # the shortest init(timeout=) of the classes that took part
         self._first_error: BaseException | None = None
         self._cancelled: CancelledCall | None = None
-        self._settlements: list[tuple[Callable[[], None], Callable[[], None]]] = []
-        self._fate: Outcome | None = None
+        self._undos: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._outcome: Outcome | None = None
 
     @property
     def client(self) -> mongojet.Client | None:
-        """The client that it is of; None before the first operation, where none was named."""
+        """Its client; None before the first operation, if none was named."""
         return self._client
 
     @property
     def first_error(self) -> BaseException | None:
-        """The error that doomed it: it will be aborted, and further operations are refused."""
+        """The error after which it can only be aborted; further operations are refused."""
         return self._first_error
 
     def _doom(self, error: BaseException) -> None:
-        """Let it end in an abort, because of *error*; the first one counts."""
+        """Mark it to be aborted because of *error*; the first error counts."""
         if self._first_error is None:
             self._first_error = error
 
-    def _on_abort(self, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
-        """Register what is to be done should the transaction not be committed.
+    def _on_abort(self, undo: Callable[[], None], if_unknown: Callable[[], None]) -> None:
+        """Register what to do if the transaction is not committed.
 
-        :param undo: called when it was aborted; of several, the last registered first.
-        :param unsure: called instead when nobody knows whether it was committed.
+        :param undo: called after an abort; if there are several, in reverse order.
+        :param if_unknown: called instead if the outcome of the commit is unknown.
         """
-        if self._fate is None:
-            self._settlements.append((undo, unsure))
+        if self._outcome is None:
+            self._undos.append((undo, if_unknown))
         else:
-            _settle(self._fate, undo, unsure)  # the operation ended after its transaction
+            _settle(self._outcome, undo, if_unknown)  # the operation ended after its transaction
 
     # -- operations
 
@@ -155,20 +155,22 @@ class Transaction:
         self,
         call: Participant,
         verb: str,
-        until: float,
+        deadline: float,
         send: Callable[[ClientSession], Awaitable[T]],
     ) -> T:
-        """Send an operation when its turn has come.
+        """Send an operation when its turn comes.
 
         :raises TransactionError: it cannot take part; nothing was sent.
         """
         self._refuse(call, verb)
-        await self._take_turn(call.operation, until)
+        await self._take_turn(call.operation, deadline)
         try:
-            self._refuse(call, verb)  # what was before it in the queue may have changed all
-            seconds_left(until, call.operation)  # here, where it does not doom: nothing was sent
+            self._refuse(call, verb)  # operations before it in the queue may have changed the state
+            seconds_left(
+                deadline, call.operation
+            )  # here it does not end the transaction: nothing was sent
             session = self._session or await self._start(call)
-            # Not the operation's own timeout=: a quick look must not hurry the commit.
+            # Not the operation's own timeout=: a short one must not shorten the commit.
             if call.target.timeout is not None:
                 self._seconds = min(self._seconds, call.target.timeout)
             try:
@@ -184,9 +186,9 @@ class Transaction:
         finally:
             self._turn.release()
 
-    async def _take_turn(self, operation: str, until: float) -> None:
+    async def _take_turn(self, operation: str, deadline: float) -> None:
         try:
-            async with asyncio.timeout(None if until == math.inf else max(0, until - now())):
+            async with asyncio.timeout(None if deadline == math.inf else max(0, deadline - now())):
                 await self._turn.acquire()
         except TimeoutError as error:
             raise OperationTimeoutError(
@@ -210,8 +212,8 @@ class Transaction:
         refuse_restricted(call, verb, self._client)
         if not alike(self._place, here()):
             raise TransactionError(
-                f"{name}: the transaction was begun for another database than that of this using() "
-                f"block; end it in the block in which it was begun"
+                f"{name}: the transaction was started for another database than that of this using() "
+                f"block; end it in the block in which it was started"
             )
 
     def _closed(self, operation: str) -> TransactionClosedError:
@@ -243,12 +245,12 @@ class Transaction:
 
     # -- its end
 
-    async def _commit(self, until: float | None = None) -> None:
-        """Close it, wait for the operation that is running, commit; abort where it is doomed.
+    async def _commit(self, deadline: float | None = None) -> None:
+        """Close it, wait for the running operation, then commit; abort after an earlier error.
 
-        :param until: how long to send the commit again where its result is unknown; None: once.
-        :raises TransactionError: it was doomed; nothing is stored.
-        :raises OperationError: the commit failed; ``outcome`` tells.
+        :param deadline: until when to repeat a commit whose result is unknown; None: send it once.
+        :raises TransactionError: an earlier error aborted it; nothing is stored.
+        :raises OperationError: the commit failed; see its ``outcome``.
         """
         self._open = False
         try:
@@ -263,25 +265,25 @@ class Transaction:
             ) from self._first_error
         try:
             if self._session is not None:
-                await self._send_commit(self._session, until)
+                await self._send_commit(self._session, deadline)
             self._settle("applied")
         finally:
             self._release()
 
-    async def _send_commit(self, session: ClientSession, until: float | None) -> None:
+    async def _send_commit(self, session: ClientSession, deadline: float | None) -> None:
         end = min(block_end(), end_of(self._seconds))
-        if until is not None:  # what was done in more than its time is committed all the same
-            end = min(end, max(until, now() + CANCEL_GRACE_SECONDS))
+        if deadline is not None:  # operations that took longer are committed all the same
+            end = min(end, max(deadline, now() + CANCEL_GRACE_SECONDS))
         for attempt in itertools.count():
             pause = backoff(attempt)
             try:
                 await self._send("commitTransaction", session.commit_transaction, end)
             except OperationError as error:
                 again = _UNKNOWN_COMMIT in error.labels and error.code != _TIME_UP
-                if again and until is not None and now() + pause < min(until, end):
-                    await self._rest(pause)
+                if again and deadline is not None and now() + pause < min(deadline, end):
+                    await self._pause(pause)
                     continue
-                if attempt and error.code is None:  # it tells nothing of the attempts before
+                if attempt and error.code is None:  # it says nothing about earlier attempts
                     error.outcome = "unknown"
                 await self._not_committed(error.outcome)
                 raise
@@ -296,7 +298,7 @@ class Transaction:
         else:
             self._settle(outcome)
 
-    async def _rest(self, seconds: float) -> None:
+    async def _pause(self, seconds: float) -> None:
         try:
             await asyncio.sleep(seconds)
         except asyncio.CancelledError:
@@ -304,22 +306,22 @@ class Transaction:
             raise
 
     async def _abort(self) -> None:
-        """Close it, give the documents back what they were, abort. Raises a cancellation only."""
+        """Close it, restore the documents' state, and abort. Raises only a cancellation."""
         self._open = False
         self._settle("not_applied")
         if self._session is None:
             return
         abort = self._session.abort_transaction
         try:
-            # An operation that still runs keeps the session, and the driver aborts after it. What
-            # does not arrive is made up for by the server: it drops what is not committed.
+            # A running operation keeps the session, and the driver aborts after it. If the abort
+            # does not arrive, the server drops what is not committed.
             with suppress(MongospecError):
                 await self._send("abortTransaction", abort, now() + CANCEL_GRACE_SECONDS)
         finally:
             self._release()
 
     def _note_abort(self, error: BaseException | None) -> None:
-        """Let an error of an operation, and what was made of it, say that nothing was carried out."""
+        """Set the outcome of an operation's error, and of what was made of it, to "not_applied"."""
         ended = self._first_error, self._cancelled
         made: list[BaseException] = []
         while error is not None:
@@ -331,17 +333,17 @@ class Transaction:
                 return
             error = error.__cause__
 
-    def _drop(self) -> None:
-        """Close it without a word to the server: where nothing can be awaited any more."""
+    def _discard(self) -> None:
+        """Close it without abortTransaction, when nothing can be awaited any more."""
         self._open = False
         self._settle("not_applied")
         self._release()
 
-    def _settle(self, fate: Outcome) -> None:
-        self._fate = fate
-        settlements, self._settlements = self._settlements, []
-        for undo, unsure in reversed(settlements):
-            _settle(fate, undo, unsure)
+    def _settle(self, outcome: Outcome) -> None:
+        self._outcome = outcome
+        undos, self._undos = self._undos, []
+        for undo, if_unknown in reversed(undos):
+            _settle(outcome, undo, if_unknown)
 
     def _release(self) -> None:
         session, self._session = self._session, None
@@ -349,20 +351,24 @@ class Transaction:
             release(session)
 
     async def _send(
-        self, command: str, call: Callable[[], Coroutine[Any, Any, None]], until: float
+        self, command: str, call: Callable[[], Coroutine[Any, Any, None]], deadline: float
     ) -> None:
         assert self._client is not None
         seen = observed("admin", None, command, "transaction") if is_observed() else nullcontext()
         with seen:
-            left = seconds_left(until, command)
-            await carry(call, (), state_of(self._client), command, command, write=True, left=left)
+            remaining = seconds_left(deadline, command)
+            await execute(
+                call, (), state_of(self._client), command, command, write=True, remaining=remaining
+            )
 
 
-def _settle(fate: Outcome | None, undo: Callable[[], None], unsure: Callable[[], None]) -> None:
-    if fate == "not_applied":
+def _settle(
+    outcome: Outcome | None, undo: Callable[[], None], if_unknown: Callable[[], None]
+) -> None:
+    if outcome == "not_applied":
         undo()
-    elif fate == "unknown":
-        unsure()
+    elif outcome == "unknown":
+        if_unknown()
 
 
 # -- the blocks
@@ -372,7 +378,7 @@ _TRANSIENT = "TransientTransactionError"
 _current: ContextVar[Transaction | None] = ContextVar("mongospec_transaction", default=None)
 
 current: Callable[[], Transaction | None] = _current.get
-"""The transaction that operations take part in here, or None."""
+"""The current transaction, or None."""
 
 
 @contextmanager
@@ -390,27 +396,27 @@ def _ambient(transaction: Transaction | None) -> Generator[None]:
 async def transaction(
     client: mongojet.Client | None = None, **options: Unpack[TransactionOptions]
 ) -> AsyncGenerator[Transaction]:
-    """All operations in the block are stored together at its end, or none of them.
+    """Commit all operations in the block together at its end, or none of them.
 
     They find the transaction by themselves, those of references and of the key-value store
     included, and run one at a time: tasks of ``gather`` or ``TaskGroup`` queue. The transaction
-    starts with its first operation; at the end of the block it is closed, what is running is
-    awaited, then it commits, in the shortest time that an operation of it was given (by ``timeout=`` or
-    ``init(timeout=)``). It aborts when an exception or a cancellation leaves the block, and
-    when an operation failed on the server, even if the block caught that error: further operations
-    and the end of the block then raise :class:`TransactionError` with it as ``__cause__``. After an
-    abort the documents have the ``_id`` and the stored form that they had before.
+    starts with its first operation. At the end of the block it is closed, the running operation is
+    awaited, then it commits, within the shortest timeout of its operations (by ``timeout=`` or
+    ``init(timeout=)``). It aborts if an exception or a cancellation leaves the block, and if an
+    operation failed on the server, even if the block caught that error: further operations and the
+    end of the block then raise :class:`TransactionError` with it as ``__cause__``. After an abort
+    the documents have the ``_id`` and the snapshot that they had before.
 
     A block inside another one joins it. Refused before anything is sent: operations of another
     client, ``session=``, concern and read-preference options, ``estimated_document_count``,
-    ``explain``, ``init``, and cursors that cross the border of the block. :func:`outside_transaction`
-    steps out. Needs a replica set.
+    ``explain``, ``init``, and cursors that are opened and read on different sides of the block.
+    :func:`outside_transaction` steps out. Needs a replica set.
 
     :param client: the mongojet client; default: that of the first operation.
-    :param read_concern: as the driver takes it: ``{"level": "snapshot"}``.
+    :param read_concern: as for the driver: ``{"level": "snapshot"}``.
     :param write_concern: of the commit: ``{"w": "majority"}``.
     :param max_commit_time_ms: the server's time limit for the commit.
-    :raises TransactionError: at the end: a caught error had doomed it; nothing is stored.
+    :raises TransactionError: at the end, after an error that the block caught; nothing is stored.
     :raises TransactionClosedError: from an operation of a task that outlives the block.
     :raises OperationError: the commit failed. With ``outcome`` "unknown" it may be stored: documents
         keep their ``_id``, and the next ``save()`` sends all their fields.
@@ -431,7 +437,7 @@ async def transaction(
             raise
         return
     own = Transaction(client, options)
-    async with _entered(own):
+    async with _run_block(own):
         yield own
 
 
@@ -439,34 +445,34 @@ def _refuse_other(
     joined: Transaction, client: mongojet.Client | None, options: TransactionOptions
 ) -> None:
     if options:
-        raise TransactionError("a transaction inside of another one joins it: give it no options")
+        raise TransactionError("a transaction inside another one joins it and takes no options")
     if client is not None and joined.client not in (None, client):
         raise TransactionError(
-            "a transaction inside of another one joins it, and this names another client; "
+            "a transaction inside another one joins it, but this one names another client; "
             "step out by outside_transaction()"
         )
 
 
 @asynccontextmanager
-async def _entered(own: Transaction, until: float | None = None) -> AsyncGenerator[None]:
+async def _run_block(own: Transaction, deadline: float | None = None) -> AsyncGenerator[None]:
     try:
         with _ambient(own):
             yield
     except GeneratorExit:
-        own._drop()
+        own._discard()
         raise
     except BaseException as error:
         await own._abort()
         own._note_abort(error)
         raise
-    await own._commit(until)
+    await own._commit(deadline)
 
 
 @contextmanager
 def outside_transaction() -> Generator[None]:
-    """Operations in the block take no part in the surrounding transaction.
+    """Run the operations in the block outside of the surrounding transaction.
 
-    What they write is stored at once, and stays when the transaction aborts.
+    What they write is stored at once, and stays if the transaction aborts.
 
     .. code-block:: python
 
@@ -482,7 +488,7 @@ def outside_transaction() -> Generator[None]:
 def refuse_in_transaction(what: str) -> None:
     """Refuse what cannot be done in a transaction.
 
-    :raises TransactionError: there is one here.
+    :raises TransactionError: this is in a transaction.
     """
     if _current.get() is not None:
         raise TransactionError(f"{what} cannot be called in a transaction() block")
@@ -495,17 +501,17 @@ async def run_in_transaction[T](
     timeout: float = 120,
     **options: Unpack[TransactionOptions],
 ) -> T:
-    """Call *fn* in a :func:`transaction`, again and again while the server asks for it.
+    """Call *fn* in a :func:`transaction`, and retry after transient errors.
 
-    After an error that the server calls transient (a write conflict, a new primary) all is undone
-    and *fn* is called anew; after a commit whose result is unknown the commit alone is repeated.
-    Pauses grow from 5 to 500 ms, with jitter. Inside of another transaction, *fn* is called once
-    and its operations join that one.
+    After an error that the server calls transient (a write conflict, a new primary) everything is
+    rolled back and *fn* is called again; after a commit whose result is unknown only the commit is
+    repeated. Pauses grow from 5 to 500 ms, with jitter. Inside another transaction, *fn* is called
+    once and its operations join that one.
 
-    :param fn: takes nothing; what it does besides operations may be done several times.
+    :param fn: takes no arguments; its side effects may happen several times.
     :param client: as for :func:`transaction`, like the options.
-    :param timeout: seconds after which nothing is repeated any more: the last error is raised. A
-        commit without an answer ends then too, or after the second that it gets at least.
+    :param timeout: seconds after which nothing is retried: the last error is raised. A commit
+        without a reply ends then too, but not before one second.
     :returns: what *fn* returned.
 
     .. code-block:: python
@@ -524,7 +530,7 @@ async def run_in_transaction[T](
     for attempt in itertools.count():
         own = Transaction(client, options)
         try:
-            async with _entered(own, end):
+            async with _run_block(own, end):
                 return await fn()
         except Exception as error:
             pause = backoff(attempt)
