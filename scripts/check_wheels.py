@@ -24,6 +24,7 @@ CORE = "mongospec-core"
 PARTS = ("mongospec-discovery", "mongospec-kv", "mongospec-refs")
 META = "mongospec"
 TESTING = "mongospec-testing"
+CLI = "mongospec-cli"
 
 # The siblings that a distribution brings; it must not bring any other.
 BRINGS: dict[str, set[str]] = {
@@ -31,10 +32,11 @@ BRINGS: dict[str, set[str]] = {
     **{part: {CORE} for part in PARTS},
     META: {CORE, *PARTS},
     TESTING: set(),
+    CLI: {CORE, "mongospec-discovery", "mongospec-refs"},
 }
 # What PyPI must show beside each of them.
 SHOWN_LINKS = {"Changelog", "Documentation", "Homepage", "Issues", "Source"}
-# Imported by pytest and by pydantic alone, which are no dependencies of what offers them.
+# Imported by pytest and by pydantic alone, which are not dependencies of the packages that offer them.
 IMPORTED_BY_OTHERS = {"mongospec_testing.plugin", "mongospec_core.codec.pydantic_schema"}
 
 PROBE = """
@@ -140,7 +142,9 @@ def check_contents(wheel: Wheel, *, version: str) -> None:
     links = {line.split(", ")[0] for line in metadata.get_all("Project-URL", [])}
     expect(links >= SHOWN_LINKS, f"{wheel.name} has no link for {sorted(SHOWN_LINKS - links)}")
     requirements: list[str] = metadata.get_all("Requires-Dist", [])
-    siblings = {line for line in requirements if line.startswith("mongospec")}
+    siblings = {
+        line for line in requirements if line.startswith("mongospec") and "extra ==" not in line
+    }
     pinned = {f"{sibling}=={version}" for sibling in BRINGS[wheel.name]}
     expect(siblings == pinned, f"{wheel.name} requires {siblings}, not {pinned}")
 

@@ -11,6 +11,7 @@ import pytest
 
 PUBLIC = [
     "mongospec",
+    "mongospec_cli",
     "mongospec_core",
     "mongospec_core.extension",
     "mongospec_discovery",

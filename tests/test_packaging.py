@@ -23,6 +23,10 @@ MAY_IMPORT = {
     "mongospec-discovery": {"mongospec_core"},
     "mongospec-kv": {"mongospec_core", "msgspec", "mongojet", "bson", "typing_extensions"},
     "mongospec-refs": {"mongospec_core", "msgspec", "mongojet", "bson"},
+    "mongospec-cli": {
+        *("mongospec_core", "mongospec_discovery", "mongospec_refs"),
+        *("mongojet", "msgspec", "bson", "cyclopts", "rich"),
+    },
     "mongospec": {
         *("mongospec_core", "mongospec_discovery", "mongospec_kv", "mongospec_refs"),
         *("mongojet", "msgspec", "bson"),
@@ -70,7 +74,7 @@ def is_module(name: str) -> bool:
     )
 
 
-def test_the_workspace_has_the_six_distributions() -> None:
+def test_the_workspace_has_the_seven_distributions() -> None:
     assert MAY_IMPORT.keys() == SIBLINGS
 
 

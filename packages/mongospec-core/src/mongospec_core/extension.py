@@ -1,18 +1,21 @@
-"""For packages built on core: its seams, and nothing that users need.
+"""Extension points for packages built on core; users do not need them.
 
 - :class:`Read` and :class:`Reader`: what a read asks for, and how its batches become instances.
   All finders of a document class make a read by its ``__read__``, which is :class:`Read` or a
   subclass with ``parameters`` of its own: keywords that the finders take as well.
 - ``__bson_decoder__`` (a classmethod): how a raw value in a field annotated with the class becomes
-  something that msgspec accepts; asked once, when a plan is compiled (:func:`plan_of`).
-- ``__bson_stored_as__`` (a classmethod, beside it): what is stored there, for the check of queries;
-  without it everything may.
-- :func:`register_builtin`: how values of a family of classes are written, below what users register.
-- :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
-  goes; :func:`by_id` makes the filter for an id.
-- the stored form: what a document knows of its copy in the database.
+  something that msgspec accepts; called once, when a plan is compiled (:func:`plan_of`).
+- ``__bson_stored_as__`` (a classmethod, beside it): the stored type, for the check of queries;
+  without it any value is allowed.
+- :func:`register_builtin`: how values of a class and its subclasses are written, unless users
+  register an encoder.
+- :func:`begin` returns the class's :class:`Binding` and the :class:`Operation` that sends every
+  command; :func:`by_id` returns the filter for an id.
+- :func:`class_cache`, :func:`forget_by`: caches that hold classes no longer than any is bound.
+- the snapshot: what a document knows of its stored copy.
 """
 
+from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
     decode,
@@ -27,6 +30,7 @@ from mongospec_core.codec.json import own_class
 from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
+from mongospec_core.connection import declared_by_collection
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
@@ -54,11 +58,10 @@ from mongospec_core.model.write import (
     encode_document,
     prepare,
     prepare_changed,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for
-from mongospec_core.operations.filters import Filter, as_id, scoped
+from mongospec_core.operations.filters import Filter, as_id
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     DeleteOptions,
@@ -68,11 +71,10 @@ from mongospec_core.operations.options import (
     FindOneAndUpdateOptions,
     FindOneKeywords,
     FindOneOptions,
-    InsertOptions,
     Options,
     PageKeywords,
     SaveManyOptions,
-    SaveOptions,
+    WriteOptions,
     begin,
 )
 from mongospec_core.operations.projection import Projection, Read
@@ -82,8 +84,9 @@ from mongospec_core.operations.save import (
     send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
-from mongospec_core.server.bulk import BulkState, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.driver_cursor import split_documents
+from mongospec_core.server.indexes import Declared, existing_indexes, same_index
 from mongospec_core.server.operation import Operation, outcome_of
 from mongospec_core.server.place import ANYWHERE, Place, tenants_exist
 from mongospec_core.server.timeout import no_timeout
@@ -98,6 +101,7 @@ __all__ = (
     "Binding",
     "BulkState",
     "Change",
+    "Declared",
     "Decoder",
     "DeleteOptions",
     "DocumentBase",
@@ -110,7 +114,6 @@ __all__ = (
     "FindOneOptions",
     "Ids",
     "InsertMany",
-    "InsertOptions",
     "OnInvalid",
     "Operation",
     "Options",
@@ -122,10 +125,10 @@ __all__ = (
     "Read",
     "Reader",
     "SaveManyOptions",
-    "SaveOptions",
     "Statement",
     "StoredAs",
     "Update",
+    "WriteOptions",
     "as_id",
     "attributes_of",
     "begin",
@@ -133,12 +136,16 @@ __all__ = (
     "check_class",
     "check_id",
     "checked",
+    "class_cache",
     "copy_snapshot",
+    "declared_by_collection",
     "decode",
     "document_list",
     "encode",
     "encode_document",
     "encode_update",
+    "existing_indexes",
+    "forget_by",
     "id_filter",
     "is_abstract",
     "is_member",
@@ -159,14 +166,12 @@ __all__ = (
     "rejected",
     "run_dict_hook",
     "run_pre_save",
-    "scoped",
+    "same_index",
     "send",
     "send_many",
-    "send_statements",
     "set_place",
     "set_snapshot",
     "settle_read",
-    "should_validate",
     "shown",
     "snapshot_of",
     "split_documents",

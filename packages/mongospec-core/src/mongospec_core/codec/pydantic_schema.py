@@ -11,7 +11,7 @@ import datetime as dt
 import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from functools import cache, partial
+from functools import partial
 from typing import Any, get_args, get_origin, is_typeddict
 
 import msgspec
@@ -26,6 +26,7 @@ from pydantic_core import (
 
 from mongospec_core.codec import json
 from mongospec_core.codec.annotations import declared_fields, iter_types, resolve_names
+from mongospec_core.codec.class_cache import class_cache
 from mongospec_core.codec.codec_options import to_raw
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.hints import hints_of
@@ -133,7 +134,7 @@ def read_json(tp: Any, value: Any) -> Any:
     return made
 
 
-@cache
+@class_cache
 def _document_in(tp: Any) -> Any:
     """Return a document class inside a type, if any: its documents may be written as their ids."""
     inside = (each for each in iter_types(tp) if each is not tp)
@@ -147,7 +148,7 @@ def _ready(tp: Any, value: Any, reader: Any) -> Any:
     return plan.decode({"value": value}, reader)["value"]
 
 
-@cache
+@class_cache
 def _plan(tp: Any) -> Plan[Any]:
     cls = get_origin(tp) or tp
     if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
@@ -185,7 +186,7 @@ def _ref(tp: Any, name: str) -> str:
     return f"{cls.__module__}.{name}:{hash(tp)}"
 
 
-@cache
+@class_cache
 def _described(tp: Any) -> tuple[str | None, dict[str, Any]]:
     """Return msgspec's name of a class, if it has a schema of its own, and that schema.
 

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from bson.tz_util import utc
 
+from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.codec.codec_options import ENDLESS, Rejected
 from mongospec_core.errors import EncodingError
 
@@ -203,6 +204,7 @@ def _rejected(value: Rejected, where: str) -> Any:
 
 
 _truncations: dict[type, Truncation] = {}  # by exact type, found once
+forget_by(_truncations.clear)
 _families: dict[type, Truncation] = {
     dt.datetime: _datetime,
     dt.timedelta: _timedelta,

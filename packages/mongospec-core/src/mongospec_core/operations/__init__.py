@@ -1,1 +1,1 @@
-"""What can be done with documents, one verb a module."""
+"""Operations on documents, one verb per module."""

@@ -12,7 +12,8 @@ from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, to_python
 from mongospec_core.errors import DefinitionError, OptionError, shown
 from mongospec_core.model.binding import Binding, refuse_foreign
-from mongospec_core.operations.cursor import AggregateSource, Cursor
+from mongospec_core.model.read import BatchReader, PlainReader
+from mongospec_core.operations.cursor import Cursor, Query, ResultReader
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.options import AggregateOptions, DistinctOptions, begin
 from mongospec_core.operations.projection import ReadOperations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
 type Pipeline = Sequence[Mapping[str, Any]]
-"""The stages of an aggregation; values as everywhere: dates, enums, decimals, documents."""
+"""The stages of an aggregation; values may be dates, enums, decimals, documents as everywhere."""
 
 
 class AggregateOperations(ReadOperations, abstract=True):
@@ -50,14 +51,14 @@ class AggregateOperations(ReadOperations, abstract=True):
         into: Any = None,
         **options: Unpack[AggregateOptions],
     ) -> Cursor[Any]:
-        """A cursor over the results of a pipeline. No hook scopes it; a family's tag does.
+        """Return a cursor over the results of a pipeline. A family's tag scopes it, hooks do not.
 
         Sends nothing yet; reading sends one ``aggregate``, and a ``getMore`` for each further batch.
 
-        :param pipeline: stages, as MongoDB takes them.
+        :param pipeline: MongoDB's stages.
         :param into: a Struct that the results are read as, or a union of Structs with ``tag=``
-            (``Cat | Dog``); None: plain dicts. A document class is for pipelines that leave its
-            documents whole: what one leaves out would read as default.
+            (``Cat | Dog``); None: plain dicts. A document class is only for pipelines that return
+            whole documents: a field that a pipeline leaves out would be read as its default.
         :raises DocumentValidationError: while reading: a result does not fit *into*.
 
         .. code-block:: python
@@ -72,7 +73,7 @@ class AggregateOperations(ReadOperations, abstract=True):
                 print(each.city, each.people)
         """
         binding, call = begin(cls, "aggregate", "aggregate", options, "read")
-        given: Any = pipeline  # a user without a type checker may give anything
+        given: Any = pipeline  # without a type checker it may be anything
         if not isinstance(given, Sequence) or not all(
             isinstance(stage, Mapping) for stage in cast("Sequence[object]", given)
         ):
@@ -80,7 +81,7 @@ class AggregateOperations(ReadOperations, abstract=True):
         if any("$changeStream" in stage for stage in pipeline):
             raise OptionError(
                 f"{cls.__name__}.aggregate: $changeStream never ends, so it is not read here; "
-                f"the driver's cursor takes it: await {cls.__name__}.get_collection().aggregate("
+                f"use the driver's cursor: await {cls.__name__}.get_collection().aggregate("
                 f'[{{"$changeStream": {{}}}}]), whose StopAsyncIteration only means "nothing yet"'
             )
         _refuse_into(cls, into)
@@ -89,7 +90,15 @@ class AggregateOperations(ReadOperations, abstract=True):
         stages = [named(cls.__name__, "a stage", encode, stage) for stage in whole]
         call.write = any("$out" in stage or "$merge" in stage for stage in pipeline)
         read = cls.__read__(unwrap(into), pipeline=True) if into is not None else None
-        return Cursor(AggregateSource(binding, call, stages, read), options.get("batch_size"))
+
+        async def asked() -> list[bytes]:
+            return stages
+
+        def reader() -> BatchReader[Any]:
+            return PlainReader() if read is None else ResultReader(read.reader(binding))
+
+        query = Query[Any](call, "aggregate", asked, reader)
+        return Cursor(query, options.get("batch_size"))
 
     @classmethod
     async def distinct(
@@ -100,13 +109,13 @@ class AggregateOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[DistinctOptions],
     ) -> list[Any]:
-        """The different values that a field has. Sends one ``distinct``.
+        """Return the different values that a field has. Sends one ``distinct``.
 
         :param field: a stored name, or a path: ``"address.city"``.
         :param filter: a query; None: all documents. ``__pre_find__`` scopes it.
         :param skip_hooks: leave the hook out.
-        :returns: the values, by the codec: for a field of the class as that field reads them (an
-            Enum field gives members, an array field its elements), otherwise as ``Any`` does.
+        :returns: the values; those of a field of the class have that field's type (members of an
+            Enum, elements of an array), others are read as ``Any``.
 
         .. code-block:: python
 
@@ -115,9 +124,7 @@ class AggregateOperations(ReadOperations, abstract=True):
         binding, call = begin(cls, "distinct", "distinct", options, "read")
         if binding.paths is not None and options.get("check", True):
             binding.paths.at(field)
-        query = await encode_filter(
-            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
         reply = decode(await call.send("distinct", field, query))
         values = cast("list[Any]", reply["values"])
         return cls._read_values(lambda reader: _typed(binding, field, values, reader))
@@ -129,12 +136,12 @@ class AggregateOperations(ReadOperations, abstract=True):
 
 
 _FIRST = frozenset({"$geoNear", "$search", "$vectorSearch"})
-"""Stages that must be the first."""
+"""Stages that must come first."""
 _NOT_OF_DOCUMENTS = frozenset({"$collStats", "$indexStats", "$planCacheStats", "$searchMeta"})
 
 
 def _scoped(binding: Binding, pipeline: Pipeline) -> Pipeline:
-    """The pipeline over documents of the class only, be there others in its collection."""
+    """Return the pipeline restricted to documents of the class, if its collection has others."""
     if binding.scope is None or (pipeline and not _NOT_OF_DOCUMENTS.isdisjoint(pipeline[0])):
         return pipeline
     place = 1 if pipeline and not _FIRST.isdisjoint(pipeline[0]) else 0
@@ -142,7 +149,7 @@ def _scoped(binding: Binding, pipeline: Pipeline) -> Pipeline:
 
 
 def _refuse_into(cls: type, into: Any) -> None:
-    """Refuse what results cannot be read as, before anything is sent."""
+    """Refuse a type that results cannot be read as, before anything is sent."""
     tp = unwrap(into)
     union = get_origin(tp) in (Union, UnionType)
     arms = [get_origin(each) or each for each in (get_args(tp) if union else (tp,))]
@@ -150,7 +157,7 @@ def _refuse_into(cls: type, into: Any) -> None:
     documents = union and any(hasattr(each, "__bson_decoder__") for each in arms)
     if into is not None and (not structs or documents):
         raise OptionError(
-            f"{cls.__name__}.aggregate: into={shown(into)}: give a msgspec.Struct class, which the "
+            f"{cls.__name__}.aggregate: into={shown(into)}: use a msgspec.Struct class, which the "
             f"results are read as, or a union of some with tag=, or leave it out for dicts"
         )
     if union:
@@ -161,7 +168,7 @@ def _refuse_into(cls: type, into: Any) -> None:
 
 
 def _typed(binding: Binding, field: str, values: list[Any], reader: Any) -> list[Any]:
-    """Distinct values as their field reads them; plain where the field is not one of the class."""
+    """Return distinct values as their field reads them; as ``Any`` if the class has no such field."""
     plan = binding.plan
     if field in plan.encode_names:
         place = plan.encode_names.index(field)
@@ -178,6 +185,6 @@ def _value(plan: Plan[Any], place: int, value: Any, reader: Any) -> Any:
 
 
 def _element(plan: Plan[Any], place: int, value: Any, reader: Any) -> Any:
-    """Of an array field the server gives the elements: each is read as an array of its own."""
+    """Read one value; the server returns the elements of an array, so each is read as an array."""
     (element,) = plan.convert_field(place, [value], reader)
     return element

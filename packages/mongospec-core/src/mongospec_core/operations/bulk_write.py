@@ -28,7 +28,6 @@ from mongospec_core.model.write import (
     check_class,
     encode_document,
     run_hooks_and_checks,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.checks import check_sort
@@ -37,7 +36,7 @@ from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import BulkOptions, begin, sort_document
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
-from mongospec_core.server.bulk import BulkState, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.operation import Operation, outcome_of
 
 
@@ -60,12 +59,12 @@ class BulkOperations(DocumentBase, abstract=True):
         Hooks run as for the single operations. Sends one command for each run of operations of one
         kind (insert, update, delete), of at most 100,000 operations or 16 MB.
 
-        :param operations: ``InsertOne`` and ``ReplaceOne`` take documents of this class, or (as
-            pymongo's types want it) dicts, which are read as stored documents of it. A replacement
-            without ``_id`` gets that of the document in whose place it is if the filter names it,
-            or if it was inserted by ``upsert=True``.
-        :param ordered: in their order, stopping at the first that fails; with False, each kind
-            together, and all are attempted.
+        :param operations: ``InsertOne`` and ``ReplaceOne`` take documents of this class, or (for
+            pymongo's types) dicts, which are read as stored documents of it. A replacement without
+            ``_id`` gets that of the document that it replaces if the filter names it, or if it was
+            inserted by ``upsert=True``.
+        :param ordered: keep their order and stop at the first that fails; with False, operations of
+            one kind are sent together, and all are attempted.
         :param skip_hooks: leave ``__pre_find__`` and ``__pre_update__`` out.
         :raises BulkWriteError: some were not carried out: ``results``, ``failures``, ``unknown``.
 
@@ -88,9 +87,8 @@ class BulkOperations(DocumentBase, abstract=True):
         }
         await run_hooks_and_checks(binding, list(whole.values()))
         inserts = {n: whole[n] for n in whole if _kind(cls, asked[n]) == "InsertOne"}
-        validate = should_validate(cls, validate_on_write)
         with Ids(list(inserts.values())) as ids:
-            raws = to_raw_documents(binding.plan, list(whole.values()), validate=validate)
+            raws = to_raw_documents(binding.plan, list(whole.values()), validate=validate_on_write)
             encoded = {
                 place: encode_document(binding.plan, raw)
                 for place, raw in zip(whole, raws, strict=True)
@@ -104,7 +102,7 @@ class BulkOperations(DocumentBase, abstract=True):
                     statements.append(Statement("insert", encoded[place], operation))
                     continue
                 query = await encode_filter(
-                    binding, operation._filter, skip_hooks=skip_hooks, check=check
+                    binding, operation._filter, options, skip_hooks=skip_hooks
                 )
                 if place in whole:
                     replacements[place] = Replacement(
@@ -125,7 +123,7 @@ class BulkOperations(DocumentBase, abstract=True):
             ids.sent = True
             sent = BulkState(statements)
             try:
-                await send_statements(call, sent, ordered=ordered)
+                await sent.send(call, ordered=ordered)
             finally:
                 for place, document in whole.items():
                     if place in inserts:
@@ -147,10 +145,10 @@ class BulkOperations(DocumentBase, abstract=True):
 def _replaced(
     asked: Sequence[Any], sent: BulkState, place: int, *, missed: bool
 ) -> tuple[Outcome, Any]:
-    """What became of a replacement, and the ``_id`` of the document in whose place it is.
+    """Return the outcome of a replacement, and the ``_id`` of the document that it replaced.
 
-    The server counts matches for a whole command: they say which replacements were made only if
-    all or none were.
+    The server counts matches for a whole command, which is certain for a single replacement only if
+    all or none matched.
     """
     outcome = sent.outcome(place)
     if outcome != "applied" or place in sent.upserted:
@@ -178,7 +176,7 @@ async def _statement(
     check: bool,
     on_insert: bool,
 ) -> Statement:
-    """An update or a delete, as the command takes it.
+    """Return an update or a delete as a statement of the command.
 
     :param given: its filter.
     """
@@ -223,7 +221,7 @@ async def _statement(
 async def _replace_alone(
     call: Operation, replacement: Replacement, operation: Any
 ) -> dict[str, Any]:
-    """Send one replacement by itself: the count of a command's matches would not say of which."""
+    """Send one replacement by itself: a command's count does not say which statements matched."""
     more = {
         "upsert": operation._upsert or None,
         "collation": operation._collation,
@@ -252,13 +250,13 @@ async def _replace_alone(
 def _sized(binding: Binding, statement: Mapping[str, Any], more: Mapping[str, Any]) -> bytes:
     said = {name: value for name, value in more.items() if value is not None}
     if said:
-        # Refuses what is nested too deeply; query and update were encoded before.
+        # Refuses deep nesting; query and update were encoded before.
         named(binding.plan.cls.__name__, "bulk_write", encode, said)
     data = encode_trusted({**statement, **said})
     if len(data) > MAX_DOCUMENT:
         raise EncodingError(
             f"{binding.plan.cls.__name__}.bulk_write: an operation takes {len(data):,} bytes, more "
-            f"than the {MAX_DOCUMENT:,} that MongoDB takes (nothing was written)"
+            f"than the {MAX_DOCUMENT:,} that MongoDB accepts (nothing was written)"
         )
     return data
 
@@ -267,12 +265,12 @@ _KINDS = ("InsertOne", "UpdateOne", "UpdateMany", "ReplaceOne", "DeleteOne", "De
 
 
 def _kind(cls: type, operation: Any) -> str:
-    """The name of pymongo's class: importing pymongo would take longer than all of mongospec."""
+    """Return the name of pymongo's class: importing pymongo takes longer than all of mongospec."""
     name = type(operation).__name__
     if name in _KINDS and type(operation).__module__.startswith("pymongo"):
         return name
     raise OptionError(
-        f"{cls.__name__}.bulk_write: {shown(operation)} is none of pymongo's {', '.join(_KINDS)}"
+        f"{cls.__name__}.bulk_write: {shown(operation)} is not one of pymongo's {', '.join(_KINDS)}"
     )
 
 
@@ -285,17 +283,17 @@ def _listed(cls: type, operations: Any) -> list[Any]:
 
 
 def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
-    """The document of an ``InsertOne`` or a ``ReplaceOne``."""
+    """Return the document of an ``InsertOne`` or a ``ReplaceOne``."""
     document = operation._doc
     if isinstance(document, Mapping):
-        # It is as it shall be stored.
+        # A dict has the shape that is to be stored.
         return cls._load(cast("Mapping[str, Any]", document), upgrade=False)
     check_class(cls, [document])
     return document
 
 
 def result_of(sent: BulkState) -> BulkResult:
-    """The counts of what was done."""
+    """Return the server's counts."""
     return BulkResult(
         inserted_count=sent.inserted,
         matched_count=sent.matched,
@@ -306,9 +304,9 @@ def result_of(sent: BulkState) -> BulkResult:
 
 
 def raise_for(call: Operation, sent: BulkState) -> None:
-    """Raise what went wrong, if anything did.
+    """Raise an error if statements failed.
 
-    :raises BulkWriteError: some statements failed, or their fate is not known.
+    :raises BulkWriteError: some statements failed, or their outcome is unknown.
     """
     if not sent.failures and not sent.unknown and sent.error is None:
         return
@@ -333,8 +331,8 @@ def raise_for(call: Operation, sent: BulkState) -> None:
 
 
 class _StaleBulkError(BulkWriteError, StaleDocumentError):
-    """Both: what is known of every operation, and that a document was changed meanwhile."""
+    """Both: the outcome of every operation, and that a document was changed meanwhile."""
 
 
 class _TimedOutBulkError(BulkWriteError, OperationTimeoutError):
-    """Both: what is known of every operation, and that time was up."""
+    """Both: the outcome of every operation, and that the time was up."""

@@ -1,6 +1,6 @@
-"""Whether a query can be right: its paths and its values, against the class; nothing is sent yet.
+"""Check the paths and values of queries against the class, before anything is sent.
 
-What is not listed here is left to the server: other operators, expressions, geometry.
+Other operators, expressions and geometry are not checked; the server does that.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -28,7 +28,7 @@ from mongospec_core.errors import (
 from mongospec_core.server.indexes import Declared
 
 type Check = Callable[[PathTree, Node, str, Any], None]
-"""Judges an operand: the tree, the node and the path that it is about, and the operand."""
+"""Checks an operand; takes the tree, the node and the path of the field, and the operand."""
 
 # -- filters
 
@@ -37,7 +37,7 @@ def check_filter(tree: PathTree, filter: Mapping[str, Any]) -> None:
     """Check every path and every value of a filter.
 
     :raises UnknownFieldError: it names a field that the class does not have.
-    :raises FilterValueError: it compares one with a value that no document has there.
+    :raises FilterValueError: it compares a field to a value that no document can have there.
     """
     fields = tree.fields
     for path, condition in filter.items():
@@ -52,7 +52,7 @@ def _check_filter(tree: PathTree, root: Node, filter: Mapping[str, Any], above: 
 
 
 def _check_entry(tree: PathTree, root: Node, path: Any, condition: Any, above: str) -> None:
-    """Check one entry of a filter: a path and what is asked of it, or a logical operator."""
+    """Check one entry of a filter: a path and its condition, or a logical operator."""
     node = root.fields.get(path)
     if node is None:
         path = key_to_raw(path)
@@ -81,7 +81,7 @@ def _check_condition(tree: PathTree, node: Node, path: str, condition: Any) -> N
 
 
 def has_operators(condition: Any) -> bool:
-    """Whether a dict in a filter holds operators, and is not a value itself."""
+    """Return whether a dict in a filter has operators, so that it is not a value itself."""
     if not _is_dict(condition):
         return False
     first = next(iter(condition), None)
@@ -134,7 +134,7 @@ def _check_all(tree: PathTree, node: Node, path: str, values: Any) -> None:
 def _check_element(tree: PathTree, node: Node, path: str, condition: Any) -> None:
     element = node.element
     if element is None:
-        raise _refused(tree, node, path, condition, "$elemMatch is about the elements of a list")
+        raise _refused(tree, node, path, condition, "$elemMatch applies to the elements of a list")
     if not _is_dict(condition):
         return
     first = next(iter(condition), "")
@@ -157,11 +157,11 @@ _CONDITIONS: Mapping[str, Check] = {
     "$elemMatch": _check_element,
     "$not": _check_condition,
 }
-"""The operators of a condition that are judged."""
+"""The operators of a condition that are checked."""
 
 
 def items_of(values: Any) -> Iterable[Any]:
-    """The items of a list in a query; the server says what is wrong if it is not one."""
+    """Return the items of a list in a query; none if it is not a list, which the server refuses."""
     return values if isinstance(values, list | tuple | Set) else ()
 
 
@@ -188,7 +188,7 @@ def check_update(
 
     :param query: the filter, as it is sent: an ``_id`` may be set to the one that it names.
     :raises UnknownFieldError: it names a field that the class does not have.
-    :raises DocumentValidationError: it would leave a document that no read takes.
+    :raises DocumentValidationError: it would leave a document that no read accepts.
     """
     fields = tree.fields
     for operator, changes in update.items():
@@ -215,7 +215,7 @@ def _check_value(tree: PathTree, node: Node, path: str, value: Any) -> None:
 
 
 def _is_own_id(query: bytes | None, value: Any) -> bool:
-    """Whether a filter names an ``_id`` that is *value*: then the server leaves it as it is."""
+    """Return whether a filter names an ``_id`` that is *value*: then the server leaves it as it is."""
     equal = {} if query is None else equalities(decode(query))
     return "_id" in equal and encode({"": equal["_id"]}) == encode({"": value})
 
@@ -298,7 +298,7 @@ def _check_pop(tree: PathTree, node: Node, path: str, value: Any) -> None:
 
 
 def _each_of(tree: PathTree, node: Node, path: str) -> Node | None:
-    """The elements of a list; None: anything may stand in it."""
+    """Return the elements of a list; None: anything may stand in it."""
     _refuse_change_of_identity(tree, path)
     if node.each is None and not node.free:
         raise _invalid(tree, path, f"a {node}, not a list of any length")
@@ -310,8 +310,8 @@ def _check_unset(tree: PathTree, node: Node, path: str, value: Any) -> None:
     above, _, name = path.rpartition(".")
     holder = tree.at(above) if above else tree.root
     if (name.isdecimal() or name.startswith("$")) and holder.element is not None:
-        if node.unfit(None) is not None:  # the server puts null in its place
-            raise _invalid(tree, path, f"a {node}, and null would stand there")
+        if node.unfit(None) is not None:  # the server replaces it with null
+            raise _invalid(tree, path, f"a {node}, which cannot be null")
     elif name in (holder if holder.element is None else holder.element).required:
         raise _invalid(tree, path, "required: without it no document can be read")
 
@@ -361,7 +361,7 @@ def _invalid(tree: PathTree, path: str, reason: str) -> DocumentValidationError:
 def _check_array_filters(
     tree: PathTree, update: Mapping[str, Any], array_filters: Iterable[Any]
 ) -> None:
-    """``{"x.price": ...}`` is about the elements that the update calls ``$[x]``."""
+    """Check ``{"x.price": ...}`` for the elements that the update calls ``$[x]``."""
     elements: dict[str, Node] = {}
     for path in _paths_of(update):
         steps = path.split(".")
@@ -390,11 +390,11 @@ def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition:
 def check_insert(
     tree: PathTree, plan: Plan[Any], stored: Mapping[str, Any], given: Iterable[str]
 ) -> None:
-    """Check what an upsert inserts, of a class or of one of its relatives.
+    """Check what an upsert inserts, for a class or a related one.
 
-    :param stored: what the filter's equalities store, by path.
-    :param given: the paths that are stored at all.
-    :raises DocumentValidationError: no read would take it.
+    :param stored: the values that the filter's equalities store, by path.
+    :param given: all paths that are stored.
+    :raises DocumentValidationError: no read would accept it.
     """
     for path, value in stored.items():
         if (why := tree.at(path).unfit(value, stored=True)) is not None:
@@ -402,7 +402,7 @@ def check_insert(
     required = {each.encode_name for each in plan.fields if each.required}
     if plan.version is not None:
         required -= {plan.version}
-    if not plan.object_ids:  # the server would make an ObjectId
+    if not plan.object_ids:  # the server would generate an ObjectId
         required |= {"_id"}
     _check_required(tree, tree.root, required, [path.split(".") for path in given], "")
 
@@ -417,7 +417,7 @@ def _check_required(
         raise _invalid(
             tree,
             f"{above}{name}",
-            "required, and the upsert would insert a document without it: say it by $setOnInsert",
+            "required, and the upsert would insert a document without it: add it to $setOnInsert",
         )
     for name, paths in below.items():
         inside = node.fields.get(name)
@@ -437,10 +437,10 @@ def _paths_of(update: Mapping[str, Any]) -> Iterator[str]:
 def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
     """Check the fields of a sort, in the server's form.
 
-    :raises UnknownFieldError: it names one that the class does not have.
+    :raises UnknownFieldError: it names a field that the class does not have.
     """
     for path, direction in sort.items():
-        # {"$meta": "textScore"} has any name, and "$natural" is no field's.
+        # {"$meta": "textScore"} may have any name, and "$natural" is not a field.
         if not _is_dict(direction) and not str(path).startswith("$"):
             tree.at(path)
 
@@ -448,7 +448,7 @@ def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
 def check_projection(tree: PathTree, projection: Mapping[str, Any]) -> None:
     """Check the fields of a projection.
 
-    :raises UnknownFieldError: it names one that the class does not have.
+    :raises UnknownFieldError: it names a field that the class does not have.
     """
     _check_projection(tree, tree.root, projection, "")
 
@@ -468,13 +468,13 @@ def _check_projection(
                     _check_element(tree, node, above + path, wanted["$elemMatch"])
         elif isinstance(wanted, int | float):
             tree.at(path, root, above)
-        # What is left makes a new field: an expression, or the path of one ("$name").
+        # Other values define a new field: an expression, or a path ("$name").
 
 
 def check_indexes(tree: PathTree, declared: Iterable[Declared]) -> None:
-    """Check the fields that a class declares indexes of.
+    """Check the fields of the indexes that a class declares.
 
-    :raises DefinitionError: it does not have one of them.
+    :raises DefinitionError: the class does not have one of them.
     """
     for each in declared:
         try:

@@ -1,4 +1,4 @@
-"""Count documents, and look whether there are any."""
+"""Count documents, or check whether there are any."""
 
 from collections.abc import Mapping
 from typing import Any, Unpack
@@ -25,7 +25,7 @@ class CountOperations(DocumentBase, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[CountOptions],
     ) -> int:
-        """How many documents match, exactly. Sends one ``aggregate``.
+        """Return how many documents match, exactly. Sends one ``aggregate``.
 
         :param filter: a query; None: all. ``__pre_find__`` scopes it.
         :param skip_hooks: leave the hook out.
@@ -44,7 +44,7 @@ class CountOperations(DocumentBase, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[CountOptions],
     ) -> int:
-        """:meth:`count` by the driver's name.
+        """Return the same as :meth:`count`, by the driver's name.
 
         .. code-block:: python
 
@@ -58,8 +58,8 @@ class CountOperations(DocumentBase, abstract=True):
 
         No hook can scope it.
 
-        :raises OptionError: with a ``session``: the driver has none for it; or other classes of the
-            family have documents in the collection.
+        :raises OptionError: with a ``session``, which the driver does not support here; or if other
+            classes of the family have documents in the collection.
 
         .. code-block:: python
 
@@ -84,7 +84,7 @@ class CountOperations(DocumentBase, abstract=True):
     async def exists(
         cls, filter: Filter, *, skip_hooks: bool = False, **options: Unpack[FindOneOptions]
     ) -> bool:
-        """Whether any document matches. Sends one ``find`` that reads one ``_id``.
+        """Return whether any document matches. Sends one ``find`` that reads one ``_id``.
 
         .. code-block:: python
 
@@ -92,9 +92,7 @@ class CountOperations(DocumentBase, abstract=True):
         """
         only_id: dict[str, Any] = {"_id": 1}
         binding, call = begin(cls, "exists", "find_one", options, "read", projection=only_id)
-        query = await encode_filter(
-            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         return await call.send("find_one", query) is not None
 
 
@@ -106,7 +104,5 @@ async def _count(
     options: Mapping[str, Any],
 ) -> int:
     binding, call = begin(cls, operation, "count_documents", options, "read")
-    query = await encode_filter(
-        binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
-    )
+    query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
     return int(await call.send("count_documents", query))

@@ -1,55 +1,67 @@
-"""A typed cursor: the server's batches, one at a time, each converted in one go."""
+"""A typed cursor: the server's batches, one at a time, each converted in one call."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import CursorClosedError, DocumentValidationError, OperationError
-from mongospec_core.model.binding import Binding, refuse_crossing
-from mongospec_core.model.read import STORED, BatchReader, PlainReader
-from mongospec_core.operations.filters import Filter, encode_filter, or_all
-from mongospec_core.operations.projection import Read
+from mongospec_core.model.binding import refuse_crossing
+from mongospec_core.model.read import STORED, BatchReader
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import WIRE_NAMES
 from mongospec_core.server.driver_cursor import EMPTY, split_documents
 from mongospec_core.server.operation import BatchCursor, Operation
 
-SERVER_FIRST_BATCH = 101  # what the server itself gives first
+SERVER_FIRST_BATCH = 101  # the server's default
 DEFAULT_BATCH_SIZE = 1_000
-"""Documents asked for at a time; the server's own default gives 101, then 16 MB at once."""
+"""Documents in a batch; the server's own default is 101, then 16 MB at once."""
 
 
-class Source[T](Protocol):
-    """The query behind a cursor, not sent yet."""
+class Query[T](NamedTuple):
+    """The ``find`` or ``aggregate`` behind a cursor, not sent yet.
+
+    :ivar asked: returns its filter or its stages, as BSON.
+    :ivar reader: returns the reader that decodes a batch.
+    """
 
     call: Operation
+    verb: Literal["find", "aggregate"]
+    asked: Callable[[], Awaitable[Any]]
+    reader: Callable[[], BatchReader[T]]
 
     async def open(self, batch_size: int | None) -> BatchCursor:
-        """Send it, and give the driver's cursor."""
-        ...
+        """Send it, and return the driver's cursor."""
+        if batch_size is not None:
+            self.call.options = {**self.call.options, "batch_size": batch_size}
+        return await self.call.open(self.verb, await self.asked())
 
     async def explain(self, verbosity: str) -> dict[str, Any]:
-        """Ask the server how it would run it."""
-        ...
-
-    def reader(self) -> BatchReader[T]:
-        """What makes documents of one batch."""
-        ...
+        """Return how the server would run it."""
+        collection, asked = self.call.target.name, await self.asked()
+        options = self.call.options
+        command: dict[str, Any]
+        if self.verb == "find":
+            command = {"find": collection, "filter": decode(asked)}
+        else:
+            command = {"aggregate": collection, "pipeline": list(map(decode, asked)), "cursor": {}}
+            beside = ("batch_size", "comment")
+            options = {name: value for name, value in options.items() if name not in beside}
+        command |= {WIRE_NAMES.get(name, name): value for name, value in options.items()}
+        return await self.call.command({"explain": command, "verbosity": verbosity})
 
 
 class Cursor[T]:
-    """The documents of a query, read once and forward; nothing is sent before the first is asked for.
+    """The documents of a query, read once and forward; nothing is sent before the first read.
 
-    It can be awaited (which sends the query and gives the cursor), iterated with ``async for``,
+    It can be awaited (which sends the query and returns the cursor), iterated with ``async for``,
     read by ``to_list()`` or ``batches()``, and used as ``async with``. It holds one batch of 1,000
-    documents (``batch_size=``) in memory. Leaving a loop early is fine: the loop goes on where it
-    was when the cursor is iterated again, and a cursor that is dropped closes itself on the server.
-    Also after a cancellation and after a timeout in the middle, reading on gives every document
-    once. ``timeout=`` is the time for each batch.
-    An exhausted cursor gives nothing more. Tailable cursors are not offered.
+    documents (``batch_size=``) in memory. A loop may be left early: the next loop continues with the
+    next document, and a cursor that is dropped is closed on the server. Even after a cancellation or
+    a timeout, further reading returns every document exactly once. ``timeout=`` is for each batch.
+    An exhausted cursor returns nothing more. Tailable cursors are not offered.
 
     .. code-block:: python
 
@@ -64,16 +76,16 @@ class Cursor[T]:
         "_cursor",
         "_done",
         "_lock",
-        "_source",
+        "_query",
         "_unread",
     )
 
-    def __init__(self, source: Source[T], batch_size: int | None = None) -> None:
-        self._source = source
+    def __init__(self, query: Query[T], batch_size: int | None = None) -> None:
+        self._query = query
         self._batch_size = batch_size
         self._buffer: deque[T] = deque()
-        self._unread: bytes | None = None  # a batch that is here and not yet made documents of
-        self._lock = asyncio.Lock()  # one batch at a time, whoever asks
+        self._unread: bytes | None = None  # a batch that was received and is not yet decoded
+        self._lock = asyncio.Lock()  # one batch at a time, for any number of tasks
         self._cursor: BatchCursor | None = None
         self._closed = False
         self._done = False
@@ -81,7 +93,7 @@ class Cursor[T]:
     # -- reading
 
     def __await__(self) -> Generator[Any, None, Self]:
-        """Send the query now; gives the cursor itself."""
+        """Send the query now and return the cursor itself."""
         yield from self._open(self._batch_size or DEFAULT_BATCH_SIZE).__await__()
         return self
 
@@ -98,9 +110,9 @@ class Cursor[T]:
         return self._buffer.popleft()
 
     async def to_list(self, length: int | None = None) -> list[T]:
-        """The next documents as a list.
+        """Return the next documents as a list.
 
-        :param length: at most so many; None: all that are left. At the end the list is empty.
+        :param length: the maximum number; None: all that are left. At the end the list is empty.
         :raises DocumentValidationError: a stored document does not fit its class.
 
         .. code-block:: python
@@ -110,8 +122,8 @@ class Cursor[T]:
         if length is not None and length < 0:
             raise ValueError(f"to_list({length}): a length is 0 or more, or None for all")
         self._refuse_closed()
-        # All of them: the server's own batches, which are as large as a reply can be.
-        # Few of them: the driver keeps the size for every later batch, so not too few.
+        # All: the server's default batches, which are as large as a reply can be.
+        # A few: the driver keeps the size for every later batch, so not too small.
         batch_size = (
             None if length is None else max(SERVER_FIRST_BATCH, min(length, DEFAULT_BATCH_SIZE))
         )
@@ -121,7 +133,7 @@ class Cursor[T]:
         return [self._buffer.popleft() for _ in range(count)]
 
     async def batches(self) -> AsyncIterator[list[T]]:
-        """The documents in the server's batches, each a list.
+        """Return the documents in the server's batches, each a list.
 
         .. code-block:: python
 
@@ -139,30 +151,30 @@ class Cursor[T]:
             self._buffer.extend(await self._next_batch(DEFAULT_BATCH_SIZE))
 
     async def explain(self, verbosity: str = "queryPlanner") -> dict[str, Any]:
-        """How the server would run the query, as it says it; the cursor stays as it is.
+        """Return how the server would run the query; the cursor is not changed.
 
         :param verbosity: ``"queryPlanner"``, ``"executionStats"`` or ``"allPlansExecution"``.
         """
         if places.used:
-            refuse_crossing(self._source.call.target, self._source.call.operation)
-        return await self._source.explain(verbosity)
+            refuse_crossing(self._query.call.target, self._query.call.operation)
+        return await self._query.explain(verbosity)
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Say what to do instead of pymongo's chaining: a query is complete when it is made."""
+            """Raise an error with the way out: a query cannot be changed by chaining as in pymongo."""
             if name in ("sort", "skip", "limit", "batch_size", "hint", "collation", "comment"):
                 raise AttributeError(
-                    f"a cursor has no {name}(): say it to the query, find(..., {name}=...)"
+                    f"a cursor has no {name}(): pass it to the query, find(..., {name}=...)"
                 )
             raise AttributeError(f"a cursor has no {name}")
 
     # -- closing
 
     async def close(self) -> None:
-        """Give the cursor up: the server's one is closed, further reading raises. Idempotent."""
+        """Close the cursor, on the server too; further reading raises. Idempotent."""
         self._closed = self._done = True
-        self._cursor = None  # the driver kills the server's cursor when its last holder lets go
+        self._cursor = None  # the driver kills the server's cursor with the last reference
         self._unread = None
         self._buffer.clear()
 
@@ -182,21 +194,21 @@ class Cursor[T]:
     def _refuse_closed(self) -> None:
         if self._closed:
             raise CursorClosedError(
-                f"{self._source.call.operation}: the cursor was closed; call it anew to read again"
+                f"{self._query.call.operation}: the cursor was closed; call the method again to read again"
             )
 
     async def _open(self, batch_size: int | None) -> BatchCursor:
         self._refuse_closed()
         if places.used:
-            refuse_crossing(self._source.call.target, self._source.call.operation)
+            refuse_crossing(self._query.call.target, self._query.call.operation)
         if self._cursor is None:
-            self._cursor = await self._source.open(self._batch_size or batch_size)
+            self._cursor = await self._query.open(self._batch_size or batch_size)
         return self._cursor
 
     async def _next_batch(self, batch_size: int | None) -> list[T]:
         async with self._lock:
             if self._done:
-                return []  # another task has read the last
+                return []  # another task has read the last batch batch batch
             if self._unread is None:
                 self._unread = await self._fetch(batch_size)
             if self._unread is None:
@@ -205,11 +217,11 @@ class Cursor[T]:
                 return []
             try:
                 parts = split_documents(self._unread)
-                documents = await self._source.reader().load(parts, self._source.call)
+                documents = await self._query.reader().load(parts, self._query.call)
             except OperationError:
-                raise  # a further query failed: the batch is there for another attempt, ...
+                raise  # a further query failed: the batch is kept for another attempt
             except Exception:
-                self._unread = None  # ... but documents that do not fit have been told of
+                self._unread = None  # invalid documents are reported once
                 raise
             self._unread = None
             return documents
@@ -217,101 +229,16 @@ class Cursor[T]:
     async def _fetch(self, batch_size: int | None) -> bytes | None:
         cursor = await self._open(batch_size)
         for _ in range(2):
-            batch = await self._source.call.fetch(cursor)
+            batch = await self._query.call.fetch(cursor)
             if batch and batch != EMPTY:
                 return batch
-            # An empty batch need not be the last (the server gave up in between); the driver asks
-            # the server only while its cursor is open, so at the end this sends nothing.
+            # An empty batch need not be the last (the server may return early). The driver asks the
+            # server only while its cursor is open, so at the end this sends nothing.
         return None
 
 
-class FindSource:
-    """A ``find`` that a cursor will send."""
-
-    def __init__(
-        self,
-        binding: Binding,
-        call: Operation,
-        filter: Filter | None,
-        read: Read,
-        skip_hooks: bool,
-        *,
-        check: bool = True,
-    ) -> None:
-        self.binding = binding
-        self.call = call
-        self._filter = filter
-        self._read = read
-        self._skip_hooks = skip_hooks
-        self._check = check
-
-    async def _query(self) -> bytes:
-        return await encode_filter(
-            self.binding,
-            or_all(self._filter),
-            skip_hooks=self._skip_hooks,
-            check=self._check,
-        )
-
-    async def open(self, batch_size: int | None) -> BatchCursor:
-        if batch_size is not None:
-            self.call.options = {**self.call.options, "batch_size": batch_size}
-        return await self.call.open("find", await self._query())
-
-    async def explain(self, verbosity: str) -> dict[str, Any]:
-        command = {
-            "find": self.binding.target.name,
-            "filter": decode(await self._query()),
-            **{WIRE_NAMES.get(name, name): value for name, value in self.call.options.items()},
-        }
-        return await self.call.command({"explain": command, "verbosity": verbosity})
-
-    def reader(self) -> BatchReader[Any]:
-        return self._read.reader(self.binding)
-
-
-class AggregateSource:
-    """An ``aggregate`` that a cursor will send."""
-
-    def __init__(
-        self,
-        binding: Binding,
-        call: Operation,
-        stages: list[bytes],
-        read: Read | None,
-    ) -> None:
-        self.binding = binding
-        self.call = call
-        self._stages = stages
-        self._read = read
-
-    async def open(self, batch_size: int | None) -> BatchCursor:
-        if batch_size is not None:
-            self.call.options = {**self.call.options, "batch_size": batch_size}
-        return await self.call.open("aggregate", self._stages)
-
-    async def explain(self, verbosity: str) -> dict[str, Any]:
-        options = {
-            WIRE_NAMES.get(name, name): value
-            for name, value in self.call.options.items()
-            if name not in ("batch_size", "comment")
-        }
-        command: dict[str, Any] = {
-            "aggregate": self.binding.target.name,
-            "pipeline": [decode(stage) for stage in self._stages],
-            "cursor": {},
-            **options,
-        }
-        return await self.call.command({"explain": command, "verbosity": verbosity})
-
-    def reader(self) -> BatchReader[Any]:
-        if self._read is None:
-            return PlainReader()
-        return _ResultReader(self._read.reader(self.binding))
-
-
-class _ResultReader:
-    """Reads results of a pipeline, which are not stored like this."""
+class ResultReader:
+    """Reads results of a pipeline, which are not stored documents."""
 
     def __init__(self, reader: BatchReader[Any]) -> None:
         self._reader = reader

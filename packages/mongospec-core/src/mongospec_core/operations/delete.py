@@ -28,7 +28,7 @@ class DeleteOperations(DocumentBase, abstract=True):
     async def delete(self, **options: Unpack[DeleteOptions]) -> int:
         """Delete this document by its ``_id``. Sends one ``delete``; no hook runs.
 
-        :returns: 1, or 0 where it was gone already. The object keeps its ``_id`` and counts as new.
+        :returns: 1, or 0 if it was already gone. The object keeps its ``_id`` and counts as new.
         :raises MissingIdError: it has no ``_id``.
         :raises StaleDocumentError: the stored document has another version; it was not deleted.
 
@@ -112,8 +112,6 @@ async def _delete(
     options: Mapping[str, Any],
 ) -> int:
     binding, call = begin(cls, operation, verb, options, "write")
-    query = await encode_filter(
-        binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-    )
+    query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
     reply = await call.send(verb, query)
     return int(reply["deleted_count"])

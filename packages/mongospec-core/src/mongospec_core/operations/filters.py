@@ -1,4 +1,4 @@
-"""Which documents an operation is about: the caller's filter or id, scoped by the class's hook."""
+"""Filters: the caller's filter or id, scoped by the class's hook."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -18,19 +18,19 @@ from mongospec_core.operations.checks import check_filter
 from mongospec_core.server import place as places
 
 type Filter = Mapping[str, Any]
-"""A query as MongoDB takes it; values as everywhere: dates, enums, decimals, documents."""
+"""A MongoDB query; values may be dates, enums, decimals, documents as everywhere."""
 
 
 def or_all(filter: Filter | None) -> Filter:
-    """For reads: no filter means all documents. A write must say ``{}`` for that."""
+    """Return the filter of a read, for which None means all documents. A write needs ``{}``."""
     return {} if filter is None else filter
 
 
 def eq(value: Any) -> dict[str, Any]:
-    """The condition that a field equals *value*, whatever it is: for values from outside.
+    """Return the condition that a field equals *value*: for untrusted values of any type.
 
-    A filter takes a dict such as ``{"$ne": None}`` for operators, and text of a request may become
-    one. In ``eq`` it stays a value, and is refused if no document can have it there.
+    In a filter, a dict such as ``{"$ne": None}`` is read as operators, and a request's body may
+    contain one. In ``eq`` it stays a value, and is refused if no document can have it there.
 
     .. code-block:: python
 
@@ -41,7 +41,7 @@ def eq(value: Any) -> dict[str, Any]:
 
 
 def refuse_other_filters(cls: type, filter: Any) -> None:
-    """A user without a type checker may give anything.
+    """Refuse a filter that is not a dict.
 
     :raises OptionError: it is not a dict.
     """
@@ -53,11 +53,11 @@ def refuse_other_filters(cls: type, filter: Any) -> None:
 
 
 async def encode_filter(
-    binding: Binding, filter: Filter, *, skip_hooks: bool, check: bool = False
+    binding: Binding, filter: Filter, options: Mapping[str, Any], *, skip_hooks: bool
 ) -> bytes:
-    """The caller's filter after the class's ``__pre_find__``, ready to be sent.
+    """Return the caller's filter after the class's ``__pre_find__``, ready to be sent.
 
-    :param check: whether what is sent is checked against the class.
+    :param options: the operation's; with ``check=False`` the filter is not checked against the class.
     :raises OptionError: it is not a filter, or cannot be right.
     """
     refuse_other_filters(binding.plan.cls, filter)
@@ -68,22 +68,17 @@ async def encode_filter(
     asked = filter
     if binding.scope is not None:
         filter = binding.scope.applied(filter)  # noqa: A001
-    try:  # not by named(): every read and most writes come here
+    try:  # not by named(): every read and most writes run this
         data = encode(filter)
     except EncodingError as error:
         raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
-    if check and binding.paths is not None:
+    if binding.paths is not None and (not options or options.get("check", True)):
         check_filter(binding.paths, asked)
     return data
 
 
-def scoped(binding: Binding, filter: Filter) -> Filter:
-    """A filter that finds documents of the class only, be there others in its collection."""
-    return filter if binding.scope is None else binding.scope.applied(filter)
-
-
 def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
-    """The filter for one id, which is converted to the class's id type.
+    """Return the filter for one id, which is converted to the class's id type.
 
     :raises InvalidIdError: it cannot be an id of this class.
     """
@@ -91,7 +86,7 @@ def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
 
 
 def as_id(plan: Plan[Any], value: Any) -> Any:
-    """*value* as the class's id type: ``"65f0…"`` becomes an ObjectId, ``"7"`` an int."""
+    """Convert *value* to the class's id type: ``"65f0…"`` becomes an ObjectId, ``"7"`` an int."""
     if type(value) is ObjectId and plan.object_ids:
         return value
     annotation = next(each.type for each in plan.fields if each.name == "_id")

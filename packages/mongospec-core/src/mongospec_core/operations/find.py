@@ -1,6 +1,7 @@
 """Find documents."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Self, Unpack, overload
 
 import msgspec
@@ -9,7 +10,7 @@ from mongospec_core.codec.codec_options import named
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.hooks import deep_copy
 from mongospec_core.model.read import OnInvalid
-from mongospec_core.operations.cursor import Cursor, FindSource
+from mongospec_core.operations.cursor import Cursor, Query
 from mongospec_core.operations.filters import Filter, by_id, encode_filter, or_all
 from mongospec_core.operations.options import (
     FindKeywords,
@@ -58,7 +59,7 @@ class FindOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOptions],
     ) -> Cursor[Any]:
-        """A cursor over the documents that match.
+        """Return a cursor over the documents that match.
 
         Sends nothing yet; reading sends one ``find``, and a ``getMore`` for each further batch.
 
@@ -66,11 +67,11 @@ class FindOperations(ReadOperations, abstract=True):
         :param projection: a Struct that has some of the fields (they are read as that Struct), or
             a projection document (they are read as plain dicts).
         :param on_invalid: what to do with stored documents that do not fit the class: ``"raise"``,
-            ``"skip"``, or a function that is given the failure and the raw document.
+            ``"skip"``, or a function that gets the failure and the raw document.
         :param skip_hooks: leave ``__pre_find__`` out.
         :param options: the driver's, for example ``sort``, ``skip``, ``limit``, ``hint``.
         :raises NotBoundError: the class is not bound.
-        :raises OptionError: an option that ``find`` does not take.
+        :raises OptionError: ``find`` does not take an option.
 
         .. code-block:: python
 
@@ -81,14 +82,9 @@ class FindOperations(ReadOperations, abstract=True):
         binding, call = begin(cls, "find", "find", options, "read", projection=read.fields(cls))
         if projection is not None:
             read.check(binding, options)
-        find = FindSource(
-            binding,
-            call,
-            named(cls.__name__, "a filter", deep_copy, filter),
-            read,
-            skip_hooks,
-            check=options.get("check", True),
-        )
+        asked = or_all(named(cls.__name__, "a filter", deep_copy, filter))
+        query = partial(encode_filter, binding, asked, options, skip_hooks=skip_hooks)
+        find = Query[Any](call, "find", query, partial(read.reader, binding))
         return Cursor(find, options.get("batch_size"))
 
     @overload
@@ -128,7 +124,7 @@ class FindOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """The first document that matches, or None. Sends one ``find``.
+        """Return the first document that matches, or None. Sends one ``find``.
 
         Parameters as in :meth:`find`.
 
@@ -166,7 +162,7 @@ class FindOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """The document with this ``_id``, or None. Sends one ``find``.
+        """Return the document with this ``_id``, or None. Sends one ``find``.
 
         :param id: an id, or what can be converted to the class's id type: ``"65f0…"``.
         :raises InvalidIdError: it cannot be an id of this class; nothing was sent.
@@ -212,7 +208,7 @@ class FindOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOptions],
     ) -> Any:
-        """All documents that match, as a list: the fastest read of many.
+        """Return all documents that match, as a list: the fastest read of many.
 
         Sends one ``find`` (and a ``getMore`` for each further batch), converts all at once.
         Parameters as in :meth:`find`.
@@ -227,9 +223,7 @@ class FindOperations(ReadOperations, abstract=True):
         )
         if projection is not None:
             read.check(binding, options)
-        query = await encode_filter(
-            binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
         batch = await call.send("find_many", query)
         return await read.reader(binding).load(split_documents(batch), call)
 
@@ -242,13 +236,11 @@ async def read_one(
     skip_hooks: bool,
     options: Mapping[str, Any],
 ) -> Any:
-    """The first document that matches, or None."""
+    """Return the first document that matches, or None."""
     binding, call = begin(cls, operation, "find_one", options, "read", projection=read.fields(cls))
     if read.projection is not None:
         read.check(binding, options)
-    query = await encode_filter(
-        binding, or_all(filter), skip_hooks=skip_hooks, check=options.get("check", True)
-    )
+    query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
     found = await call.send("find_one", query)
     if found is None:
         return None

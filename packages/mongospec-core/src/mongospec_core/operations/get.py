@@ -60,7 +60,7 @@ class GetOperations(FindOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """The first document that matches, which must be there. Sends one ``find``.
+        """Return the first document that matches, which must be there. Sends one ``find``.
 
         Parameters as in :meth:`find`. A document that ``on_invalid`` leaves out counts as not there.
 
@@ -100,7 +100,7 @@ class GetOperations(FindOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """The document with this ``_id``, which must be there. Sends one ``find``.
+        """Return the document with this ``_id``, which must be there. Sends one ``find``.
 
         :param id: an id, or what can be converted to the class's id type: ``"65f0…"``.
         :raises DocumentNotFoundError: there is no such document.
@@ -116,12 +116,12 @@ class GetOperations(FindOperations, abstract=True):
         return _there(cls, "get_by_id", wanted, found)
 
     async def reload(self, **options: Unpack[FindOneOptions]) -> Self:
-        """Read this document again, in place: what was changed in it and not saved is gone.
+        """Read this document again, in place; changes that were not saved are lost.
 
         Sends one ``find`` by its ``_id``; no hook scopes it. If a save of this object ends meanwhile,
-        it is read once more, so that the object is not older than what it knows.
+        it is read once more, so that the object is not older than that save.
 
-        :returns: the document itself, which has no changes now.
+        :returns: the document itself, without changes.
         :raises MissingIdError: it has no ``_id``; nothing was sent.
         :raises DocumentNotFoundError: it is gone; the object stays as it was.
         :raises DocumentValidationError: the stored document does not fit; the object stays as it was.

@@ -28,14 +28,13 @@ from mongospec_core.model.write import (
     encode_document,
     encode_documents,
     run_hooks_and_checks,
-    should_validate,
     take_back_id,
     to_raw_documents,
 )
 from mongospec_core.operations.checks import check_filter, equalities
-from mongospec_core.operations.filters import Filter, refuse_other_filters, scoped
+from mongospec_core.operations.filters import Filter, refuse_other_filters
 from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
-from mongospec_core.operations.options import ExistsOptions, InsertOptions, begin
+from mongospec_core.operations.options import ExistsOptions, WriteOptions, begin
 from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -44,19 +43,19 @@ class InsertOperations(DocumentBase, abstract=True):
     """``insert``, ``insert_one``, ``insert_many``, ``insert_if_not_exists``."""
 
     async def insert(
-        self, *, validate_on_write: bool | None = None, **options: Unpack[InsertOptions]
+        self, *, validate_on_write: bool | None = None, **options: Unpack[WriteOptions]
     ) -> Self:
-        """Insert this document; where it has no ``_id``, it gets an ObjectId first.
+        """Insert this document; if it has no ``_id``, it gets an ObjectId first.
 
         Runs ``__pre_save__``, checks the document against its class, sends one ``insert``.
 
-        :param validate_on_write: check the document first; default: what the class says (True).
+        :param validate_on_write: check the document first; default: the class's setting (True).
         :returns: the document itself.
         :raises DocumentValidationError: a field does not fit; nothing was sent.
         :raises EncodingError: BSON cannot hold a value; nothing was sent.
         :raises DuplicateKeyError: the ``_id`` or a unique index is taken.
-        :raises OperationError: the server or the network failed; an ``_id`` made here is taken back
-            only where ``outcome`` is ``"not_applied"``.
+        :raises OperationError: the server or the network failed; a generated ``_id`` is removed again
+            only if ``outcome`` is ``"not_applied"``.
 
         .. code-block:: python
 
@@ -74,9 +73,7 @@ class InsertOperations(DocumentBase, abstract=True):
         data = b""
         outcome: Outcome = "not_applied"
         try:
-            (raw,) = to_raw_documents(
-                binding.plan, [self], validate=should_validate(cls, validate_on_write)
-            )
+            (raw,) = to_raw_documents(binding.plan, [self], validate=validate_on_write)
             data = encode_document(binding.plan, raw)
             await call.send("insert_one", data, document=raw)
             outcome = "applied"
@@ -97,9 +94,9 @@ class InsertOperations(DocumentBase, abstract=True):
         document: Self,
         *,
         validate_on_write: bool | None = None,
-        **options: Unpack[InsertOptions],
+        **options: Unpack[WriteOptions],
     ) -> Self:
-        """Insert one document: ``document.insert()``, spelled as the driver does.
+        """Insert one document: ``document.insert()`` by the driver's name.
 
         :returns: the document.
 
@@ -108,7 +105,7 @@ class InsertOperations(DocumentBase, abstract=True):
             await User.insert_one(User(name="Bob", email="bob@example.com"))
         """
         check_class(cls, [document])
-        # By the class: a field may be called insert.
+        # On the class, because a field may be called insert.
         await InsertOperations.insert(document, validate_on_write=validate_on_write, **options)
         return document
 
@@ -119,14 +116,14 @@ class InsertOperations(DocumentBase, abstract=True):
         *,
         ordered: bool = True,
         validate_on_write: bool | None = None,
-        **options: Unpack[InsertOptions],
+        **options: Unpack[WriteOptions],
     ) -> list[Any]:
-        """Insert many documents: one ``insert`` command for each 100,000 of them or 40 MB.
+        """Insert many documents, by one ``insert`` command for each 100,000 of them or 40 MB.
 
         All are checked and encoded before the first is sent.
 
         :param documents: documents of this class; hooks run in their order.
-        :param ordered: stop at the first that the server refuses; with False, go on with the rest.
+        :param ordered: stop at the first that the server refuses; with False, insert the rest.
         :returns: their ids, in the order of the documents.
         :raises DocumentValidationError: some do not fit; it names all of them, nothing was sent.
         :raises BulkInsertError: some were not inserted: ``inserted``, ``failures`` and ``unknown``
@@ -142,9 +139,7 @@ class InsertOperations(DocumentBase, abstract=True):
             return []
         await run_hooks_and_checks(binding, given)
         with Ids(given) as ids:
-            encoded = encode_documents(
-                binding.plan, given, validate=should_validate(cls, validate_on_write)
-            )
+            encoded = encode_documents(binding.plan, given, validate=validate_on_write)
             ids.sent = True
             await InsertMany(call, ids, given, encoded, ordered).run()
         return [each._id for each in given]
@@ -158,18 +153,18 @@ class InsertOperations(DocumentBase, abstract=True):
         validate_on_write: bool | None = None,
         **options: Unpack[ExistsOptions],
     ) -> Self | None:
-        """Insert the document unless one is there that *filter* matches.
+        """Insert the document unless *filter* matches one.
 
-        One ``update`` with ``$setOnInsert`` and ``upsert``. It is a guarantee where ``_id`` or a
-        unique index covers the filter's fields: of any number of callers at once, one inserts.
-        Without such an index MongoDB itself can insert twice.
+        Sends one ``update`` with ``$setOnInsert`` and ``upsert``. If ``_id`` or a unique index covers
+        the filter's fields, exactly one of any number of concurrent callers inserts. Without such an
+        index MongoDB itself can insert twice.
 
         :param filter: what counts as "exists"; default: the document's ``_id``. Its equality
             fields must be the document's own values.
-        :returns: the document where it was inserted, None where one was there.
+        :returns: the document if it was inserted, None if one existed.
         :raises MissingIdError: there is neither a filter nor an ``_id``.
         :raises OptionError: the filter contradicts the document.
-        :raises DuplicateKeyError: another unique index than the filter's refused the document.
+        :raises DuplicateKeyError: a unique index other than the filter's refused the document.
 
         .. code-block:: python
 
@@ -181,7 +176,7 @@ class InsertOperations(DocumentBase, abstract=True):
         )
         if filter is None and document._id is None:
             raise MissingIdError(
-                f"{cls.__name__} without _id: say by filter= what counts as existing"
+                f"{cls.__name__} without _id: pass filter= to define what counts as existing"
             )
         if filter is not None:
             refuse_other_filters(cls, filter)
@@ -190,27 +185,25 @@ class InsertOperations(DocumentBase, abstract=True):
         await run_hooks_and_checks(binding, [document])
         made_here = document._id is None
         with Ids([document]) as ids:
-            (raw,) = to_raw_documents(
-                binding.plan, [document], validate=should_validate(cls, validate_on_write)
-            )
-            # What will be stored; it is sent as $setOnInsert.
+            (raw,) = to_raw_documents(binding.plan, [document], validate=validate_on_write)
+            # The document to be stored; it is sent as $setOnInsert.
             data = encode_document(binding.plan, raw)
             if filter is None:
                 wanted = own_filter(binding.plan, document, raw["_id"])
-                if binding.plan.version is not None:  # it exists whatever its version is
+                if binding.plan.version is not None:  # it exists in any version
                     del wanted[binding.plan.version]
                 equal = equalities(wanted)
             else:
                 wanted = truncate(named(cls.__name__, "a filter", to_raw, filter), cls.__name__)
                 equal = equalities(wanted)
                 _refuse_contradiction(cls, equal, raw)
-            # Fields that the filter names as well: an operator there stores nothing of them, and
-            # where an equality does, it is this value. Only an _id may not be set twice.
+            # Fields that the filter names, too: an operator there does not store them, and an
+            # equality stores the same value. Only an _id must not be set twice.
             fields = {
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
             query, update = (
-                named(cls.__name__, "a filter", encode, scoped(binding, wanted)),
+                named(cls.__name__, "a filter", encode, binding.scoped(wanted)),
                 encode({"$setOnInsert": fields}),
             )
             before = snapshot_of(document)
@@ -221,13 +214,13 @@ class InsertOperations(DocumentBase, abstract=True):
             try:
                 reply = await call.send("update_one", query, update)
             except DuplicateKeyError:
-                if call.transaction is not None:  # it has doomed the transaction
+                if call.transaction is not None:  # the transaction can only be aborted
                     ids.take_back()
                     raise
                 # A lost race means "exists" if the winner matches the filter.
                 winner = await _winner(call, query, settle)
                 if made_here and winner == {"_id": raw["_id"]}:
-                    # Nobody else has this _id: the driver sent it twice, and the first had arrived.
+                    # This _id is unique: the driver sent it twice, and the first attempt succeeded.
                     settle("applied")
                     return document
                 ids.take_back()
@@ -247,7 +240,7 @@ class InsertOperations(DocumentBase, abstract=True):
 
 
 def _unless_found(error: BaseException, outcome: Outcome) -> Outcome:
-    """The outcome of an upsert, which inserted nothing if it found a document."""
+    """Return the outcome of an upsert, which inserted nothing if it found a document."""
     reply: Any = getattr(error, "reply", None) or getattr(error, "details", None) or {}
     if "upserted_id" in reply:  # it was cancelled meanwhile
         return outcome if reply["upserted_id"] is not None else "not_applied"
@@ -261,7 +254,7 @@ def _unless_found(error: BaseException, outcome: Outcome) -> Outcome:
 async def _winner(
     call: Operation, query: bytes, settle: Callable[[Outcome], None]
 ) -> dict[str, Any] | None:
-    """The ``_id`` of what an upsert's filter finds after a duplicate key; None: nothing."""
+    """Return the ``_id`` of what an upsert's filter finds after a duplicate key; None: nothing."""
     look = call.look("find_one", {"_id": 1})
     try:
         found = await look.send("find_one", query)
@@ -274,17 +267,17 @@ async def _winner(
 
 
 def _refuse_contradiction(cls: type, wanted: Mapping[str, Any], raw: Mapping[str, Any]) -> None:
-    """The server stores a filter's equality fields; they must be what the document says.
+    """Refuse a filter whose equality fields, which the server stores, contradict the document.
 
-    :raises OptionError: they are not.
+    :raises OptionError: a field differs.
     """
     for field, value in wanted.items():
         if field not in raw:
             raise OptionError(
-                f"{cls.__name__}: the filter's field {shown(field)} is none of the document's top-level "
-                f"fields, and MongoDB would store it; filter by fields of the document"
+                f"{cls.__name__}: the filter's field {shown(field)} is not a top-level field "
+                f"of the document, and MongoDB would store it; filter by fields of the document"
             )
         if not bson_equal(as_stored(raw[field]), as_stored(value)):
             raise OptionError(
-                f"{cls.__name__}: the filter says {field}={shown(value)}, the document {shown(raw[field])}"
+                f"{cls.__name__}: the filter has {field}={shown(value)}, the document {shown(raw[field])}"
             )

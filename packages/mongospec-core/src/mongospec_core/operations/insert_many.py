@@ -1,4 +1,4 @@
-"""An insert on its way: ids handed out, batches sent, every document's fate noted."""
+"""insert_many: batches and the outcome of every document."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
@@ -23,11 +23,11 @@ from mongospec_core.server.driver_text import write_errors
 from mongospec_core.server.operation import Operation, outcome_of
 
 _BATCH_DOCUMENTS = 100_000
-_BATCH_BYTES = 40_000_000  # the server takes 48,000,000 in a message, the command's frame included
+_BATCH_BYTES = 40_000_000  # the server accepts 48,000,000 in a message, with the command's frame
 
 
 class Ids:
-    """Hands out ids, and takes them back from documents that were certainly not written."""
+    """Assigns ids, and removes them from documents that were certainly not written."""
 
     def __init__(self, documents: Sequence[Any]) -> None:
         self.documents = documents
@@ -46,11 +46,11 @@ class Ids:
             self.take_back()
 
     def is_inserted(self, call: Operation, document: Any, error: object) -> bool:
-        """Whether an error says that a document which got its ``_id`` here is there already."""
+        """Return whether an error says that a document which got its ``_id`` here already exists."""
         return id(document) in self._fresh and is_inserted(call, document, error)
 
     def take_back(self, document: Any = None) -> None:
-        """Take the id back from *document* (default: from all) where it was handed out here.
+        """Remove the id from *document* (default: from all) if it was assigned here.
 
         A document that was written all the same (by another task, or because it was listed twice)
         keeps it.
@@ -61,10 +61,10 @@ class Ids:
 
 
 def is_inserted(call: Operation, document: Any, error: object) -> bool:
-    """Whether an error says that the very ``_id`` is taken that was made for this insert.
+    """Return whether an error says that the ``_id`` generated for this insert already exists.
 
-    Nobody else can have it, unless another write of this object was acknowledged: the driver
-    sent the insert twice, and the first had arrived.
+    It is unique, so the driver sent the insert twice and the first attempt succeeded, unless
+    another write of this object was acknowledged.
     """
     pattern: Any = getattr(error, "key_pattern", None)
     return call.is_alone and is_new(document) and pattern is not None and list(pattern) == ["_id"]
@@ -91,7 +91,7 @@ class InsertMany(Account):
         self.named: bool = False  # whether the server named single documents
 
     async def run(self) -> None:
-        """Send all batches; raise when it is known what became of every document."""
+        """Send all batches; raise once the outcome of every document is known."""
         end = 0
         for start, end in self._batches():
             try:
@@ -174,7 +174,7 @@ class InsertMany(Account):
             }
         for place, document in enumerate(self.documents):
             if place in self.failures and id(document) in stored:
-                continue  # it stands in the list twice, and is in the database once
+                continue  # listed twice, inserted once
             apply_outcome(
                 self.call,
                 document,
@@ -193,4 +193,4 @@ class InsertMany(Account):
 
 
 class _TimedOutInsertError(BulkInsertError, OperationTimeoutError):
-    """Both: what is known of every document, and that time was up."""
+    """Both: the outcome of every document, and that the time was up."""

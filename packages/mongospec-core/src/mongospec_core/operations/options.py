@@ -1,4 +1,4 @@
-"""What an operation may be told besides its own arguments, typed."""
+"""Options of operations: typed, checked, normalised."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ type Hint = str | Document
 
 
 class Options(TypedDict, total=False):
-    """What every operation takes.
+    """The options of every operation.
 
     ``session`` a mongojet session, ``timeout`` seconds for the whole operation, ``comment`` a text
     for the server's logs.
@@ -46,7 +46,7 @@ class Upserting(TypedDict, total=False):
 
 
 class ReadOptions(Options, total=False):
-    """What every read takes."""
+    """The options of every read."""
 
     max_time_ms: int
     collation: Mapping[str, Any]
@@ -120,8 +120,8 @@ class AggregateOptions(ReadOptions, total=False):
     write_concern: WriteConcern
 
 
-class InsertOptions(Options, total=False):
-    """The driver's options of ``insert_one`` and ``insert_many``."""
+class WriteOptions(Options, total=False):
+    """The driver's options of inserts and saves of single documents."""
 
     bypass_document_validation: bool
     write_concern: WriteConcern
@@ -141,13 +141,6 @@ class UpdateOptions(ExistsOptions, Upserting, total=False):
     """The driver's options of ``update_one`` and ``update_many``."""
 
     array_filters: Sequence[Document]
-
-
-class SaveOptions(Options, total=False):
-    """The driver's options of a save."""
-
-    bypass_document_validation: bool
-    write_concern: WriteConcern
 
 
 class DeleteOptions(Options, Checked, total=False):
@@ -242,9 +235,9 @@ _UPSERTING = frozenset(
 )
 """The operations that take ``on_insert=``."""
 HINTS = {
-    "return_document": "say return_updated=True (the default) or return_updated=False",
+    "return_document": "use return_updated=True (the default) or return_updated=False",
     "cursor_type": "tailable cursors are not offered; use get_collection() for them",
-    "projection": "this operation gives whole documents",
+    "projection": "this operation returns whole documents",
 }
 
 
@@ -256,7 +249,7 @@ def begin(
     kind: Kind,
     **more: Any,
 ) -> tuple[Binding, Operation]:
-    """The class's binding, and the call that carries the operation's commands.
+    """Return the class's binding, and the call that carries the operation's commands.
 
     :param verb: the driver's call whose options are allowed.
     :param more: options that the operation itself sets; None stands for not set.
@@ -276,7 +269,7 @@ def begin(
             sent.pop("on_insert", None)
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
         if session is not None and not isinstance(session, ClientSession):
-            raise OptionError(f"{name}: session={shown(session)} is no session of mongojet's")
+            raise OptionError(f"{name}: session={shown(session)} is not a mongojet session")
         end_of(timeout, name)  # it is a number of seconds, or refused here
         _refuse_unknown(cls, operation, verb, sent)
         _refuse_other_types(name, sent)
@@ -325,7 +318,7 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
 
 
 def _refuse_other_types(name: str, options: Mapping[str, Any]) -> None:
-    """The driver's own error does not say which of the options it means."""
+    """Refuse options of another type by name, because the driver's own error does not name the option."""
     for option, value in options.items():
         types, expected = _TYPES.get(option, ((), ""))
         if value is None or not types:
@@ -338,7 +331,7 @@ def _refuse_other_types(name: str, options: Mapping[str, Any]) -> None:
 
 
 def _named_parameters(cls: type, operation: str) -> set[str]:
-    """The keyword parameters that the method itself has, a subclass's own ones included."""
+    """Return the keyword parameters of the method itself, including a subclass's own."""
     owned = (base.__dict__[operation] for base in cls.__mro__ if operation in base.__dict__)
     method = next(each for raw in owned if callable(each := getattr(raw, "__func__", raw)))
     parameters = inspect.signature(method).parameters.values()
@@ -346,9 +339,9 @@ def _named_parameters(cls: type, operation: str) -> set[str]:
 
 
 def sort_document(sort: Sort) -> dict[str, Any]:
-    """Any of pymongo's forms of a sort as the server's: field to direction, in order.
+    """Convert any of pymongo's forms of a sort to the server's: field to direction, in order.
 
-    :raises OptionError: it is none of them.
+    :raises OptionError: *sort* is not one of them.
     """
     try:
         if isinstance(sort, str):

@@ -1,4 +1,4 @@
-"""Pages that do not slip: each begins where the one before it ended, by the values of its sort."""
+"""Keyset pages: each begins where the one before it ended, by the values of its sort."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownMemberType=false
@@ -32,15 +32,15 @@ from mongospec_core.server.operation import Operation
 
 
 class Page[T](msgspec.Struct):
-    """A page of documents, as ``page()`` returns it; msgspec, Litestar and FastAPI write it as it is.
+    """A page of documents, as returned by ``page()``; msgspec, Litestar and FastAPI can write it.
 
-    ``items`` are its documents. ``next`` and ``previous`` are what to give as ``after=`` for the pages
-    around it, text that can stand in a URL; None if there is nothing more that way. ``total`` is the
-    number of all documents that match, if it was asked for.
+    ``items`` are its documents. ``next`` and ``previous`` are the ``after=`` of the pages around it,
+    as text that may be used in URLs; None if there is no such page. ``total`` is the number of all
+    documents that match, if it was requested.
     """
 
     __get_pydantic_core_schema__: ClassVar[Any] = ForPydantic.__get_pydantic_core_schema__
-    __holds_whole_documents__: ClassVar[bool] = True  # they do not stand for their ids in it
+    __holds_whole_documents__: ClassVar[bool] = True  # they are not written as ids in it
 
     items: list[T]
     next: str | None = None
@@ -88,18 +88,18 @@ class PageOperations(FindOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[PageOptions],
     ) -> Page[Any]:
-        """A page of the documents that match, and what to say for the next and the previous one.
+        """Return a page of the documents that match, and the tokens of the next and previous page.
 
-        Sends one ``find``. A page begins at the sort's values of the document at which the last one
-        ended, not at a number: documents that are inserted or deleted meanwhile make none appear twice
-        and none be left out, and the last page is as fast as the first if an index has the sort's
-        fields and ``_id``. A document whose own sort values change may move from page to page.
+        Sends one ``find``. A page begins after the sort values of the last document of the previous
+        page, not at a number: if documents are inserted or deleted meanwhile, no other document
+        appears twice or is left out, and the last page is as fast as the first if an index has the
+        sort's fields and ``_id``. A document whose own sort values change may move between pages.
 
         :param filter: a query; None: all documents. ``__pre_find__`` scopes it. It must be the same for
             all pages, as must the sort.
         :param sort: pymongo's forms, each field by 1 or -1; ``_id`` is added as the last, in the
-            direction of the field before it. None and missing fields stand where MongoDB sorts them.
-        :param size: how many documents at most.
+            direction of the field before it. None and missing fields are sorted as MongoDB sorts them.
+        :param size: the maximum number of documents.
         :param after: the ``next`` or ``previous`` of another page; None: the first page.
         :param total: count all that match as well, by one ``aggregate``.
         :param projection: as in :meth:`find`; it need not have the sort's fields.
@@ -127,7 +127,7 @@ class PageOperations(FindOperations, abstract=True):
             options,
             "read",
             projection=sent.document,
-            limit=size + 1,  # one more than is shown, to know whether there is more
+            limit=size + 1,  # one more, to know whether there is a next page
             batch_size=size + 2,
         )
         check = options.get("check", True)
@@ -135,7 +135,7 @@ class PageOperations(FindOperations, abstract=True):
             check_sort(binding.paths, order)
         if projection is not None:
             read.check(binding, options)
-        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks, check=check)
+        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
         question = _question(cls, or_all(filter), order, options)
         place = None if after is None else _read_token(name, after, question, order)
         backwards = place is not None and place.backwards
@@ -154,7 +154,7 @@ class PageOperations(FindOperations, abstract=True):
             page.total = await _count(call, query)
 
         def token(last: bool) -> str:
-            """Beyond the last, or before the first; without documents, back over where we came from."""
+            """Return the token after the last, or before the first; without documents, back from *after*."""
             if taken:
                 return _token(question, _Place(taken[-last][1], not last, False))
             assert place is not None
@@ -177,7 +177,7 @@ async def _count(call: Operation, query: bytes) -> int:
 
 
 def _order(name: str, sort: Sort | None) -> dict[str, int]:
-    """Field to direction, up to ``_id``, which makes each document's place its own."""
+    """Return field to direction, ending with ``_id``, which makes every position unique."""
     order: dict[str, int] = {}
     for field, way in ({} if sort is None else sort_document(sort)).items():
         if type(way) is not int or way not in {1, -1}:
@@ -189,11 +189,11 @@ def _order(name: str, sort: Sort | None) -> dict[str, int]:
 
 
 _KEY = "__sort_values"
-"""The field of a reply that has the sort's values, when a projection need not have them."""
+"""The field of a reply with the sort's values, which a projection need not have."""
 
 
 class _Sent(NamedTuple):
-    """What is asked for: a projection that has the sort's values, and what to take off again."""
+    """The projection that is sent, with the sort's values, and which of its fields to remove."""
 
     document: dict[str, Any] | None
     has_key: bool = False
@@ -210,27 +210,27 @@ def _projection(name: str, asked: dict[str, Any] | None, order: Mapping[str, int
             has_key=True,
             without=(_KEY,),
         )
-    # It says what to leave out; all but the _id is left out here as well.
+    # The projection excludes fields; all but the _id are excluded here as well.
     left = {field: each for field, each in asked.items() if field != "_id"}
     for field in order:
         for path in left:
             if f"{field}.".startswith(f"{path}.") or path.startswith(f"{field}."):
                 raise OptionError(
                     f"{name}: the projection leaves out {path!r}, which the sort needs; "
-                    f"say which fields to read instead"
+                    f"list the fields to read instead"
                 )
     return _Sent(left or None, without=("_id",) if "_id" in asked and not asked["_id"] else ())
 
 
 def _includes(value: Any) -> bool:
-    """Whether a field of a projection says what to read: then all other fields are left out."""
+    """Return whether a field of a projection is included: all others are then left out."""
     if isinstance(value, Mapping):
         return not value.keys() & {"$slice", "$meta"}
     return bool(value)
 
 
 def _take(name: str, part: bytes, order: Mapping[str, int], sent: _Sent) -> tuple[bytes, list[Any]]:
-    """A document as it was asked for, and its values in the sort."""
+    """Return a document as projected, and its values in the sort."""
     elements = split_elements(part)
     tops = [field.partition(".")[0] for field in order]
     try:
@@ -253,7 +253,7 @@ def _take(name: str, part: bytes, order: Mapping[str, int], sent: _Sent) -> tupl
 
 
 def _inside(value: Any, path: str) -> Any:
-    """What stands under a path, given what stands under its first name; a list on the way ends it."""
+    """Return the value at a path, from the value of its first name; stop at a list on the way."""
     for name in path.split(".")[1:]:
         if isinstance(value, list):
             break
@@ -265,8 +265,8 @@ def _inside(value: Any, path: str) -> Any:
 
 _KINDS: Sequence[tuple[int, ...]] = (
     (-1,),  # MinKey
-    (4,),  # only an empty list stands here; others stand, and are found, by what is in them
-    (6, 10),  # undefined, null; what is missing stands here as well
+    (4,),  # only empty lists; others are sorted, and found, by their elements
+    (6, 10),  # undefined, null and missing fields
     (1, 16, 18, 19),  # numbers, NaN first
     (2, 14),  # text
     (3,),  # documents
@@ -281,22 +281,22 @@ _KINDS: Sequence[tuple[int, ...]] = (
     (15,),  # code with a scope
     (127,),  # MaxKey
 )
-"""MongoDB's order of types, by the numbers that ``$type`` takes: ``$gt`` and ``$lt`` stay in one."""
+"""MongoDB's order of types, by ``$type`` numbers: ``$gt`` and ``$lt`` compare within one type."""
 _NULL, _NUMBER, _DOCUMENT = 2, 3, 5
 _KIND = {number & 255: place for place, numbers in enumerate(_KINDS) for number in numbers}
-_SINGLE = frozenset({_KIND[255], _NULL, _KIND[127]})  # one value each: nothing is beyond it
+_SINGLE = frozenset({_KIND[255], _NULL, _KIND[127]})  # types with a single value
 _NOT_COMPARED = frozenset(_KIND[number] for number in (4, 11, 12, 13, 15))
 
 
 def _kind(value: Any) -> int | None:
-    """The place of a value's type in the order; None if a page cannot begin at such a value."""
+    """Return the position of a value's type in the order; None if a page cannot begin at it."""
     kind = _KIND[encode({"": value})[4]]
     operators = kind == _DOCUMENT and _has_operators(value)
     return None if kind in _NOT_COMPARED or operators else kind
 
 
 def _has_operators(value: Any) -> bool:
-    """Whether a key begins with $ at any depth, as in a DBRef, which is stored as {"$ref": ...}."""
+    """Return whether a key at any depth begins with $, as in a DBRef, stored as {"$ref": ...}."""
     if isinstance(value, list | dict):
         items: Any = value.values() if isinstance(value, dict) else value
         keys: Any = value if isinstance(value, dict) else ()
@@ -305,7 +305,7 @@ def _has_operators(value: Any) -> bool:
 
 
 class _Place(NamedTuple):
-    """Where a page begins: beyond these values, or at them."""
+    """The position where a page begins: beyond these values, or at them."""
 
     values: list[Any]
     backwards: bool
@@ -313,10 +313,10 @@ class _Place(NamedTuple):
 
 
 def _beyond(query: bytes, order: Mapping[str, int], place: _Place) -> bytes:
-    """The filter for the documents that match *query* and stand beyond *place* in *order*.
+    """Return the filter for the documents that match *query* and come after *place* in *order*.
 
-    All values are operands of ``$eq``, ``$gt`` and ``$lt``, which take them as they are: whatever
-    stands in a token, it is compared and never a query of its own.
+    All values are operands of ``$eq``, ``$gt`` and ``$lt``, which take them literally: a token's
+    values are only compared, and can never be a query.
     """
     branches: list[dict[str, Any]] = []
     same: dict[str, Any] = {}
@@ -326,38 +326,38 @@ def _beyond(query: bytes, order: Mapping[str, int], place: _Place) -> bytes:
     if place.inclusive:
         branches.append(same)
     field, way = next(iter(order.items()))
-    # It follows from the branches, and lets one scan of an index begin at the place.
+    # It follows from the branches, and lets a single index scan begin at the position.
     bound = {field: {"$not": {"$lt" if way > 0 else "$gt": place.values[0]}}}
     return encode({"$and": [RawBSONDocument(query), bound, {"$or": branches or [{"$nor": [{}]}]}]})
 
 
 def _greater(value: Any, up: bool) -> list[dict[str, Any]]:
-    """Conditions on a field, one of which holds for each value that stands beyond *value*."""
+    """Return conditions on a field, one of which holds for each value that comes after *value*."""
     kind = _kind(value)
     assert kind is not None
     found: list[dict[str, Any]] = []
     if kind == _NUMBER and isnan(value):
         if up:
-            found.append({"$gte": -inf})  # all numbers but NaN, which is compared with NaN alone
+            found.append({"$gte": -inf})  # all numbers but NaN, which only equals NaN
     elif kind not in _SINGLE:
         found.append({"$gt" if up else "$lt": value})
         if kind == _NUMBER and not up:
             found.append({"$eq": nan})
     others = _KINDS[kind + 1 :] if up else _KINDS[:kind]
     if _KINDS[_NULL] in others:
-        found.append({"$eq": None})  # what is missing has no type
+        found.append({"$eq": None})  # a missing field has no type
     if others:
         found.append({"$type": [number for numbers in others for number in numbers]})
     return found
 
 
-# -- tokens: a checksum, the question that they belong to, the way, and the values as BSON
+# -- tokens: a checksum, the query that they belong to, the direction, and the values as BSON
 
 
 def _question(
     cls: type, filter: Filter, order: Mapping[str, int], options: Mapping[str, Any]
 ) -> bytes:
-    """What must be the same for all pages, as eight bytes."""
+    """Return a hash of what must be the same for all pages, as eight bytes."""
     parts = [cls.__name__, filter, *order.items(), options.get("collation"), options.get("let")]
     return blake2b(encode({"": parts}), digest_size=8).digest()
 
@@ -370,7 +370,7 @@ def _token(question: bytes, place: _Place) -> str:
 
 def _read_token(name: str, token: Any, question: bytes, order: Mapping[str, int]) -> _Place:
     damaged = PageTokenError(
-        f"{name}: after={shown(token)} is damaged; give the next or the previous of a page as it is"
+        f"{name}: after={shown(token)} is damaged; pass the next or the previous of a page unchanged"
     )
     if not isinstance(token, str):
         raise damaged

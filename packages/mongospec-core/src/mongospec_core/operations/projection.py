@@ -1,12 +1,12 @@
-"""What a read asks for: whole documents, a smaller Struct, or plain dicts."""
+"""Projections: whole documents, a smaller Struct, or plain dicts."""
 
 from collections.abc import Iterator, Mapping
-from functools import cache
 from typing import Any, ClassVar, cast, get_args, get_origin
 
 import msgspec
 
 from mongospec_core.codec.annotations import fields_of
+from mongospec_core.codec.class_cache import class_cache
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import Plan
@@ -21,20 +21,20 @@ type Projection = type[msgspec.Struct] | Mapping[str, Any] | None
 
 
 class Read:
-    """The caller's ``projection=`` and ``on_invalid=``, and the reader that they ask for.
+    """The caller's ``projection=`` and ``on_invalid=``, and the reader for them.
 
-    This is the seam for reads that do more: a document class's ``__read__`` may be a subclass, which
-    returns another reader, and has keywords of its own.
+    Packages extend it: a document class's ``__read__`` may be a subclass that returns another reader
+    and has its own keywords.
 
-    :param target: the document that is read again in place; core's reads need not know it.
-    :ivar pipeline: what is read are results of a pipeline, which may have joined whole documents.
+    :param target: the document that is read again in place; core's reads do not use it.
+    :ivar pipeline: the results of a pipeline are read, which may have joined whole documents.
     """
 
     __slots__ = ("on_invalid", "pipeline", "projection", "upgrade")
     parameters: ClassVar[frozenset[str]] = frozenset()
     """The keywords that this kind of read has beside core's; its constructor takes them."""
     whole: ClassVar["Read"]
-    """The read that asks for nothing special."""
+    """The read without options."""
 
     def __init_subclass__(cls) -> None:
         cls.whole = cls()
@@ -43,7 +43,7 @@ class Read:
     def of(
         cls, options: Any, projection: Projection = None, on_invalid: OnInvalid = "raise"
     ) -> "Read":
-        """The read that a caller asks for; takes its own keywords out of *options*."""
+        """Return the read that a caller asks for; takes its own keywords out of *options*."""
         if not options and projection is None and on_invalid == "raise":
             return cls.whole
         return cls(projection, on_invalid, **cls.own(options))
@@ -63,17 +63,17 @@ class Read:
     ) -> None:
         # A user without a type checker may write anything.
         if isinstance(on_invalid, str) and on_invalid not in ("raise", "skip"):
-            raise OptionError(f'on_invalid={shown(on_invalid)}: say "raise", "skip" or a function')
+            raise OptionError(f'on_invalid={shown(on_invalid)}: use "raise", "skip" or a function')
         self.upgrade: Any = None
         self.pipeline: bool = pipeline
         self.projection: Projection = projection
         self.on_invalid: OnInvalid = on_invalid
 
     def fields(self, cls: type | None = None) -> dict[str, Any] | None:
-        """The projection document to send; None for whole documents.
+        """Return the projection document to send; None for whole documents.
 
-        :param cls: the class whose documents are read. If it has an ``__upgrade__``, that needs
-            whole documents, and runs before they are read as a Struct.
+        :param cls: the class whose documents are read. Its ``__upgrade__`` needs whole documents,
+            and runs before they are read as a Struct.
         """
         if self.projection is None:
             return None
@@ -82,8 +82,8 @@ class Read:
         shape: Any = get_origin(self.projection) or self.projection
         if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
             raise OptionError(
-                f"projection={shown(self.projection)}: give a msgspec.Struct of the fields that you want "
-                f'(they are read as it), or a dict like {{"name": 1}}'
+                f"projection={shown(self.projection)}: use a msgspec.Struct of the fields that you want "
+                f'(which they are read as), or a dict like {{"name": 1}}'
             )
         if issubclass(shape, DocumentBase):
             raise OptionError(
@@ -94,7 +94,7 @@ class Read:
         return None if self.upgrade is not None else dict(projection_of(self.projection))
 
     def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
-        """Check the fields of the projection against the class, unless *options* say not to.
+        """Check the fields of the projection against the class, unless *options* have check=False.
 
         :raises UnknownFieldError: the class does not have one of them.
         """
@@ -102,12 +102,12 @@ class Read:
             return
         if isinstance(self.projection, Mapping):
             check_projection(binding.paths, self.projection)
-        elif self.projection not in binding.paths.known_projections:
+        elif self.projection and self.projection not in binding.paths.known_projections:
             check_projection(binding.paths, projection_of(self.projection))
             binding.paths.known_projections.add(self.projection)
 
     def reader(self, binding: Binding) -> BatchReader[Any]:
-        """The reader of one batch."""
+        """Return the reader of one batch."""
         plan = binding.plan
         if self.projection is None:
             if self.on_invalid == "raise" and not plan.decoders:
@@ -124,12 +124,12 @@ class Read:
         return reader
 
     async def first(self, binding: Binding, call: Operation, found: bytes | None) -> Any:
-        """The document of a reply that holds one or none."""
+        """Return the document of a reply that holds one or none."""
         documents = await self.reader(binding).load([found], call) if found is not None else None
         return documents[0] if documents else None
 
     def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
-        """The reader of a document class or of a Struct."""
+        """Return the reader of a document class or of a Struct."""
         return Reader(plan, codec, on_invalid=self.on_invalid)
 
 
@@ -137,17 +137,17 @@ Read.whole = Read()
 
 
 class ReadOperations(DocumentBase, abstract=True):
-    """The base of what reads documents."""
+    """The base of operations that read documents."""
 
     __read__: ClassVar[type[Read]] = Read
-    """How the class's documents are read: the seam for packages whose reads do more."""
+    """How the class's documents are read; packages with other reads replace it."""
 
 
-@cache
+@class_cache
 def projection_of(tp: type[msgspec.Struct]) -> Mapping[str, Any]:
-    """The projection document that reads just the fields of a Struct, nested ones by their path."""
+    """Return the projection document for the fields of a Struct, nested ones by their path."""
     fields: dict[str, Any] = dict.fromkeys(_paths(tp, ()), 1)
-    # The server gives the _id unless told not to; where nothing else is asked for, it must stay.
+    # The server returns _id by default; if no other field is included, it must not be excluded.
     return fields if "_id" in fields else {**fields, "_id": 0 if fields else 1}
 
 
@@ -165,9 +165,9 @@ def _paths(tp: Any, above: tuple[Any, ...]) -> Iterator[str]:
 
 
 def _inner_struct(annotation: Any) -> Any:
-    """The one plain Struct inside of ``S`` or ``list[S]``, else None.
+    """Return the one plain Struct inside of ``S`` or ``list[S]``, else None.
 
-    Not where a None may stand for it: of a stored None, a projection by paths leaves nothing.
+    None if the value may be None: a projection by paths returns nothing for a stored None.
     """
     tp = unwrap(annotation)
     if type(None) in get_args(tp):

@@ -1,4 +1,4 @@
-"""Save documents that were changed."""
+"""Save changed documents."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -34,14 +34,13 @@ from mongospec_core.model.write import (
     note_version,
     prepare,
     run_hooks_and_checks,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.insert_many import Ids
-from mongospec_core.operations.options import SaveManyOptions, SaveOptions, begin
+from mongospec_core.operations.options import SaveManyOptions, WriteOptions, begin
 from mongospec_core.results import BulkResult
-from mongospec_core.server.bulk import BulkState, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -54,18 +53,18 @@ class SaveOperations(DocumentBase, abstract=True):
         *,
         upsert: bool = False,
         validate_on_write: bool | None = None,
-        **options: Unpack[SaveOptions],
+        **options: Unpack[WriteOptions],
     ) -> Self:
         """Store what changed in this document since it was read or written.
 
-        Runs ``__pre_save__``, then sends one ``update`` with exactly the changed top-level fields;
-        nothing where nothing changed. A document whose stored content is not known (built by hand,
-        or written with an unknown outcome) sends all declared fields. Fields in the database that
-        the class does not declare stay as they are. Inside of one top-level field (a nested Struct,
-        a list, a dict) the last writer wins: where that matters use update operators.
+        Runs ``__pre_save__``, then sends one ``update`` with exactly the changed top-level fields, or
+        nothing if nothing changed. A document whose stored content is not known (built by hand, or
+        written with an unknown outcome) sends all declared fields. Fields in the database that the
+        class does not declare are kept. Inside one top-level field (a nested Struct, a list, a dict)
+        the last writer wins: if that matters use update operators.
 
-        :param upsert: insert the document where it is not there; a new one gets an ``_id``.
-        :param validate_on_write: check the document first; default: what the class says (True).
+        :param upsert: insert the document if it does not exist; a new one gets an ``_id``.
+        :param validate_on_write: check the document first; default: the class's setting (True).
         :returns: the document itself.
         :raises MissingIdError: the document has no ``_id``, and is not upserted.
         :raises DocumentNotFoundError: no stored document has this ``_id`` any more.
@@ -81,16 +80,20 @@ class SaveOperations(DocumentBase, abstract=True):
         if not upsert:
             refuse_without_id(self)
         await run_hooks_and_checks(binding, [self])
-        validate = should_validate(cls, validate_on_write)
-        await save_document(binding, call, self, upsert=upsert, validate=validate)
+        await save_document(binding, call, self, upsert=upsert, validate=validate_on_write)
         return self
 
 
 async def save_document(
-    binding: Binding, call: Operation, document: DocumentBase, *, upsert: bool, validate: bool
+    binding: Binding,
+    call: Operation,
+    document: DocumentBase,
+    *,
+    upsert: bool,
+    validate: bool | None,
 ) -> None:
-    """What is left of a save once the hooks have run: take the difference, send it."""
-    with Ids([document]) as ids:  # one is handed out only if an upsert inserts a new document
+    """Save a document whose hooks have run: compute the difference and send it."""
+    with Ids([document]) as ids:  # assigned only if an upsert inserts a new document
         (change,) = prepare(binding.plan, [document], validate=validate, upsert=upsert)
         ids.sent = True
         await send(call, change, ids)
@@ -127,22 +130,22 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
 
 
 async def _outcome(call: Operation, change: Change, error: BaseException) -> Outcome:
-    """What became of a change that was sent by itself and ended in *error*.
+    """Return the outcome of a change that was sent by itself and ended in *error*.
 
     :raises StaleDocumentError: it was an upsert, and the document is there in another version.
     """
     refuse_taken(change.document, change.expected, error)
-    # What its filter says beside the _id may be changed by now, by this very write.
+    # Other fields of its filter than the _id may have been changed by this very write.
     certain = change.version is None and not change.moves
     query = encode({"_id": change.filter["_id"]})
     return await outcome_if_there(call, error, query, then="applied" if certain else "unknown")
 
 
 async def _refuse_missing(call: Operation, change: Change) -> NoReturn:
-    """Say why a change found no document.
+    """Raise the error for a change that found no document.
 
-    :raises StaleDocumentError: it is there, in another version.
-    :raises DocumentNotFoundError: it is not.
+    :raises StaleDocumentError: the document is there in another version.
+    :raises DocumentNotFoundError: the document does not exist.
     """
     cls, id_ = type(change.document), change.raw["_id"]
     await refuse_stale(call, plan_of(cls), change.document, id_, change.expected)
@@ -165,11 +168,11 @@ async def outcome_if_there(
     then: Outcome = "applied",
     gone: Outcome = "not_applied",
 ) -> Outcome:
-    """The outcome of a write of one document; it may have found nothing if only its concern failed.
+    """Return the outcome of a write of one document, which may have found nothing.
 
-    :param query: finds the document that was to be written.
-    :param then: what it is if that is there.
-    :param gone: what it is if not.
+    :param query: the filter for the document that was to be written.
+    :param then: the outcome if the document exists.
+    :param gone: the outcome if it does not.
     """
     if not isinstance(error, OperationError) or error.outcome != "applied" or call.transaction:
         return outcome_of(error)
@@ -185,12 +188,12 @@ async def outcome_if_there(
 
 
 def changes(document: DocumentBase) -> dict[str, Any]:
-    """What ``save()`` would send of a document now, before its ``__pre_save__``.
+    """Return what ``save()`` would send of a document now, without running ``__pre_save__``.
 
     :param document: a document; it need not be bound.
     :returns: the changed top-level fields by their stored names, as raw data; ``msgspec.UNSET`` for
-        a field that would be removed. All fields where the stored content is not known. A version
-        is left out: the save raises it.
+        a field that would be removed. All fields if the stored content is not known. A version is
+        left out: the save raises it.
 
     .. code-block:: python
 
@@ -210,9 +213,9 @@ def changes(document: DocumentBase) -> dict[str, Any]:
 
 
 def refuse_without_id(document: DocumentBase) -> None:
-    """A document without ``_id`` cannot be found again.
+    """Refuse a document without ``_id``.
 
-    :raises MissingIdError: it has none.
+    :raises MissingIdError: it has no ``_id``.
     """
     if document._id is None:
         raise MissingIdError(
@@ -232,10 +235,10 @@ class SaveManyOperations(DocumentBase, abstract=True):
         validate_on_write: bool | None = None,
         **options: Unpack[SaveManyOptions],
     ) -> BulkResult:
-        """:meth:`save` for many documents: one ``update`` command for the changes of all.
+        """Save many documents as :meth:`save` does, with one ``update`` command for all changes.
 
         Runs every ``__pre_save__``, checks all, then sends the changed fields of each changed
-        document; documents without changes cost nothing.
+        document; nothing is sent for documents without changes.
 
         :param documents: documents of this class, all with an ``_id``.
         :returns: counts; ``matched_count`` is the number of documents that were sent.
@@ -252,21 +255,20 @@ class SaveManyOperations(DocumentBase, abstract=True):
         for document in given:
             refuse_without_id(document)
         await run_hooks_and_checks(binding, given)
-        validate = should_validate(cls, validate_on_write)
-        return await send_many(call, prepare(binding.plan, given, validate=validate))
+        return await send_many(call, prepare(binding.plan, given, validate=validate_on_write))
 
 
 async def send_many(
     call: Operation, prepared: Sequence[Change], *, ordered: bool = False
 ) -> BulkResult:
-    """Send prepared changes of documents of one class, and apply to each its outcome.
+    """Send prepared changes of documents of one class, and apply the outcome to each.
 
     :param ordered: stop at the first that fails.
     :raises BulkWriteError: some were not saved.
     """
     indexes = [index for index, each in enumerate(prepared) if each.update is not None]
     guarded = prepared and prepared[0].guarded
-    if guarded:  # a document that is listed twice has its version once
+    if guarded:  # a document that is listed twice raises its version once
         first = {id(prepared[index].document): index for index in reversed(indexes)}
         indexes = sorted(first.values())
     changes = [prepared[index] for index in indexes]
@@ -284,9 +286,9 @@ async def send_many(
     if not statements:
         return result_of(sent)
     try:
-        await send_statements(call, sent, ordered=ordered, repeatable=changes[0].version is None)
+        await sent.send(call, ordered=ordered, repeatable=changes[0].version is None)
         await _note_gone(call, sent, changes)
-    except BaseException:  # cancelled: if fewer matched than were sent, nobody knows which
+    except BaseException:  # cancelled: if fewer matched than were sent, it is unknown which
         applied = sent.applied()
         if sent.matched < len(applied):
             sent.unknown.update(applied)
@@ -303,10 +305,10 @@ async def send_many(
 
 _IMMUTABLE_FIELD = 66
 _TRAP = encode({"$setOnInsert": {"_id": None}})[4:-1]
-"""In an upsert, it makes an error of finding nothing: an insert would change the filter's ``_id``.
+"""In an upsert, it makes the server fail if nothing matches: an insert would change the ``_id``.
 
 So the server names the documents that have another version. A command's count would only say how
-many there are, and by reading them again nobody can tell whose write raised their version.
+many there are, and a later read cannot tell whose write raised their version.
 """
 
 
@@ -323,7 +325,7 @@ def _guarded_statement(call: Operation, change: Change) -> Statement:
 
 
 async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
-    """Send one change by itself; what a command's reply would say of it."""
+    """Send one change by itself; return what the command would reply."""
     try:
         reply = await call.send("update_one", encode(change.filter), change.update)
     except CancelledCall as error:
@@ -339,7 +341,7 @@ async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
 
 
 async def _note_gone(call: Operation, sent: BulkState, changes: Sequence[Change]) -> None:
-    """If some documents were not found, ask which are gone; the others have another version."""
+    """Read which of the documents that were not found are gone; the others have another version."""
     applied = sent.applied()
     if sent.matched >= len(applied):
         if not sent.failures:
@@ -357,7 +359,7 @@ async def _note_gone(call: Operation, sent: BulkState, changes: Sequence[Change]
     look = call.look("find_many", {"_id": 1})
     try:
         found = decode(await look.send("find_many", query)).values()
-    except OperationError as error:  # some are gone, and nobody can say which
+    except OperationError as error:  # some are gone, and it is unknown which
         sent.unknown.update(place for place in applied if place not in sent.failures)
         sent.error = sent.error or error
         return

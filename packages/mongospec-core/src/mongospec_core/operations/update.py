@@ -1,4 +1,4 @@
-"""Change documents by update operators."""
+"""Update documents by operators or pipelines."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -22,7 +22,6 @@ from mongospec_core.model.write import (
     check_class,
     encode_document,
     run_hooks_and_checks,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
@@ -52,18 +51,18 @@ class UpdateOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[UpdateOptions],
     ) -> UpdateResult:
-        """Change the first document that matches. Sends one ``update``.
+        """Update the first document that matches. Sends one ``update``.
 
         :param filter: a query; ``__pre_find__`` scopes it.
         :param update: operators or a pipeline; ``__pre_update__`` may add to a copy of it.
-        :param upsert: insert a document made of filter and update if none matches. Fields that
-            neither of them names get the defaults of the class (``$setOnInsert``); ``__pre_save__``
-            does not run. With ``on_insert=False`` they stay out.
+        :param upsert: insert a document from filter and update if none matches. Fields that neither
+            of them names get the defaults of the class (``$setOnInsert``), unless
+            ``on_insert=False``; ``__pre_save__`` does not run.
         :param skip_hooks: leave both hooks out.
         :returns: the number of changed documents, with ``matched_count`` and ``upserted_id``.
-        :raises OptionError: the update has no operator (it would replace the document), or a path
-            or a value that cannot be right.
-        :raises DocumentValidationError: it would leave, or insert, a document that no read takes.
+        :raises OptionError: the update has no operator (it would replace the document), or an
+            invalid path or value.
+        :raises DocumentValidationError: it would leave, or insert, a document that no read accepts.
 
         .. code-block:: python
 
@@ -83,7 +82,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[UpdateOptions],
     ) -> UpdateResult:
-        """Change all documents that match. Sends one ``update``; parameters as in ``update_one``.
+        """Update all documents that match. Sends one ``update``; parameters as in ``update_one``.
 
         .. code-block:: python
 
@@ -103,7 +102,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[UpdateOptions],
     ) -> UpdateResult:
-        """Change the document with this ``_id``. Sends one ``update``.
+        """Update the document with this ``_id``. Sends one ``update``.
 
         :param id: an id, or what can be converted to the class's id type.
         :raises InvalidIdError: it cannot be an id of this class; nothing was sent.
@@ -127,10 +126,10 @@ class UpdateOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneAndUpdateOptions],
     ) -> Self | None:
-        """Change one document and give it. Sends one ``findAndModify``.
+        """Update one document and return it. Sends one ``findAndModify``.
 
-        :param return_updated: the document as it is afterwards; with False, as it was before.
-        :returns: the document; None where none matched (or, before an upsert, there was none).
+        :param return_updated: return the updated document; with False, the one before the update.
+        :returns: the document; None if none matched (or, with False, if an upsert inserted it).
 
         .. code-block:: python
 
@@ -147,9 +146,7 @@ class UpdateOperations(ReadOperations, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        query = await encode_filter(
-            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         change = await encode_update(
             binding,
             update,
@@ -175,16 +172,16 @@ class UpdateOperations(ReadOperations, abstract=True):
         validate_on_write: bool | None = None,
         **options: Unpack[FindOneAndReplaceOptions],
     ) -> Self | None:
-        """Put a document in the place of one that matches. Sends one ``findAndModify``.
+        """Replace one document that matches. Sends one ``findAndModify``.
 
-        Fields that the class does not declare are gone afterwards; ``save()`` keeps them.
+        Fields that the class does not declare are removed; ``save()`` keeps them.
 
         :param replacement: a document of this class; its ``_id`` must be None or the old one. Its
             ``__pre_save__`` runs. It is a stored document afterwards, and has that ``_id`` (if an
             upsert inserts it, only with ``return_updated``).
-        :param return_updated: the new document; with False, the one that was replaced.
-        :raises StaleDocumentError: the class has versions, and the document of this ``_id`` has
-            another than *replacement*.
+        :param return_updated: return the new document; with False, the one that was replaced.
+        :raises StaleDocumentError: the class has versions, and the stored document has another
+            version than *replacement*.
 
         .. code-block:: python
 
@@ -201,17 +198,14 @@ class UpdateOperations(ReadOperations, abstract=True):
         )
         check_class(cls, [replacement])
         await run_hooks_and_checks(binding, [replacement])
-        validate = should_validate(cls, validate_on_write)
-        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
+        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate_on_write)
         data = encode_document(binding.plan, raw)
-        query = await encode_filter(
-            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         replace = Replacement(binding.plan, replacement, data, query)
         settle = partial(replace.apply, call)
         try:
             found = await call.send("find_one_and_replace", replace.query, replace.data)
-        except BaseException as error:  # a write that was carried out may have found nothing
+        except BaseException as error:  # an applied write may have found nothing
             refused = outcome_of(error) == "not_applied"
             settle("not_applied" if refused else "unknown", None)
             refuse_taken(replacement, replace.expected, error)
@@ -234,7 +228,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneAndDeleteOptions],
     ) -> Self | None:
-        """Delete one document and give it. Sends one ``findAndModify``.
+        """Delete one document and return it. Sends one ``findAndModify``.
 
         .. code-block:: python
 
@@ -242,9 +236,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         """
         read = cls.__read__.of(options)
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
-        query = await encode_filter(
-            binding, filter, skip_hooks=skip_hooks, check=options.get("check", True)
-        )
+        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_delete", query)
         document: Self | None = await _given(read, binding, call, found)
         if document is not None:
@@ -254,14 +246,14 @@ class UpdateOperations(ReadOperations, abstract=True):
 
 
 async def _given(read: Read, binding: Binding, call: Operation, found: bytes | None) -> Any:
-    """The document that a ``findAndModify`` gave; where it cannot be read, the error has it."""
+    """Return the document of a ``findAndModify``; if it cannot be read, the error has it."""
     try:
         return await read.first(binding, call, found)
     except MongospecError as error:
         error.outcome = "applied"
         error.given = decode(found) if found is not None else None
         error.add_note(
-            f"{call.operation} was carried out before this; .given is what it gave: "
+            f"{call.operation} was carried out before this; .given is what it returned: "
             f"{shown(error.given)}"
         )
         raise
@@ -278,8 +270,7 @@ async def _update(
     options: Mapping[str, Any],
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
-    check = options.get("check", True)
-    query = await encode_filter(binding, filter, skip_hooks=skip_hooks, check=check)
+    query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
     change = await encode_update(
         binding,
         update,
@@ -287,7 +278,7 @@ async def _update(
         query=query,
         upsert=upsert,
         on_insert=options.get("on_insert", True),
-        check=check,
+        check=options.get("check", True),
         array_filters=options.get("array_filters"),
     )
     reply = await call.send(verb, query, change)

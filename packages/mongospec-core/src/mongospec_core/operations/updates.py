@@ -1,4 +1,4 @@
-"""What an update does: the caller's operators or pipeline, after the class's hook."""
+"""Updates: the caller's operators or pipeline, after the class's hook."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ async def encode_update(
     check: bool = False,
     array_filters: Sequence[Any] | None = None,
 ) -> bytes | list[bytes]:
-    """The caller's update after the class's ``__pre_update__``, ready to be sent.
+    """Return the caller's update after the class's ``__pre_update__``, ready to be sent.
 
     :param query: the filter, as it is sent.
     :param upsert: whether a document is inserted if there is none; it gets the tag of the class.
@@ -52,7 +52,7 @@ async def encode_update(
         if upsert:
             assert query is not None
             add_inserted_fields(binding, decode(query), change, defaults=on_insert, check=check)
-        try:  # not by named(): it is called for every update
+        try:  # not by named(): every update runs this
             data = encode(change if plan.version is None else _raising_version(plan, change))
         except EncodingError as error:
             raise EncodingError(f"{cls.__name__}: an update: {error}") from error
@@ -68,7 +68,7 @@ async def encode_update(
                 f"update only $set can be added"
             )
         if added:
-            # A pipeline's $set reads values as expressions; the hook's are meant as they are.
+            # A pipeline's $set reads values as expressions; the hook's are literal values.
             fields = {name: {"$literal": value} for name, value in added["$set"].items()}
             stages.append({"$set": fields})
     if upsert and query is not None and binding.plan.tag is not None:
@@ -91,9 +91,9 @@ def _stages_of(cls: type, update: Any) -> list[dict[str, Any]]:
 
 
 def _refuse_untagged(binding: Binding, filter: Filter, stages: Sequence[Mapping[str, Any]]) -> None:
-    """A pipeline cannot tell an insert from an update, so the caller has to say the tag.
+    """Refuse an upsert by a pipeline without a tag: a pipeline cannot tell an insert from an update.
 
-    :raises OptionError: an upsert would insert a document without a tag.
+    :raises OptionError: it would insert a document without a tag.
     """
     assert binding.plan.tag is not None
     field, tag = binding.plan.tag
@@ -106,19 +106,19 @@ def _refuse_untagged(binding: Binding, filter: Filter, stages: Sequence[Mapping[
     )
 
 
-# -- versions: an operator's change must not go unseen
+# -- versions: every update raises them
 
 
 def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
-    """Refuse what is not made of operators: it would replace the stored document.
+    """Refuse an update without operators: it would replace the stored document.
 
     :raises OptionError: a key is not an operator, or a whole document is an operand.
     """
     given: list[Any] = list(change)
     if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
         raise OptionError(
-            f"{cls.__name__}: an update is made of operators, like {{'$set': {{...}}}}, "
-            f"not {shown(change)}; to put a whole document in place use find_one_and_replace"
+            f"{cls.__name__}: an update has operators, like {{'$set': {{...}}}}, "
+            f"not {shown(change)}; to replace a whole document use find_one_and_replace"
         )
     for operator, fields in change.items():
         if isinstance(fields, DocumentBase):
@@ -129,7 +129,7 @@ def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
 
 
 def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:
-    """The update, which raises the version as well."""
+    """Return the update with an operator that raises the version."""
     assert plan.version is not None
     for operator, fields in change.items():
         names = list(fields) if isinstance(fields, Mapping) else []
@@ -140,14 +140,14 @@ def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:
 
 
 def _raising_stage(plan: Plan[Any], stages: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """What raises the version after *stages*: a pipeline has no ``$inc``."""
+    """Return the stage that raises the version after *stages*: a pipeline has no ``$inc``."""
     for stage in stages:
         _refuse_version(plan, _touched_by(stage))
     return {"$set": {plan.version: {"$add": [{"$ifNull": [f"${plan.version}", 0]}, 1]}}}
 
 
 def _touched_by(stage: Mapping[str, Any]) -> Iterable[Any]:
-    """The paths that a stage of a pipeline writes; None stands for the whole document."""
+    """Return the paths that a stage of a pipeline writes; None stands for the whole document."""
     for name, what in stage.items():
         if name not in ("$set", "$addFields", "$unset"):
             yield None
@@ -158,15 +158,15 @@ def _touched_by(stage: Mapping[str, Any]) -> Iterable[Any]:
 
 
 def _refuse_version(plan: Plan[Any], paths: Iterable[Any]) -> None:
-    """Only mongospec raises a version, or a write that was made of an older one would pass.
+    """Refuse updates that write the version, or a write based on an older one could succeed.
 
     :raises OptionError: an update writes it.
     """
     for path in paths:
         if path is None:
             raise OptionError(
-                f"{plan.cls.__name__}: a pipeline that replaces the document takes its "
-                f"{plan.version_field} away; use $set and $unset"
+                f"{plan.cls.__name__}: a pipeline that replaces the document removes its "
+                f"{plan.version_field}; use $set and $unset"
             )
         if str(path).partition(".")[0] == plan.version:
             raise OptionError(

@@ -1,4 +1,4 @@
-"""What an upsert by operators inserts besides its filter and its update: what the class says."""
+"""What an upsert by operators inserts besides its filter and its update: tag and defaults."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _MAKING = frozenset(
         *("$currentDate", "$push", "$addToSet"),
     }
 )
-"""The operators that make a field which is not there."""
+"""The operators that create missing fields."""
 
 
 def add_inserted_fields(
@@ -27,15 +27,15 @@ def add_inserted_fields(
     defaults: bool,
     check: bool,
 ) -> None:
-    """Add to ``$setOnInsert`` of an upsert the tag of the class, and its defaults.
+    """Add the tag of the class and its defaults to ``$setOnInsert`` of an upsert.
 
-    A field is left alone if the filter stores it, or if the update has anything to do with it.
+    A field is skipped if the filter stores it, or if the update touches it.
 
     :param query: the filter as it is sent.
     :param change: the operators of the update; changed in place.
-    :param defaults: whether fields get their defaults; False: the tag alone is added.
-    :param check: whether what is inserted must be readable.
-    :raises DocumentValidationError: it would not be: a required field is missing.
+    :param defaults: whether fields get their defaults; False: only the tag is added.
+    :param check: whether the inserted document must be readable.
+    :raises DocumentValidationError: it would not be readable: a required field is missing.
     """
     stored = equalities(query)
     made: set[str] = set()
@@ -49,7 +49,7 @@ def add_inserted_fields(
     plan = _inserted_plan(binding, stored, change)
     on_insert: Any = change.get("$setOnInsert", {})
     if not isinstance(on_insert, Mapping):
-        return  # the server says what is wrong
+        return  # the server refuses it
     names = {each.partition(".")[0] for each in (*stored, *touched)}
     added: dict[str, Any] = {}
     if binding.plan.tag is not None and binding.plan.tag[0] not in names:
@@ -72,7 +72,7 @@ def add_inserted_fields(
 def _inserted_plan(
     binding: Binding, stored: Mapping[str, Any], change: Mapping[str, Any]
 ) -> Plan[Any] | None:
-    """The plan of the class of what is inserted; None: no class has the tag."""
+    """Return the plan of the class that is inserted; None if no class has the tag."""
     plan = binding.plan
     if plan.tag is None:
         return plan
@@ -88,7 +88,7 @@ def _inserted_plan(
 
 
 def _defaults(plan: Plan[Any], names: set[str]) -> dict[str, Any]:
-    """The defaults of the fields that are not among *names*, as an insert would store them."""
+    """Return the defaults of the fields that are not among *names*, as an insert would store them."""
     found = {
         name: plan.inserted_default(place)
         for place, name in enumerate(plan.encode_names)
@@ -104,7 +104,7 @@ def _defaults(plan: Plan[Any], names: set[str]) -> dict[str, Any]:
 def _without_conflicts(
     plan: Plan[Any], change: Mapping[str, Any], on_insert: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The caller's ``$setOnInsert`` without defaults of fields that another operator changes.
+    """Return the caller's ``$setOnInsert`` without defaults of fields that other operators change.
 
     The server refuses two operators on one field; ``Package(name="a").dump()`` has every field.
     """

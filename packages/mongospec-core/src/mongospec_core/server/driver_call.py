@@ -165,7 +165,7 @@ class UninterruptedCall[T]:
 
 
 def seconds_left(deadline: float, operation: str) -> float | None:
-    """Return the time until *until*; None if there is no limit.
+    """Return the seconds until *deadline*; None if there is no limit.
 
     :raises OperationTimeoutError: the time is up; nothing was sent.
     """
@@ -199,7 +199,7 @@ async def execute(
     :param document: the raw document that is written, for a duplicate key's values.
     :returns: its reply; of the verbs that count documents, decoded.
     :raises OperationTimeoutError: it did not end in its time; it goes on in the driver.
-    :raises CancelledCall: the caller was cancelled; it has ended, or was waited for long enough.
+    :raises CancelledCall: the caller was cancelled; the call has ended, or took too long to wait for.
     """
     running: Any = None
     try:

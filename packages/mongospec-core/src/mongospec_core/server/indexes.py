@@ -139,8 +139,10 @@ async def ensure_indexes(
     """
     if mode == "skip" or not declared:
         return
-    existing = await _existing(call)
-    wanted = [each for each in declared if not any(_alike(each.document, it) for it in existing)]
+    existing = await existing_indexes(call)
+    wanted = [
+        each for each in declared if not any(same_index(each.document, it) for it in existing)
+    ]
     by_name = {each["name"]: each for each in existing}
     clashing = [each for each in wanted if each.document["name"] in by_name]
     problems = [
@@ -159,7 +161,7 @@ async def ensure_indexes(
         await _create(call, missing, existing, conflicts)
 
 
-async def _existing(call: Operation) -> list[dict[str, Any]]:
+async def existing_indexes(call: Operation) -> list[dict[str, Any]]:
     """Return the existing indexes; none if the collection does not exist yet."""
     try:
         reply = await call.command({"listIndexes": call.target.name, "cursor": {}})
@@ -170,7 +172,7 @@ async def _existing(call: Operation) -> list[dict[str, Any]]:
     return list(reply["cursor"]["firstBatch"])
 
 
-def _alike(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
+def same_index(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
     """Return whether an existing index is equivalent to a declared one; names may differ."""
     if _keys(declared) != _keys(existing):
         return False

@@ -1,0 +1,181 @@
+"""The command ``mongospec``.
+
+A command is a function that ``@app.command`` takes: parse, call the typed function of its module in
+:func:`connected`, write the result by report.py or, with ``--json``, by :func:`_write_json`, return the
+exit code. What it raises becomes one line and exit code 2 in :func:`main`.
+"""
+
+import importlib.metadata
+import signal
+import sys
+import traceback
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from cyclopts import App, CycloptsError, Parameter
+from rich.text import Text
+
+from mongospec_cli.errors import CommandError
+from mongospec_cli.plan import plan
+from mongospec_cli.report import console_for, show_plan
+from mongospec_cli.settings import Settings, read_settings
+from mongospec_core import MongoDocument, MongospecError, connect, enc_hook
+from mongospec_discovery import collect_document_types
+
+OK, DIFFERENT, FAILED, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
+"""The exit codes: all is well; there are differences; it could not run; Ctrl-C."""
+_SELECTION = 5_000
+"""Milliseconds that the driver looks for a server, unless the URI says otherwise."""
+
+app = App(
+    name="mongospec",
+    help="Tell whether the database is what the document classes say, and make it so.",
+    version=importlib.metadata.version("mongospec-cli"),
+    help_flags=["--help", "-h"],
+)
+
+type Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+"""A switch without its ``--no-`` twin."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """What every command takes.
+
+    :param uri: the server's URI.
+    :param database: the database's name; without it, the one of the URI.
+    :param json: write the result as JSON.
+    :param debug: show the traceback of an error.
+    """
+
+    uri: Annotated[str | None, Parameter(env_var="MONGODB_URI")] = None
+    database: str | None = None
+    json: Flag = False
+    debug: Flag = False
+
+
+_COMMON = Common()
+
+
+@app.command(name="plan")
+async def plan_command(
+    targets: Sequence[str] = (),
+    /,
+    *,
+    check: Flag = False,
+    drop: Flag = False,
+    common: Common = _COMMON,
+) -> int:
+    """Show what would be created, changed or dropped. Change nothing.
+
+    :param targets: packages and modules with document classes, like ``myapp.models``.
+    :param check: exit with 1 if there is anything to change.
+    :param drop: plan to hide, then to drop what no class declares.
+    """
+    async with connected(targets, common) as document_types:
+        found = await plan(document_types, drop=drop)
+    if common.json:
+        _write_json(found)
+    else:
+        show_plan(console_for(), found)
+    return DIFFERENT if check and found.differs else OK
+
+
+@asynccontextmanager
+async def connected(
+    targets: Sequence[str], common: Common
+) -> AsyncGenerator[list[type[MongoDocument]]]:
+    """Find the document classes and bind them, without a change in the database.
+
+    :raises CommandError: there are no classes, or no URI.
+    """
+    settings = read_settings(Path.cwd())
+    document_types = _document_types(list(targets) or settings.targets, settings)
+    uri = common.uri or settings.uri
+    if not uri:
+        raise CommandError("no server: set MONGODB_URI, or give --uri mongodb://HOST:27017/NAME")
+    database = common.database or settings.database
+    async with connect(
+        _impatient(uri), document_types=document_types, database=database, indexes="skip"
+    ):
+        yield document_types
+
+
+def _document_types(targets: Sequence[str], settings: Settings) -> list[type[MongoDocument]]:
+    if not targets:
+        raise CommandError(
+            "no TARGET: name a package or a module with document classes, like myapp.models, or set "
+            'targets = ["myapp.models"] in [tool.mongospec] of pyproject.toml'
+        )
+    sys.path[:0] = [str(Path.cwd()), *settings.python_path]  # as `python -m` has the folder
+    found = collect_document_types(targets, on_error=_refuse_module)
+    if not found:
+        raise CommandError(f"{', '.join(targets)}: there is no document class")
+    return found
+
+
+def _refuse_module(name: str, error: Exception) -> None:
+    """:raises CommandError: always; a class that is not seen would be a hole in the report."""
+    if (
+        isinstance(error, ModuleNotFoundError)
+        and error.name
+        and f"{name}.".startswith(f"{error.name}.")
+    ):
+        raise CommandError(
+            f"there is no module {name!r}; the folder that has it must be in python-path of "
+            f"[tool.mongospec], in PYTHONPATH, or installed"
+        ) from error
+    raise CommandError(
+        f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
+    ) from error
+
+
+def _impatient(uri: str) -> str:
+    """The URI, with less time to look for a server than the driver's 30 seconds."""
+    parts = urlsplit(uri)
+    if "serverselectiontimeoutms=" in parts.query.lower() or not parts.netloc:
+        return uri
+    query = f"{parts.query}&" if parts.query else ""
+    wait = f"{query}serverSelectionTimeoutMS={_SELECTION}"
+    return parts._replace(path=parts.path or "/", query=wait).geturl()
+
+
+def _write_json(value: Any) -> None:
+    sys.stdout.write(msgspec.json.encode(value, enc_hook=enc_hook).decode() + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    :param arguments: the command line; without it, the process's own.
+    :returns: the exit code: 0 if all is well, 1 if there are differences, 2 if it could not run,
+        130 after Ctrl-C.
+    """
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result: Any = app(
+            tokens, exit_on_error=False, print_error=False, result_action="return_value"
+        )
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except (CommandError, MongospecError, CycloptsError) as error:
+        if "--debug" in tokens:
+            traceback.print_exc()
+        return _complain(str(error), FAILED)
+    except Exception as error:  # noqa: BLE001 - nothing that goes wrong shows a traceback unasked
+        if "--debug" in tokens:
+            traceback.print_exc()
+        return _complain(f"{type(error).__name__}: {error} (--debug shows the traceback)", FAILED)
+    return result if isinstance(result, int) else OK
+
+
+def _complain(message: str, status: int) -> int:
+    line = " ".join(message.split())
+    console_for(stderr=True).print(Text.assemble(("mongospec: ", "bold red"), line))
+    return status

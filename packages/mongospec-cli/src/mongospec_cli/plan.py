@@ -1,0 +1,255 @@
+"""What would be created, changed or dropped, so that the database is what the classes say."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, cast
+
+import msgspec
+
+from mongospec_core import MongoDocument, OperationError
+from mongospec_core.extension import (
+    Binding,
+    Declared,
+    DocumentBase,
+    Operation,
+    binding_of,
+    declared_by_collection,
+    existing_indexes,
+    same_index,
+)
+
+type Action = Literal["create", "change", "rebuild", "replace", "hide", "drop"]
+"""What a step does:
+
+- "create": what is missing;
+- "change": what MongoDB changes in place, by ``collMod``;
+- "rebuild": another index is built beside the old one, then that is dropped;
+- "replace": the old one is dropped first, because MongoDB cannot have both;
+- "hide" and "drop": an index that no class declares.
+"""
+
+GROWS = "reads and writes go on while it is built"
+MOMENT = "the collection waits for a moment"
+SCANS = "until it is built, queries that used it scan the collection"
+
+
+class CollectionSize(msgspec.Struct, frozen=True):
+    """How much there is in a collection.
+
+    :param documents: how many documents, about.
+    :param size: their bytes, uncompressed.
+    """
+
+    documents: int = 0
+    size: int = 0
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One change.
+
+    :param action: what is done.
+    :param collection: the collection's name.
+    :param name: the index's name.
+    :param owner: the class that declares it; empty if none does.
+    :param before: what is there; None if nothing is.
+    :param after: what is there then; None if nothing is.
+    :param blocked: what has to wait meanwhile.
+    :param size: of the collection.
+    """
+
+    action: Action
+    collection: str
+    name: str
+    owner: str = ""
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    blocked: str
+    size: CollectionSize = CollectionSize()
+
+
+class Undeclared(msgspec.Struct, frozen=True, kw_only=True):
+    """An index that no class declares.
+
+    :param collection: the collection's name.
+    :param index: as ``listIndexes`` has it.
+    """
+
+    collection: str
+    index: dict[str, Any]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """A difference that no step can mend.
+
+    :param collection: the collection's name.
+    :param text: what differs, and the way out.
+    """
+
+    collection: str
+    text: str
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What separates a database from the classes.
+
+    :param database: the database's name.
+    :param steps: the changes, in the order in which they are made.
+    :param undeclared: indexes that no class declares, and that no step drops.
+    :param problems: differences that no step can mend.
+    """
+
+    database: str
+    steps: list[Step] = []
+    undeclared: list[Undeclared] = []
+    problems: list[Problem] = []
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is anything to do. Undeclared indexes alone are not."""
+        return bool(self.steps or self.problems)
+
+
+async def plan(document_types: Iterable[type[MongoDocument]], *, drop: bool = False) -> Plan:
+    """Compare the database with bound classes; change nothing.
+
+    Sends ``listIndexes`` and ``collStats`` of each collection.
+
+    :param document_types: bound classes; bind them with ``init(indexes="skip")``.
+    :param drop: plan to drop the indexes that no class declares. One that is visible is hidden first:
+        the next plan drops it.
+    :returns: the steps, and what is left alone.
+    :raises NotBoundError: a class is not bound.
+    :raises OperationError: the server refuses a command.
+
+    .. code-block:: python
+
+        async with connect(uri, document_types=[User], indexes="skip"):
+            print((await plan([User])).differs)
+    """
+    bindings: dict[type[DocumentBase], Binding] = {cls: binding_of(cls) for cls in document_types}
+    steps: list[Step] = []
+    undeclared: list[Undeclared] = []
+    name = ""
+    for target, declared in declared_by_collection(bindings, {}):
+        name = target.database.name
+        call = Operation(target, f"{target.owner}: plan", {}, write=False)
+        existing = await existing_indexes(call)
+        size = await _size(call) if existing else CollectionSize()
+        found, others = _index_steps(target.name, declared, existing, size, drop=drop)
+        steps += found
+        undeclared += others
+    return Plan(database=name, steps=steps, undeclared=undeclared)
+
+
+def _index_steps(
+    collection: str,
+    declared: Sequence[Declared],
+    existing: Sequence[dict[str, Any]],
+    size: CollectionSize,
+    *,
+    drop: bool,
+) -> tuple[list[Step], list[Undeclared]]:
+    steps: list[Step] = []
+    others = [
+        each for each in existing if list(each["key"]) != ["_id"] and not each.get("clustered")
+    ]
+    wanted: list[Declared] = []
+    for each in declared:  # what is there under any name is as it should be
+        same = next((it for it in others if same_index(each.document, it)), None)
+        if same is None:
+            wanted.append(each)
+        else:
+            others.remove(same)
+    by_name = {each["name"]: each for each in others}
+    names = {each["name"] for each in existing} | {each.document["name"] for each in declared}
+    for each in wanted:
+        after, before = each.document, by_name.get(each.document["name"])
+        before = before or next((it for it in others if _same_identity(after, it)), None)
+        if before is not None:
+            others.remove(before)
+            by_name.pop(before["name"], None)
+        action: Action = "create"
+        blocked = GROWS if size.documents else "nothing"
+        if before is not None:
+            action = _way(before, after)
+            blocked = {"change": MOMENT, "rebuild": GROWS, "replace": SCANS}[action]
+            if action == "rebuild" and before["name"] == after["name"]:
+                after = after | {"name": _free_name(after["name"], names)}
+        steps.append(
+            Step(
+                action=action,
+                collection=collection,
+                name=before["name"] if before and action != "rebuild" else after["name"],
+                owner=each.owner,
+                before=before,
+                after=after,
+                blocked=blocked,
+                size=size,
+            )
+        )
+    if not drop:
+        return steps, [Undeclared(collection=collection, index=each) for each in others]
+    steps += [
+        Step(
+            action="drop" if index.get("hidden") else "hide",
+            collection=collection,
+            name=index["name"],
+            before=index,
+            after=None if index.get("hidden") else index | {"hidden": True},
+            blocked=MOMENT,
+            size=size,
+        )
+        for index in others
+    ]
+    return steps, []
+
+
+_IN_PLACE = {"expireAfterSeconds", "hidden"}
+"""What ``collMod`` changes."""
+_IDENTITY = ("unique", "sparse", "collation", "partialFilterExpression", "wildcardProjection")
+"""What MongoDB tells apart two indexes of one key by."""
+
+
+def _way(before: Mapping[str, Any], after: Mapping[str, Any]) -> Action:
+    """How one index becomes another."""
+    if same_index(_without(before, _IN_PLACE), _without(after, _IN_PLACE)):
+        seconds = "expireAfterSeconds"
+        grows = seconds in before or len(after["key"]) == 1
+        if seconds not in before.keys() - after.keys() and (seconds not in after or grows):
+            return "change"
+    return "replace" if _same_identity(after, before) or _is_text(before, after) else "rebuild"
+
+
+def _without(index: Mapping[str, Any], options: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name, value in index.items() if name not in options}
+
+
+def _same_identity(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool:
+    """Whether MongoDB takes both for one index, so that it refuses the second."""
+    names = ("key", "name", *_IDENTITY)
+    return same_index(
+        {name: declared[name] for name in names if name in declared},
+        {name: existing[name] for name in names if name in existing},
+    )
+
+
+def _is_text(*indexes: Mapping[str, Any]) -> bool:
+    """A collection has at most one text index."""
+    return all("text" in index["key"].values() for index in indexes)
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    number = 2
+    while f"{name}_{number}" in taken:
+        number += 1
+    taken.add(f"{name}_{number}")
+    return f"{name}_{number}"
+
+
+async def _size(call: Operation) -> CollectionSize:
+    """How much is in the collection; nothing if the user may not know."""
+    try:
+        reply = await call.command({"collStats": call.target.name})
+    except OperationError:
+        return CollectionSize()
+    numbers = cast("Mapping[str, Any]", reply)
+    return CollectionSize(int(numbers.get("count", 0)), int(numbers.get("size", 0)))

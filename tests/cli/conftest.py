@@ -1,0 +1,71 @@
+"""A command that runs as a process, in a folder with models."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from mongospec_testing import MongoServer
+
+MODELS = """
+from mongospec import MongoDocument
+
+
+class User(MongoDocument):
+    __collection_name__ = "users"
+    __indexes__ = [{"key": {"email": 1}, "unique": True}]
+
+    name: str
+    email: str = ""
+"""
+
+
+@dataclass
+class Done:
+    """What came of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.out)
+
+
+type Run = Callable[..., Done]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project with one module, ``models``."""
+    (tmp_path / "models.py").write_text(MODELS)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, mongo_server: MongoServer, mongo_db: Any) -> Run:
+    """``run("plan", "models")``: the command as a process, on this test's database."""
+
+    def command(*arguments: str, **variables: str | None) -> Done:
+        given = {"MONGODB_URI": mongo_server.uri, **variables}
+        environment = {name: value for name, value in (os.environ | given).items() if value}
+        done = subprocess.run(
+            [sys.executable, "-m", "mongospec_cli", *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    (folder / "pyproject.toml").write_text(f'[tool.mongospec]\ndatabase = "{mongo_db.name}"\n')
+    return command
