@@ -10,7 +10,7 @@
 - :func:`register_builtin`: how values of a class and its subclasses are written, unless users
   register an encoder.
 - :func:`begin` returns the class's :class:`Binding` and the :class:`Operation` that sends every
-  command; :func:`by_id` returns the filter for an id.
+  command; :meth:`Binding.scoped` restricts a filter to documents of the class.
 - :func:`class_cache`, :func:`forget_by`: caches that hold classes no longer than any is bound.
 - the snapshot: what a document knows of its stored copy.
 """
@@ -52,7 +52,6 @@ from mongospec_core.model.snapshot import (
 )
 from mongospec_core.model.write import (
     Change,
-    check_class,
     checked,
     document_list,
     encode_document,
@@ -133,7 +132,6 @@ __all__ = (
     "attributes_of",
     "begin",
     "binding_of",
-    "check_class",
     "check_id",
     "checked",
     "class_cache",

@@ -18,8 +18,8 @@ from mongospec_core.extension import (
     as_id,
     attributes_of,
     binding_of,
-    check_class,
     check_id,
+    document_list,
     encode,
     named,
     place_of,
@@ -59,6 +59,8 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     - A reference that was not read, or whose document is missing, is still an instance of its class
       and has its ``_id``; its other fields raise, and ``await reference.fetch()`` reads them. Saving
       the document that holds it keeps the id.
+    - Every read of documents takes ``resolve_refs=False``, which leaves references unresolved, and
+      ``ref_depth=``, how many levels of them are resolved (None: all).
     - ``save()`` also saves the referenced documents that changed: only their changed fields.
 
     .. code-block:: python
@@ -161,7 +163,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
             result = await Post.insert_one_recursive(Post(title="Hello", author=User(name="Alice")))
         """
-        check_class(cls, [document])
+        document_list(cls, [document])
         return await insert_recursive(document, validate_on_write, options)
 
     # -- core's extension points
