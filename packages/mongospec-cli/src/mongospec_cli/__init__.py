@@ -10,6 +10,7 @@ from mongospec_cli.audit import (
     audit,
 )
 from mongospec_cli.batches import Position, ReadProgress
+from mongospec_cli.new_models import new_models
 from mongospec_cli.plan import CollectionSize, Plan, Problem, Step, Undeclared, plan
 from mongospec_cli.upgrade import NotUpgraded, Upgrade, UpgradedCollection, upgrade
 
@@ -31,6 +32,7 @@ __all__ = (
     "Upgrade",
     "UpgradedCollection",
     "audit",
+    "new_models",
     "plan",
     "upgrade",
 )

@@ -271,7 +271,7 @@ class _Auditor:
             lambda path: UndeclaredField(owner=self.cls.__name__, path=path),
         )
         _add(group, id)
-        name = _type_name(value)
+        name = type_name(value)
         group.types[name] = group.types.get(name, 0) + 1
 
     # -- references
@@ -379,7 +379,7 @@ _TYPES = {
 }
 
 
-def _type_name(value: Any) -> str:
+def type_name(value: Any) -> str:
     """The BSON type of a decoded value."""
     cls = type(value)
     name = cls.__name__

@@ -26,6 +26,7 @@ from mongospec_cli.audit import Audit, audit
 from mongospec_cli.batches import Position, ReadProgress
 from mongospec_cli.document_report import read_progress, show_audit, show_upgrade
 from mongospec_cli.errors import CommandError
+from mongospec_cli.new_models import new_models
 from mongospec_cli.plan import plan
 from mongospec_cli.report import console_for, show_plan
 from mongospec_cli.settings import Settings, read_settings
@@ -183,6 +184,32 @@ def upgrade_command(
     return OK if done.complete else DIFFERENT
 
 
+@app.command(name="new-models")
+def new_models_command(
+    *,
+    sample: Annotated[int, Parameter(validator=Number(gte=1))] = 1_000,
+    common: Common = _COMMON,
+) -> int:
+    """Write document classes for a database that has documents: a start, to be read.
+
+    :param sample: how many documents of each collection are read.
+    """
+
+    async def run() -> str:
+        settings = read_settings(Path.cwd())
+        name = common.database or settings.database
+        uri = _uri(common, settings)
+        async with connect(_impatient(uri), document_types=[], database=name) as database:
+            return await new_models(database, sample=sample)
+
+    source = asyncio.run(run())
+    if common.json:
+        _write_json({"source": source})
+    else:
+        sys.stdout.write(source)
+    return OK
+
+
 @contextmanager
 def resumable(
     show: Callable[[ReadProgress], object],
@@ -214,14 +241,18 @@ async def connected(
     """
     settings = read_settings(Path.cwd())
     document_types = _document_types(list(targets) or settings.targets, settings)
-    uri = common.uri or settings.uri
-    if not uri:
-        raise CommandError("no server: set MONGODB_URI, or give --uri mongodb://HOST:27017/NAME")
+    uri = _uri(common, settings)
     database = common.database or settings.database
     async with connect(
         _impatient(uri), document_types=document_types, database=database, indexes="skip"
     ):
         yield document_types
+
+
+def _uri(common: Common, settings: Settings) -> str:
+    if uri := common.uri or settings.uri:
+        return uri
+    raise CommandError("no server: set MONGODB_URI, or give --uri mongodb://HOST:27017/NAME")
 
 
 def _document_types(targets: Sequence[str], settings: Settings) -> list[type[MongoDocument]]:
