@@ -1,12 +1,31 @@
 """Tell whether the database is what the document classes say, and make it so."""
 
+from mongospec_cli.audit import (
+    Audit,
+    Audited,
+    Dangling,
+    OldDocuments,
+    UndeclaredField,
+    Unreadable,
+    audit,
+)
+from mongospec_cli.batches import Position, ReadProgress
 from mongospec_cli.plan import CollectionSize, Plan, Problem, Step, Undeclared, plan
 
 __all__ = (
+    "Audit",
+    "Audited",
     "CollectionSize",
+    "Dangling",
+    "OldDocuments",
     "Plan",
+    "Position",
     "Problem",
+    "ReadProgress",
     "Step",
     "Undeclared",
+    "UndeclaredField",
+    "Unreadable",
+    "audit",
     "plan",
 )

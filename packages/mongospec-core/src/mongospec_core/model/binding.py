@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mongospec_core.codec.codec_options import MAX_NESTING
 from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.errors import NotBoundError, WrongDatabaseError, shown
+from mongospec_core.limits import MAX_NESTING
 from mongospec_core.model.family import Scope
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.model.read import Reader

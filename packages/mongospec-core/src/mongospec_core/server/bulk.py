@@ -20,6 +20,7 @@ from mongospec_core.errors import (
     WriteFailure,
     cut,
 )
+from mongospec_core.limits import MAX_COMMAND_BYTES, MAX_STATEMENTS
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import REFUSED_WHOLE, UNKNOWN_CODES
 from mongospec_core.server.operation import Operation, outcome_of
@@ -27,8 +28,6 @@ from mongospec_core.server.operation import Operation, outcome_of
 type Kind = Literal["insert", "update", "delete"]
 
 _FIELD: dict[Kind, str] = {"insert": "documents", "update": "updates", "delete": "deletes"}
-_MOST = 100_000  # statements that the server accepts in one command
-_MOST_BYTES = 16_000_000  # it accepts 16 MB and 16 KB in a command's body
 _FRAME = 9  # bytes around a statement in the command's array: its type, its number
 
 
@@ -85,6 +84,17 @@ class Account:
             message = str(error) or "cancelled before it was sent"
             self.fail(places, getattr(error, "code", None), message, **key)
 
+    def whole(self, otherwise: Outcome = "applied") -> Outcome:
+        """Return the outcome of all writes together.
+
+        :param otherwise: the outcome if none failed and none is unknown.
+        """
+        if self.unknown or self.partly:
+            return "unknown"
+        if self.failures:
+            return "partial" if len(self.failures) < len(self.sources) else "not_applied"
+        return otherwise
+
     def error_of[E: BulkInsertError | BulkWriteError](
         self,
         kind: type[E],
@@ -101,11 +111,6 @@ class Account:
         :param more: further arguments of the error.
         """
         done = len(self.sources) - len(self.failures) - len(self.unknown)
-        outcome = otherwise
-        if self.unknown or self.partly:
-            outcome = "unknown"
-        elif self.failures:
-            outcome = "partial" if done else "not_applied"
         failures = [self.failures[place] for place in sorted(self.failures)]
         told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
         first = self.error if isinstance(self.error, OperationError) else None
@@ -114,7 +119,7 @@ class Account:
             f"{': ' + told if told else ''}",
             failures=failures,
             unknown=[self.sources[place] for place in sorted(self.unknown)],
-            outcome=outcome,
+            outcome=self.whole(otherwise),
             code=first.code if first else next((each.code for each in failures), None),
             labels=first.labels if first else frozenset(),
             **more,
@@ -207,6 +212,8 @@ class BulkState(Account):
                     if carried_out is not None and not ordered:
                         continue
                 self._skip(commands[number + 1 :])
+                if isinstance(error, CancelledCall):
+                    error.outcome = self.whole()
                 if not isinstance(error, OperationError):
                     raise
                 return
@@ -253,7 +260,7 @@ def _commands(
     for place in places:
         statement = statements[place]
         needed = len(statement.data) + _FRAME
-        full = len(batch) == _MOST or size + needed > _MOST_BYTES
+        full = len(batch) == MAX_STATEMENTS or size + needed > MAX_COMMAND_BYTES
         if batch and (
             full
             or statements[batch[0]].kind != statement.kind
