@@ -11,12 +11,14 @@ from mongospec_cli.audit import (
 )
 from mongospec_cli.batches import Position, ReadProgress
 from mongospec_cli.plan import CollectionSize, Plan, Problem, Step, Undeclared, plan
+from mongospec_cli.upgrade import NotUpgraded, Upgrade, UpgradedCollection, upgrade
 
 __all__ = (
     "Audit",
     "Audited",
     "CollectionSize",
     "Dangling",
+    "NotUpgraded",
     "OldDocuments",
     "Plan",
     "Position",
@@ -26,6 +28,9 @@ __all__ = (
     "Undeclared",
     "UndeclaredField",
     "Unreadable",
+    "Upgrade",
+    "UpgradedCollection",
     "audit",
     "plan",
+    "upgrade",
 )
