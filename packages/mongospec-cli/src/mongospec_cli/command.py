@@ -5,6 +5,7 @@ A command is a function that ``@app.command`` takes: parse, call the typed funct
 exit code. What it raises becomes one line and exit code 2 in :func:`main`.
 """
 
+import asyncio
 import importlib.metadata
 import signal
 import sys
@@ -18,11 +19,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
+from rich.prompt import Confirm
 from rich.text import Text
 
+from mongospec_cli.apply import Progress, apply
 from mongospec_cli.errors import CommandError
-from mongospec_cli.plan import plan
-from mongospec_cli.report import console_for, show_plan
+from mongospec_cli.plan import Plan, Step, plan
+from mongospec_cli.report import console_for, show_plan, step_progress
 from mongospec_cli.settings import Settings, read_settings
 from mongospec_core import MongoDocument, MongospecError, connect, enc_hook
 from mongospec_discovery import collect_document_types
@@ -37,6 +40,7 @@ app = App(
     help="Tell whether the database is what the document classes say, and make it so.",
     version=importlib.metadata.version("mongospec-cli"),
     help_flags=["--help", "-h"],
+    suppress_keyboard_interrupt=False,  # main() says it in a line
 )
 
 type Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
@@ -64,7 +68,7 @@ _COMMON = Common()
 
 
 @app.command(name="plan")
-async def plan_command(
+def plan_command(
     targets: Sequence[str] = (),
     /,
     *,
@@ -78,13 +82,69 @@ async def plan_command(
     :param check: exit with 1 if there is anything to change.
     :param drop: plan to hide, then to drop what no class declares.
     """
-    async with connected(targets, common) as document_types:
-        found = await plan(document_types, drop=drop)
+    found = asyncio.run(_plan(targets, common, drop=drop))
     if common.json:
         _write_json(found)
     else:
         show_plan(console_for(), found)
     return DIFFERENT if check and found.differs else OK
+
+
+async def _plan(targets: Sequence[str], common: Common, *, drop: bool) -> Plan:
+    async with connected(targets, common) as document_types:
+        return await plan(document_types, drop=drop)
+
+
+@app.command(name="apply")
+def apply_command(
+    targets: Sequence[str] = (),
+    /,
+    *,
+    yes: Flag = False,
+    drop: Flag = False,
+    common: Common = _COMMON,
+) -> int:
+    """Make the changes that ``plan`` shows, one after another. Ask first.
+
+    :param targets: packages and modules with document classes, like ``myapp.models``.
+    :param yes: do not ask.
+    :param drop: hide, then drop what no class declares.
+    """
+    if not yes and (common.json or not sys.stdin.isatty()):
+        raise CommandError("apply asks before it changes anything: without a terminal, give --yes")
+    found = asyncio.run(_plan(targets, common, drop=drop))
+    console = console_for()
+    if not common.json:
+        show_plan(console, found)
+    # Asked outside of the event loop, which would keep Ctrl-C to itself until there is an answer.
+    if found.steps and not yes and not Confirm.ask("Make these changes?", console=console):
+        console.print("nothing was changed")
+        return DIFFERENT
+    made: list[Step] = []
+    try:
+        if found.steps:
+            asyncio.run(_apply(targets, common, found, made))
+    finally:
+        if common.json:
+            _write_json({"plan": found, "made": made})
+        elif found.steps:
+            console.print(f"{len(made)} of {len(found.steps)} changes were made")
+    return DIFFERENT if found.problems else OK
+
+
+async def _apply(targets: Sequence[str], common: Common, found: Plan, made: list[Step]) -> None:
+    async with connected(targets, common) as document_types:
+        with step_progress(None if common.json else console_for()) as show:
+
+            def note(progress: Progress) -> None:
+                if progress.finished:
+                    made.append(progress.step)
+                show(progress)
+
+            await apply(found, document_types, on_progress=note)
+
+
+# A further command goes here.
 
 
 @asynccontextmanager
@@ -164,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
-    except (CommandError, MongospecError, CycloptsError) as error:
+    except (MongospecError, CycloptsError) as error:
         if "--debug" in tokens:
             traceback.print_exc()
         return _complain(str(error), FAILED)

@@ -86,6 +86,7 @@ from mongospec_core.operations.save import (
 )
 from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.server.bulk import BulkState, Statement, send_statements
+from mongospec_core.server.client import Target
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.indexes import Declared, existing_indexes, same_index
 from mongospec_core.server.operation import Operation, outcome_of
@@ -130,6 +131,7 @@ __all__ = (
     "SaveOptions",
     "Statement",
     "StoredAs",
+    "Target",
     "Update",
     "as_id",
     "attributes_of",
