@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
@@ -155,9 +156,11 @@ async def test_two_workers_sell_what_there_is_and_no_more(mongo_server: MongoSer
         timeout=200,
     )
     assert (process.returncode, process.stderr) == (0, "")
-    assert process.stdout.splitlines()[-1] == (
-        "55 of 100 orders were placed; nothing is left, and nothing was oversold."
-    )
+    *workers, total = process.stdout.splitlines()
+    assert total == "55 of 100 orders were placed; nothing is left, and nothing was oversold."
+    said = [re.findall(r"worker (\d): (\d+) of 50 ", each) for each in workers]
+    assert {number for ((number, _),) in said} == {"1", "2"}
+    assert sum(int(placed) for ((_, placed),) in said) == 55  # so each of them sold 5 at least
 
 
 def test_the_shop_is_small_enough_to_read() -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections import Counter
 from pathlib import Path
 from pydoc import locate
 from typing import get_args, get_type_hints
@@ -94,6 +95,12 @@ def test_the_guide_to_errors_lists_every_error_with_its_parents() -> None:
         for name in re.findall(r"`(\w+Error)`", names):
             for parent in re.findall(r"`(\w+)`", parents):
                 assert parent in {cls.__name__ for cls in ours[name].__mro__}, (name, parent)
+
+
+def test_the_changelog_says_nothing_twice() -> None:
+    newest = (ROOT / "CHANGELOG.md").read_text().partition("\n## [")[2].partition("\n## [")[0]
+    lines = re.findall(r"^(?:- |### |`).*", newest, re.MULTILINE)
+    assert [line for line, times in Counter(lines).items() if times > 1] == []
 
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)

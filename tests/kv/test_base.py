@@ -3,7 +3,7 @@
 import pickle
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
 import msgspec
@@ -213,7 +213,7 @@ async def test_a_field_that_moves_key_away_from_its_index_is_refused(bind: Bind)
     class Moved(KVStore):
         key: str = msgspec.field(name="k")
 
-    with pytest.raises(DefinitionError, match='Moved has no field "key"; it is stored as "k"'):
+    with pytest.raises(DefinitionError, match=r"Moved\.key would be stored as 'k'"):
         await bind(Moved)
 
 
@@ -234,9 +234,8 @@ async def test_a_base_with_a_field_without_default_is_refused_by_name(bind: Bind
     class TenantStore(KVStore, Tenant):
         pass
 
-    await bind(TenantStore)
     with pytest.raises(DefinitionError, match=r"TenantStore\.tenant has no default"):
-        await TenantStore.set("k", 1)
+        await bind(TenantStore)
 
 
 def test_the_mixin_itself_has_no_instances() -> None:
@@ -364,11 +363,9 @@ async def test_two_stores_share_a_database_and_no_key(bind: Bind) -> None:
     assert (await AppStorage.get("k"), await PlainStore.get("k")) == (1, 2)
 
 
-@each_way
-async def test_a_store_has_no_versions(bind: Bind, how: str) -> None:
+async def test_a_store_has_no_versions(bind: Bind) -> None:
     class Versioned(KVStore, MongoDocument, version_field="version"):
         version: int = 0
 
-    await bind(Versioned)
     with pytest.raises(DefinitionError, match="leave version_field= out"):
-        await make(cast("Store", Versioned), how)
+        await bind(Versioned)

@@ -57,11 +57,10 @@ from mongospec_core.model.write import (
     encode_document,
     prepare,
     prepare_changed,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for
-from mongospec_core.operations.filters import Filter, as_id, scoped
+from mongospec_core.operations.filters import Filter, as_id
 from mongospec_core.operations.insert_many import Ids, InsertMany
 from mongospec_core.operations.options import (
     DeleteOptions,
@@ -71,11 +70,10 @@ from mongospec_core.operations.options import (
     FindOneAndUpdateOptions,
     FindOneKeywords,
     FindOneOptions,
-    InsertOptions,
     Options,
     PageKeywords,
     SaveManyOptions,
-    SaveOptions,
+    WriteOptions,
     begin,
 )
 from mongospec_core.operations.projection import Projection, Read
@@ -85,7 +83,7 @@ from mongospec_core.operations.save import (
     send_many,
 )
 from mongospec_core.operations.updates import Update, encode_update
-from mongospec_core.server.bulk import BulkState, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.client import Target
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.indexes import Declared, existing_indexes, same_index
@@ -116,7 +114,6 @@ __all__ = (
     "FindOneOptions",
     "Ids",
     "InsertMany",
-    "InsertOptions",
     "OnInvalid",
     "Operation",
     "Options",
@@ -128,11 +125,11 @@ __all__ = (
     "Read",
     "Reader",
     "SaveManyOptions",
-    "SaveOptions",
     "Statement",
     "StoredAs",
     "Target",
     "Update",
+    "WriteOptions",
     "as_id",
     "attributes_of",
     "begin",
@@ -171,14 +168,11 @@ __all__ = (
     "run_dict_hook",
     "run_pre_save",
     "same_index",
-    "scoped",
     "send",
     "send_many",
-    "send_statements",
     "set_place",
     "set_snapshot",
     "settle_read",
-    "should_validate",
     "shown",
     "snapshot_of",
     "split_documents",

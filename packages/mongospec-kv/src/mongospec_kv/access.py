@@ -9,7 +9,6 @@ from mongospec_core.extension import (
     begin,
     encode,
     encode_update,
-    scoped,
     split_documents,
 )
 from mongospec_kv.entries import VALUE_ONLY, entry_reader, key_filter
@@ -38,7 +37,7 @@ async def entries_of(
 ) -> list[Any]:
     """The entries that a query finds, each with its key and its value."""
     binding, call = begin(cls, operation, "find_many", options, "read", projection=VALUE_ONLY)
-    batch = await call.send("find_many", encode(scoped(binding, query)))
+    batch = await call.send("find_many", encode(binding.scoped(query)))
     return await entry_reader(cls, binding).load(split_documents(batch), call)
 
 

@@ -24,7 +24,6 @@ from mongospec_core.extension import (
     encode,
     encode_document,
     run_dict_hook,
-    scoped,
     shown,
     to_raw_documents,
 )
@@ -69,7 +68,7 @@ def key_filter(store: type[MongoDocument], key: Any) -> bytes:
     :raises OptionError: it is not a str.
     """
     check_key(store, key)
-    return encode(scoped(binding_of(store), {"key": key}))
+    return encode(binding_of(store).scoped({"key": key}))
 
 
 def check_key(store: type[MongoDocument], key: Any) -> None:
@@ -88,7 +87,6 @@ def raw_entries(
     """New entries as raw documents, complete with ``_id`` and the defaults of the class's fields.
 
     :raises OptionError: *items* is not a dict, or one of its keys is not a str.
-    :raises DefinitionError: a field of the class has no default.
     :raises DocumentValidationError: a value does not fit the class.
     :raises EncodingError: BSON cannot hold a value.
     """
@@ -98,7 +96,6 @@ def raw_entries(
         raise OptionError(f"{cls.__name__}: items is a dict of values, not {shown(given)}")
     for key in items:
         check_key(cls, key)
-    _refuse_unfit(binding.plan)
     entries = [cls(key=key, value=value) for key, value in items.items()]
     for entry in entries:
         if entry._id is None:
@@ -129,8 +126,11 @@ def raw_entries(
     return raws
 
 
-def _refuse_unfit(plan: Plan[Any]) -> None:
-    """Entries are made of a key and a value alone, found by ``key`` and its unique index."""
+def refuse_unfit(plan: Plan[Any]) -> None:
+    """Entries are made of a key and a value alone, found by ``key`` and its unique index.
+
+    :raises DefinitionError: those of this class cannot be.
+    """
     name = plan.cls.__name__
     if plan.version is not None:
         raise DefinitionError(

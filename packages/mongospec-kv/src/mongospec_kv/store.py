@@ -1,8 +1,8 @@
 """The key-value store: entries of one collection, found by their key."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, ClassVar, Unpack, overload
+from typing import Any, ClassVar, Unpack, overload, override
 
 import msgspec
 from bson import Decimal128
@@ -17,9 +17,8 @@ from mongospec_core.extension import (
     binding_of,
     encode,
     encode_update,
+    plan_of,
     raise_for,
-    scoped,
-    send_statements,
     shown,
     split_documents,
 )
@@ -31,6 +30,7 @@ from mongospec_kv.entries import (
     key_filters,
     key_list,
     raw_entries,
+    refuse_unfit,
     upsert,
 )
 from mongospec_kv.errors import KeyNotFoundError, StoredValueError
@@ -67,6 +67,12 @@ class KVStore(MongoDocument, mixin=True):
     # Named here, so that a subclass's rename= does not move them away from the index.
     key: str = msgspec.field(name="key")
     value: Any = msgspec.field(name="value")
+
+    @override
+    @classmethod
+    def _before_bind(cls, bound: Collection[type]) -> None:
+        super()._before_bind(bound)
+        refuse_unfit(plan_of(cls))
 
     # -- one key
 
@@ -247,7 +253,7 @@ class KVStore(MongoDocument, mixin=True):
         binding, call = begin(
             cls, "keys", "find_many", sorted_options, "read", projection=only_keys.fields()
         )
-        batch = await call.send("find_many", encode(scoped(binding, {})))
+        batch = await call.send("find_many", encode(binding.scoped({})))
         entries = await only_keys.reader(binding).load(split_documents(batch), call)
         return [entry["key"] for entry in entries]
 
@@ -276,14 +282,14 @@ class KVStore(MongoDocument, mixin=True):
             change = await final_change(binding, {"$set": {"value": raw.get("value")}})
             repeatable = repeatable and change.keys() <= _REPEATABLE
             statement = {
-                "q": scoped(binding, {"key": key}),
+                "q": binding.scoped({"key": key}),
                 "u": upsert(change, raw),
                 "upsert": True,
             }
             statements.append(Statement("update", encode(statement), key))
         for left in reversed(range(tries(call))):
             sent = BulkState(statements)
-            await send_statements(call, sent, ordered=False, repeatable=repeatable)
+            await sent.send(call, ordered=False, repeatable=repeatable)
             lost_race = [place for place, each in sent.failures.items() if each.code == 11000]
             if not left or not lost_race or len(lost_race) < len(sent.failures) or sent.unknown:
                 return raise_for(call, sent)
@@ -304,7 +310,7 @@ class KVStore(MongoDocument, mixin=True):
         gone = 0
         for query in key_filters(key_list(cls, keys)):
             gone += int(
-                (await call.send("delete_many", encode(scoped(binding, query))))["deleted_count"]
+                (await call.send("delete_many", encode(binding.scoped(query))))["deleted_count"]
             )
         return gone
 
@@ -319,4 +325,4 @@ class KVStore(MongoDocument, mixin=True):
             await AppStorage.clear()
         """
         binding, call = begin(cls, "clear", "delete_many", options, "write")
-        return int((await call.send("delete_many", encode(scoped(binding, {}))))["deleted_count"])
+        return int((await call.send("delete_many", encode(binding.scoped({}))))["deleted_count"])

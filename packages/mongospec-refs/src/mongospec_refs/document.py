@@ -13,8 +13,8 @@ from mongospec_core.extension import (
     DECIMAL_CODEC_OPTIONS,
     Decoder,
     FindOneOptions,
-    InsertOptions,
     StoredAs,
+    WriteOptions,
     as_id,
     attributes_of,
     binding_of,
@@ -122,7 +122,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         return self
 
     async def insert_recursive(
-        self, *, validate_on_write: bool | None = None, **options: Unpack[InsertOptions]
+        self, *, validate_on_write: bool | None = None, **options: Unpack[WriteOptions]
     ) -> RecursiveInsertResult[Self]:
         """Insert this document and every new document that it leads to, or none of them.
 
@@ -154,7 +154,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         document: Self,
         *,
         validate_on_write: bool | None = None,
-        **options: Unpack[InsertOptions],
+        **options: Unpack[WriteOptions],
     ) -> RecursiveInsertResult[Self]:
         """:meth:`insert_recursive` of one document, spelled as the driver spells inserts.
 

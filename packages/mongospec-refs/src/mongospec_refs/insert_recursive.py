@@ -20,7 +20,6 @@ from mongospec_core.extension import (
     no_timeout,
     run_pre_save,
     set_snapshot,
-    should_validate,
     shown,
     snapshot_of,
     to_raw_documents,
@@ -153,9 +152,7 @@ class _Batch(msgspec.Struct, frozen=True):
 def _batch(cls: type[Any], documents: list[Any], validate_on_write: bool | None) -> _Batch:
     binding = binding_of(cls)
     cls._before_write(documents)
-    raws = to_raw_documents(
-        binding.plan, documents, validate=should_validate(cls, validate_on_write)
-    )
+    raws = to_raw_documents(binding.plan, documents, validate=validate_on_write)
     return _Batch(binding, documents, raws, [encode_document(binding.plan, raw) for raw in raws])
 
 

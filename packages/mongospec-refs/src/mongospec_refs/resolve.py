@@ -31,7 +31,6 @@ from mongospec_core.extension import (
     id_filter,
     reading_plan,
     refuse_elsewhere,
-    scoped,
     set_snapshot,
     settle_read,
     shown,
@@ -206,7 +205,7 @@ def _may_be_there(cls: type[Any], raw: Any) -> bool:
 def _queries(cls: type[Any], ids: list[Any]) -> Iterable[tuple[bytes, int]]:
     if not ids:
         return
-    query = encode(scoped(binding_of(cls), {"_id": {"$in": ids}}))
+    query = encode(binding_of(cls).scoped({"_id": {"$in": ids}}))
     if len(query) <= _MOST_BYTES or len(ids) == 1:
         yield query, len(ids)
     else:
@@ -421,7 +420,7 @@ async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any])
     cls = real_class(reference)
     binding, call = begin(cls, "fetch", "find_one", options, "read")
     refuse_elsewhere(cls, [reference])
-    wanted = scoped(binding, id_filter(cls, to_raw(reference._id)))
+    wanted = binding.scoped(id_filter(cls, to_raw(reference._id)))
     found = await call.send("find_one", encode(wanted))
     if found is None:
         if not is_resolved(reference):

@@ -15,7 +15,7 @@ from mongospec_core.extension import (
     Ids,
     Operation,
     SaveManyOptions,
-    SaveOptions,
+    WriteOptions,
     begin,
     binding_of,
     checked,
@@ -28,7 +28,6 @@ from mongospec_core.extension import (
     run_pre_save,
     send,
     send_many,
-    should_validate,
     shown,
 )
 from mongospec_refs.errors import CascadeSaveError, cascade_error
@@ -52,7 +51,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
         upsert: bool = False,
         save_refs: bool = True,
         validate_on_write: bool | None = None,
-        **options: Unpack[SaveOptions],
+        **options: Unpack[WriteOptions],
     ) -> Self:
         """Store what changed in this document, and in the documents that it leads to.
 
@@ -155,8 +154,12 @@ class Cascade:
         done: set[int] = set()
         while True:
             self._batches = self._find_changed()
-            changed = [each.document for _, batch in self._batches for each in batch]
-            fresh = [each for each in changed if id(each) not in done]
+            fresh = [
+                each.document
+                for _, batch in self._batches
+                for each in batch
+                if id(each.document) not in done
+            ]
             done.update(map(id, fresh))
             if not await _run_hooks(fresh):  # then nothing could change what was encoded
                 return
@@ -167,14 +170,14 @@ class Cascade:
         :returns: the changes of the roots, in their order.
         """
         for cls, batch in self._batches:
-            if should_validate(cls, self._validate_on_write):
-                checked(binding_of(cls).plan, [each.raw for each in batch])
+            checked(binding_of(cls).plan, [each.raw for each in batch], self._validate_on_write)
         changes: list[Change] = []
         by_class = _by_class(self._roots)
         for cls, roots in by_class.items():  # those of one family
             cls._before_write(roots)
-            validate = should_validate(cls, self._validate_on_write)
-            changes += prepare(binding_of(cls).plan, roots, validate=validate, upsert=upsert)
+            changes += prepare(
+                binding_of(cls).plan, roots, validate=self._validate_on_write, upsert=upsert
+            )
         if len(by_class) > 1:
             by_root = {id(each.document): each for each in changes}
             return [by_root[id(each)] for each in self._roots]

@@ -37,6 +37,10 @@ class Binding:
         )
         self.reader: Reader[Any] = Reader(plan, target.codec)  # of reads without options
 
+    def scoped(self, filter: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a filter that finds documents of the class only, be there others in its collection."""
+        return filter if self.scope is None else self.scope.applied(filter)
+
     def moved(self, block: Block) -> "Binding":
         """Return the binding of the same class to the database of a block."""
         own = self.target

@@ -46,11 +46,6 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 """The server's limit for one document, in bytes."""
 
 
-def should_validate(cls: type[DocumentBase], asked: bool | None) -> bool:
-    """Return whether documents are validated: the call's option, or else the class's."""
-    return cls.__validate_on_write__ if asked is None else asked
-
-
 def check_class(cls: type, documents: Sequence[Any]) -> None:
     """Refuse documents that are not of *cls* or of a member of its family.
 
@@ -100,7 +95,7 @@ async def run_hooks_and_checks(binding: Binding, documents: Sequence[Any]) -> No
 
 
 def to_raw_documents(
-    plan: Plan[Any], documents: Sequence[Any], *, validate: bool
+    plan: Plan[Any], documents: Sequence[Any], *, validate: bool | None
 ) -> list[dict[str, Any]]:
     """Return the raw documents of *documents*, whose values are cut to what BSON keeps.
 
@@ -122,14 +117,19 @@ def to_raw_documents(
             f"{plan.cls.__name__}: a document is nested too deeply, or contains itself "
             f"(nothing was written)"
         ) from error
-    return checked(plan, raws) if validate else raws
+    return checked(plan, raws, validate)
 
 
-def checked(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def checked(
+    plan: Plan[Any], raws: list[dict[str, Any]], validate: bool | None
+) -> list[dict[str, Any]]:
     """Return raw documents that a later read will accept.
 
+    :param validate: whether they are checked; None: as their class says.
     :raises DocumentValidationError: some do not fit; it names all of them.
     """
+    if not (plan.cls.__validate_on_write__ if validate is None else validate):
+        return raws
     try:
         plan.convert(plan.prepare(raws, CHECKING))
     except (msgspec.ValidationError, TypeError, ValueError):
@@ -137,7 +137,9 @@ def checked(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]
     return raws
 
 
-def encode_documents(plan: Plan[Any], documents: Sequence[Any], *, validate: bool) -> list[bytes]:
+def encode_documents(
+    plan: Plan[Any], documents: Sequence[Any], *, validate: bool | None
+) -> list[bytes]:
     """Apply :func:`to_raw_documents` and :func:`encode_document` to many documents.
 
     A hundred at a time: their raw documents are freed while still in the CPU's cache, and the
@@ -291,7 +293,7 @@ class GuardedChange(Change):
 
 
 def prepare(
-    plan: Plan[Any], documents: Sequence[Any], *, validate: bool, upsert: bool = False
+    plan: Plan[Any], documents: Sequence[Any], *, validate: bool | None, upsert: bool = False
 ) -> list[Change]:
     """Prepare documents to be saved, after their hooks have run; nothing is sent.
 

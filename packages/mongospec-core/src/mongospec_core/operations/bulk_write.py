@@ -28,7 +28,6 @@ from mongospec_core.model.write import (
     check_class,
     encode_document,
     run_hooks_and_checks,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.checks import check_sort
@@ -37,7 +36,7 @@ from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import BulkOptions, begin, sort_document
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
-from mongospec_core.server.bulk import BulkState, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.operation import Operation, outcome_of
 
 
@@ -88,9 +87,8 @@ class BulkOperations(DocumentBase, abstract=True):
         }
         await run_hooks_and_checks(binding, list(whole.values()))
         inserts = {n: whole[n] for n in whole if _kind(cls, asked[n]) == "InsertOne"}
-        validate = should_validate(cls, validate_on_write)
         with Ids(list(inserts.values())) as ids:
-            raws = to_raw_documents(binding.plan, list(whole.values()), validate=validate)
+            raws = to_raw_documents(binding.plan, list(whole.values()), validate=validate_on_write)
             encoded = {
                 place: encode_document(binding.plan, raw)
                 for place, raw in zip(whole, raws, strict=True)
@@ -125,7 +123,7 @@ class BulkOperations(DocumentBase, abstract=True):
             ids.sent = True
             sent = BulkState(statements)
             try:
-                await send_statements(call, sent, ordered=ordered)
+                await sent.send(call, ordered=ordered)
             finally:
                 for place, document in whole.items():
                     if place in inserts:

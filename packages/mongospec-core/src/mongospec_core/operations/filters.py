@@ -77,11 +77,6 @@ async def encode_filter(
     return data
 
 
-def scoped(binding: Binding, filter: Filter) -> Filter:
-    """Return a filter restricted to documents of the class, if its collection has others."""
-    return filter if binding.scope is None else binding.scope.applied(filter)
-
-
 def by_id(plan: Plan[Any], value: Any) -> dict[str, Any]:
     """Return the filter for one id, which is converted to the class's id type.
 

@@ -28,14 +28,13 @@ from mongospec_core.model.write import (
     encode_document,
     encode_documents,
     run_hooks_and_checks,
-    should_validate,
     take_back_id,
     to_raw_documents,
 )
 from mongospec_core.operations.checks import check_filter, equalities
-from mongospec_core.operations.filters import Filter, refuse_other_filters, scoped
+from mongospec_core.operations.filters import Filter, refuse_other_filters
 from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
-from mongospec_core.operations.options import ExistsOptions, InsertOptions, begin
+from mongospec_core.operations.options import ExistsOptions, WriteOptions, begin
 from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -44,7 +43,7 @@ class InsertOperations(DocumentBase, abstract=True):
     """``insert``, ``insert_one``, ``insert_many``, ``insert_if_not_exists``."""
 
     async def insert(
-        self, *, validate_on_write: bool | None = None, **options: Unpack[InsertOptions]
+        self, *, validate_on_write: bool | None = None, **options: Unpack[WriteOptions]
     ) -> Self:
         """Insert this document; if it has no ``_id``, it gets an ObjectId first.
 
@@ -74,9 +73,7 @@ class InsertOperations(DocumentBase, abstract=True):
         data = b""
         outcome: Outcome = "not_applied"
         try:
-            (raw,) = to_raw_documents(
-                binding.plan, [self], validate=should_validate(cls, validate_on_write)
-            )
+            (raw,) = to_raw_documents(binding.plan, [self], validate=validate_on_write)
             data = encode_document(binding.plan, raw)
             await call.send("insert_one", data, document=raw)
             outcome = "applied"
@@ -97,7 +94,7 @@ class InsertOperations(DocumentBase, abstract=True):
         document: Self,
         *,
         validate_on_write: bool | None = None,
-        **options: Unpack[InsertOptions],
+        **options: Unpack[WriteOptions],
     ) -> Self:
         """Insert one document: ``document.insert()`` by the driver's name.
 
@@ -119,7 +116,7 @@ class InsertOperations(DocumentBase, abstract=True):
         *,
         ordered: bool = True,
         validate_on_write: bool | None = None,
-        **options: Unpack[InsertOptions],
+        **options: Unpack[WriteOptions],
     ) -> list[Any]:
         """Insert many documents, by one ``insert`` command for each 100,000 of them or 40 MB.
 
@@ -142,9 +139,7 @@ class InsertOperations(DocumentBase, abstract=True):
             return []
         await run_hooks_and_checks(binding, given)
         with Ids(given) as ids:
-            encoded = encode_documents(
-                binding.plan, given, validate=should_validate(cls, validate_on_write)
-            )
+            encoded = encode_documents(binding.plan, given, validate=validate_on_write)
             ids.sent = True
             await InsertMany(call, ids, given, encoded, ordered).run()
         return [each._id for each in given]
@@ -190,9 +185,7 @@ class InsertOperations(DocumentBase, abstract=True):
         await run_hooks_and_checks(binding, [document])
         made_here = document._id is None
         with Ids([document]) as ids:
-            (raw,) = to_raw_documents(
-                binding.plan, [document], validate=should_validate(cls, validate_on_write)
-            )
+            (raw,) = to_raw_documents(binding.plan, [document], validate=validate_on_write)
             # The document to be stored; it is sent as $setOnInsert.
             data = encode_document(binding.plan, raw)
             if filter is None:
@@ -210,7 +203,7 @@ class InsertOperations(DocumentBase, abstract=True):
                 name: value for name, value in raw.items() if name != "_id" or name not in equal
             }
             query, update = (
-                named(cls.__name__, "a filter", encode, scoped(binding, wanted)),
+                named(cls.__name__, "a filter", encode, binding.scoped(wanted)),
                 encode({"$setOnInsert": fields}),
             )
             before = snapshot_of(document)

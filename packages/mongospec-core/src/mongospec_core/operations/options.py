@@ -119,8 +119,8 @@ class AggregateOptions(ReadOptions, total=False):
     write_concern: WriteConcern
 
 
-class InsertOptions(Options, total=False):
-    """The driver's options of ``insert_one`` and ``insert_many``."""
+class WriteOptions(Options, total=False):
+    """The driver's options of inserts and saves of single documents."""
 
     bypass_document_validation: bool
     write_concern: WriteConcern
@@ -140,13 +140,6 @@ class UpdateOptions(ExistsOptions, Upserting, total=False):
     """The driver's options of ``update_one`` and ``update_many``."""
 
     array_filters: Sequence[Document]
-
-
-class SaveOptions(Options, total=False):
-    """The driver's options of a save."""
-
-    bypass_document_validation: bool
-    write_concern: WriteConcern
 
 
 class DeleteOptions(Options, Checked, total=False):

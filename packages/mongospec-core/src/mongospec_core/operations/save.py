@@ -34,14 +34,13 @@ from mongospec_core.model.write import (
     note_version,
     prepare,
     run_hooks_and_checks,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.insert_many import Ids
-from mongospec_core.operations.options import SaveManyOptions, SaveOptions, begin
+from mongospec_core.operations.options import SaveManyOptions, WriteOptions, begin
 from mongospec_core.results import BulkResult
-from mongospec_core.server.bulk import BulkState, Statement, send_statements
+from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.operation import Operation, outcome_of
 
@@ -54,7 +53,7 @@ class SaveOperations(DocumentBase, abstract=True):
         *,
         upsert: bool = False,
         validate_on_write: bool | None = None,
-        **options: Unpack[SaveOptions],
+        **options: Unpack[WriteOptions],
     ) -> Self:
         """Store what changed in this document since it was read or written.
 
@@ -81,13 +80,17 @@ class SaveOperations(DocumentBase, abstract=True):
         if not upsert:
             refuse_without_id(self)
         await run_hooks_and_checks(binding, [self])
-        validate = should_validate(cls, validate_on_write)
-        await save_document(binding, call, self, upsert=upsert, validate=validate)
+        await save_document(binding, call, self, upsert=upsert, validate=validate_on_write)
         return self
 
 
 async def save_document(
-    binding: Binding, call: Operation, document: DocumentBase, *, upsert: bool, validate: bool
+    binding: Binding,
+    call: Operation,
+    document: DocumentBase,
+    *,
+    upsert: bool,
+    validate: bool | None,
 ) -> None:
     """Save a document whose hooks have run: compute the difference and send it."""
     with Ids([document]) as ids:  # assigned only if an upsert inserts a new document
@@ -252,8 +255,7 @@ class SaveManyOperations(DocumentBase, abstract=True):
         for document in given:
             refuse_without_id(document)
         await run_hooks_and_checks(binding, given)
-        validate = should_validate(cls, validate_on_write)
-        return await send_many(call, prepare(binding.plan, given, validate=validate))
+        return await send_many(call, prepare(binding.plan, given, validate=validate_on_write))
 
 
 async def send_many(
@@ -284,7 +286,7 @@ async def send_many(
     if not statements:
         return result_of(sent)
     try:
-        await send_statements(call, sent, ordered=ordered, repeatable=changes[0].version is None)
+        await sent.send(call, ordered=ordered, repeatable=changes[0].version is None)
         await _note_gone(call, sent, changes)
     except BaseException:  # cancelled: if fewer matched than were sent, it is unknown which
         applied = sent.applied()

@@ -22,7 +22,6 @@ from mongospec_core.model.write import (
     check_class,
     encode_document,
     run_hooks_and_checks,
-    should_validate,
     to_raw_documents,
 )
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
@@ -199,8 +198,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         )
         check_class(cls, [replacement])
         await run_hooks_and_checks(binding, [replacement])
-        validate = should_validate(cls, validate_on_write)
-        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate)
+        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate_on_write)
         data = encode_document(binding.plan, raw)
         query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         replace = Replacement(binding.plan, replacement, data, query)

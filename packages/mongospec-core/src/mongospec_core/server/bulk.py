@@ -124,6 +124,8 @@ class Account:
 class BulkState(Account):
     """The outcomes of a list of statements, and the server's counts."""
 
+    error: Exception | None
+
     def __init__(
         self, statements: Sequence[Statement], indexes: Sequence[int] | None = None
     ) -> None:
@@ -165,64 +167,61 @@ class BulkState(Account):
             self.modified += int(reply.get("nModified", 0))
             self.upserted.update({places[each["index"]]: each["_id"] for each in upserted})
 
+    async def send(self, call: Operation, *, ordered: bool, repeatable: bool = False) -> None:
+        """Send the statements, in as few commands as their kinds and the limits allow.
+
+        The outcomes are noted in it, even if this raises, which only a cancellation causes.
+
+        :param ordered: keep their order and stop at the first that fails; otherwise statements of one
+            kind are sent together, and the rest is sent even after a failure or a write concern error.
+        :param repeatable: applying them twice does no harm, so a command whose reply was lost may be
+            sent once more.
+        """
+        commands = list(_commands(self.statements, ordered=ordered))
+        for number, (kind, places) in enumerate(commands):
+            alone = self.statements[places[0]].alone
+            try:
+                reply = await (
+                    call.write_command(
+                        kind,
+                        _FIELD[kind],
+                        [self.statements[place].data for place in places],
+                        ordered=ordered,
+                        repeatable=repeatable,
+                    )
+                    if alone is None
+                    else alone()
+                )
+            except BaseException as error:
+                self.note_error(places, error)
+                if alone is not None and _is_refused(error):
+                    if not ordered:
+                        continue
+                    self._skip(commands[number + 1 :])
+                    return
+                carried_out = _reply_with(error)
+                if carried_out is not None:
+                    self.record_reply(kind, places, carried_out, ordered=ordered)
+                if isinstance(error, OperationError):
+                    self.error = self.error or error
+                    if carried_out is not None and not ordered:
+                        continue
+                self._skip(commands[number + 1 :])
+                if not isinstance(error, OperationError):
+                    raise
+                return
+            self.record_reply(kind, places, reply, ordered=ordered)
+            if ordered and reply.get("writeErrors"):
+                self._skip(commands[number + 1 :])
+                return
+
+    def _skip(self, commands: Iterable[tuple[Kind, list[int]]]) -> None:
+        for _, places in commands:
+            self.fail(places, None, _NOT_ATTEMPTED)
+
 
 _KEY = ("key_pattern", "key_value", "expected")
 _NOT_ATTEMPTED = "not attempted: an earlier one failed"
-
-
-async def send_statements(
-    call: Operation,
-    sent: BulkState,
-    *,
-    ordered: bool,
-    repeatable: bool = False,
-) -> None:
-    """Send the statements of *sent*, in as few commands as their kinds and the limits allow.
-
-    The outcomes are noted in *sent*, even if this raises, which only a cancellation causes.
-
-    :param ordered: keep their order and stop at the first that fails; otherwise statements of one
-        kind are sent together, and the rest is sent even after a failure or a write concern error.
-    :param repeatable: applying them twice does no harm, so a command whose reply was lost may be
-        sent once more.
-    """
-    commands = list(_commands(sent.statements, ordered=ordered))
-    for number, (kind, places) in enumerate(commands):
-        alone = sent.statements[places[0]].alone
-        try:
-            reply = await (
-                call.write_command(
-                    kind,
-                    _FIELD[kind],
-                    [sent.statements[place].data for place in places],
-                    ordered=ordered,
-                    repeatable=repeatable,
-                )
-                if alone is None
-                else alone()
-            )
-        except BaseException as error:
-            sent.note_error(places, error)
-            if alone is not None and _is_refused(error):
-                if not ordered:
-                    continue
-                _skip(sent, commands[number + 1 :])
-                return
-            carried_out = _reply_with(error)
-            if carried_out is not None:
-                sent.record_reply(kind, places, carried_out, ordered=ordered)
-            if isinstance(error, OperationError):
-                sent.error = sent.error or error
-                if carried_out is not None and not ordered:
-                    continue
-            _skip(sent, commands[number + 1 :])
-            if not isinstance(error, OperationError):
-                raise
-            return
-        sent.record_reply(kind, places, reply, ordered=ordered)
-        if ordered and reply.get("writeErrors"):
-            _skip(sent, commands[number + 1 :])
-            return
 
 
 def _reply_with(error: BaseException) -> Mapping[str, Any] | None:
@@ -239,11 +238,6 @@ def _is_refused(error: BaseException) -> bool:
     """Return whether a statement that was sent by itself failed, and the next may be sent."""
     refused = isinstance(error, MongospecError) and error.outcome == "not_applied"
     return refused and not isinstance(error, ServerUnavailableError)
-
-
-def _skip(sent: BulkState, commands: Iterable[tuple[Kind, list[int]]]) -> None:
-    for _, places in commands:
-        sent.fail(places, None, _NOT_ATTEMPTED)
 
 
 def _commands(
