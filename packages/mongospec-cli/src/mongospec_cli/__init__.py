@@ -3,6 +3,7 @@
 from mongospec_cli.apply import Progress, apply
 from mongospec_cli.errors import CommandError, OutdatedPlanError
 from mongospec_cli.plan import CollectionSize, Plan, Problem, Step, Undeclared, plan
+from mongospec_cli.schema import json_schema, schema
 
 __all__ = (
     "CollectionSize",
@@ -14,5 +15,7 @@ __all__ = (
     "Step",
     "Undeclared",
     "apply",
+    "json_schema",
     "plan",
+    "schema",
 )

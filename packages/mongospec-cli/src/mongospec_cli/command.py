@@ -26,6 +26,8 @@ from mongospec_cli.apply import Progress, apply
 from mongospec_cli.errors import CommandError
 from mongospec_cli.plan import Plan, Step, plan
 from mongospec_cli.report import console_for, show_plan, step_progress
+from mongospec_cli.schema import json_schema as json_schema_of
+from mongospec_cli.schema import schema
 from mongospec_cli.settings import Settings, read_settings
 from mongospec_core import MongoDocument, MongospecError, connect, enc_hook
 from mongospec_discovery import collect_document_types
@@ -144,6 +146,24 @@ async def _apply(targets: Sequence[str], common: Common, found: Plan, made: list
             await apply(found, document_types, on_progress=note)
 
 
+@app.command(name="schema")
+def schema_command(
+    targets: Sequence[str] = (),
+    /,
+    *,
+    json_schema: Flag = False,
+    common: Common = _COMMON,
+) -> int:
+    """Print MongoDB's ``$jsonSchema`` of each collection, as JSON. Ask no server.
+
+    :param targets: packages and modules with document classes, like ``myapp.models``.
+    :param json_schema: print JSON Schema instead, of the JSON that documents become.
+    """
+    document_types = found_types(targets)
+    _write_json(json_schema_of(document_types) if json_schema else schema(document_types), indent=2)
+    return OK
+
+
 # A further command goes here.
 
 
@@ -156,7 +176,7 @@ async def connected(
     :raises CommandError: there are no classes, or no URI.
     """
     settings = read_settings(Path.cwd())
-    document_types = _document_types(list(targets) or settings.targets, settings)
+    document_types = found_types(targets, settings)
     uri = common.uri or settings.uri
     if not uri:
         raise CommandError("no server: set MONGODB_URI, or give --uri mongodb://HOST:27017/NAME")
@@ -167,7 +187,15 @@ async def connected(
         yield document_types
 
 
-def _document_types(targets: Sequence[str], settings: Settings) -> list[type[MongoDocument]]:
+def found_types(
+    targets: Sequence[str], settings: Settings | None = None
+) -> list[type[MongoDocument]]:
+    """Find the document classes of the targets, else of the settings' targets.
+
+    :raises CommandError: there are none, or a module cannot be imported.
+    """
+    settings = settings or read_settings(Path.cwd())
+    targets = list(targets) or settings.targets
     if not targets:
         raise CommandError(
             "no TARGET: name a package or a module with document classes, like myapp.models, or set "
@@ -206,8 +234,9 @@ def _impatient(uri: str) -> str:
     return parts._replace(path=parts.path or "/", query=wait).geturl()
 
 
-def _write_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.encode(value, enc_hook=enc_hook).decode() + "\n")
+def _write_json(value: Any, *, indent: int = -1) -> None:
+    data = msgspec.json.encode(value, enc_hook=enc_hook)
+    sys.stdout.write(msgspec.json.format(data, indent=indent).decode() + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

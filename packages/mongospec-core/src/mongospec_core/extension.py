@@ -14,6 +14,8 @@
 - the stored form: what a document knows of its copy in the database.
 """
 
+from mongospec_core.codec.annotations import resolve_names
+from mongospec_core.codec.bson_schema import bson_schema
 from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
@@ -33,7 +35,7 @@ from mongospec_core.connection import declared_by_collection
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
-from mongospec_core.model.family import is_member
+from mongospec_core.model.family import collection_name_of, is_member
 from mongospec_core.model.hooks import run_dict_hook, run_pre_save
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.model.own_filter import check_id, id_filter
@@ -134,10 +136,12 @@ __all__ = (
     "attributes_of",
     "begin",
     "binding_of",
+    "bson_schema",
     "check_class",
     "check_id",
     "checked",
     "class_cache",
+    "collection_name_of",
     "copy_snapshot",
     "declared_by_collection",
     "decode",
@@ -165,6 +169,7 @@ __all__ = (
     "refuse_without_id",
     "register_builtin",
     "rejected",
+    "resolve_names",
     "run_dict_hook",
     "run_pre_save",
     "same_index",
