@@ -8,7 +8,7 @@ from typing import NamedTuple
 class Bar(NamedTuple):
     label: str
     value: float | None
-    """None: there is no such operation."""
+    """None: the operation does not exist."""
     ours: bool = False
 
 

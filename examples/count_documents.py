@@ -31,7 +31,7 @@ async def main() -> None:
         print("Those that match:", about)
         print("The driver's name for it:", await Visit.count_documents({"path": "/about"}))
 
-        # Exact counting reads what it counts. If "more than 100" is enough, say where to stop.
+        # Exact counting reads what it counts. If "more than 100" is enough, set a limit.
         print("More than 100:", await Visit.count({"path": "/"}, limit=101) > 100)
 
         # From the collection's metadata: fast whatever its size, not exact on a sharded cluster

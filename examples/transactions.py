@@ -57,7 +57,7 @@ async def main() -> None:
             [Account(owner="Alice", balance=100), Account(owner="Bob", balance=50)]
         )
 
-        # Every operation inside of the block takes part; there is no session to hand around.
+        # Every operation inside the block takes part; there is no session to pass around.
         async with mongospec.transaction():
             await transfer("Alice", "Bob", 20)
         print("Committed:", await balance("Alice"), await balance("Bob"))

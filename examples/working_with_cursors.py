@@ -37,7 +37,7 @@ async def main() -> None:
         sizes = [len(batch) async for batch in Reading.find(batch_size=4_000).batches()]
         print("In batches:", sizes)
 
-        # Some, then more: a cursor goes on where it was.
+        # Some, then more: a cursor continues with the next document.
         cursor = Reading.find(sort=[("value", -1)])
         first = await cursor.to_list(20)
         second = await cursor.to_list(20)

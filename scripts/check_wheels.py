@@ -36,7 +36,7 @@ BRINGS: dict[str, set[str]] = {
 }
 # What PyPI must show beside each of them.
 SHOWN_LINKS = {"Changelog", "Documentation", "Homepage", "Issues", "Source"}
-# Imported by pytest and by pydantic alone, which are no dependencies of what offers them.
+# Imported by pytest and by pydantic alone, which are not dependencies of the packages that offer them.
 IMPORTED_BY_OTHERS = {"mongospec_testing.plugin", "mongospec_core.codec.pydantic_schema"}
 
 PROBE = """

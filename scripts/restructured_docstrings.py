@@ -46,7 +46,7 @@ class RestructuredDocstrings(griffe.Extension):
             return
         docstring.value = self.to_markdown(docstring.value)
         # Parsed here and not by the pages, so that what is raised can become links. What stands
-        # behind `**options` is documented, too: that is no reason for a warning.
+        # behind `**options` is documented, too: that does not deserve a warning.
         options = {"warn_unknown_params": False, "warnings": False}
         sections = docstring.parse("sphinx", **options)
         for section in sections:

@@ -12,7 +12,7 @@ from mongospec_core import MongoDocument, close, init
 from mongospec_core.codec import codec_options
 from mongospec_core.server import place
 
-# A naive datetime is warned of where local time is not UTC: the tests say themselves where it is not.
+# A naive datetime causes a warning if local time is not UTC: tests of it set another zone themselves.
 os.environ["TZ"] = "UTC"
 time.tzset()
 
@@ -34,7 +34,7 @@ def registered_encoders() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def without_tenants() -> Iterator[None]:
-    """After a test that used another database nobody asks where documents are from."""
+    """After a test that used another database, do not check the origin of documents any more."""
     yield
     place.used = False
 

@@ -48,7 +48,7 @@ class SoldOutError(Exception):
 
 
 async def list_products(after: str | None = None, size: int = 20) -> Page[Product]:
-    """The dearest first; each page begins where the one before it ended."""
+    """Return the most expensive first; each page begins where the one before it ended."""
     return await Product.page({"stock": {"$gt": 0}}, sort=[("price", -1)], size=size, after=after)
 
 

@@ -32,7 +32,7 @@ LONGEST = 0.004  # seconds; a single operation on the test server takes about 2 
 
 
 async def cancelled_at(moment: float, call: Callable[[], Awaitable[Any]]) -> BaseException | None:
-    """Cancel *call* after *moment* seconds; the error that came of it, None where it had ended."""
+    """Cancel *call* after *moment* seconds; return its error, None if it had ended."""
     task = asyncio.ensure_future(call())
     started = time.perf_counter()
     while time.perf_counter() - started < moment:  # noqa: ASYNC110 - finer than the loop's timers

@@ -343,7 +343,7 @@ async def test_another_mode_is_refused(bind: Bind, option: dict[str, Any]) -> No
 async def test_several_processes_may_start_at_once(
     mongo_server: MongoServer, mongo_db: mongojet.Database
 ) -> None:
-    """A rolling deploy: each sees the indexes missing and creates them; that is no error."""
+    """A rolling deploy: each sees the indexes missing and creates them; that is not an error."""
     cls = class_of(IndexModel("email", unique=True), IndexModel("age"))
     try:
         await asyncio.gather(*(init(mongo_db, [cls], close_client=False) for _ in range(8)))

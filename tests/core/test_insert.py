@@ -1,4 +1,4 @@
-"""Inserting: one, many, and only where there is none."""
+"""Inserting: one, many, and only if there is none."""
 
 import asyncio
 import random

@@ -1,5 +1,6 @@
 """A user's own types: written as register_encoder says, read by the class's dec_hook."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -487,6 +488,64 @@ async def test_an_encoder_may_return_a_value_of_its_own_class(bind: Bind) -> Non
     assert await Row.count({"handle": Handle("ANN"), "level": Level(3)}) == 1
     with pytest.raises(EncodingError, match=r"Row\.anything"):
         await Row(handle="b", level=1, anything=Point(1, 2)).insert()
+
+
+class Ring:
+    """Its encoder returns a list with another one in it."""
+
+
+class Ping:
+    """Its encoder returns a Pong."""
+
+
+class Pong:
+    """Its encoder returns a Ping."""
+
+
+class Same:
+    """Its encoder returns another one."""
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (Ring(), "the encoder of Ring returns holds another Ring"),
+        (Ping(), "the encoder of P[io]ng returns holds another P[io]ng"),
+        (Same(), "the encoder of Same returned a Same"),
+        (Handle("a"), "the encoder of Handle returns holds another Handle"),
+    ],
+    ids=["list", "each-other", "itself", "str"],
+)
+async def test_an_encoder_that_never_ends_is_named_and_nothing_is_written(
+    bind: Bind, value: Any, words: str
+) -> None:
+    register_encoder(Ring, lambda _: [Ring()])
+    register_encoder(Ping, lambda _: Pong())
+    register_encoder(Pong, lambda _: Ping())
+    register_encoder(Same, lambda _: Same())
+    register_encoder(Handle, lambda handle: {"handle": Handle(handle)})
+    await bind(Gig)
+    document = Gig(anything=[value])
+    with pytest.raises(EncodingError, match=rf"Gig\.anything.*{words}"):
+        document.dump()
+    query = {"anything": value}
+    written: list[Callable[[], Awaitable[Any]]] = [
+        document.insert,
+        lambda: Gig.insert_many([document]),
+        lambda: document.save(upsert=True),
+    ]
+    sent: list[Callable[[], Awaitable[Any]]] = [
+        lambda: Gig.count(query),
+        lambda: Gig.update_many({}, {"$set": query}),
+        lambda: Gig.insert_if_not_exists(Gig(), query),
+        lambda: Gig.bulk_write([UpdateOne({}, {"$set": query}, upsert=True)]),
+        lambda: Gig.aggregate([{"$match": query}]).to_list(),
+    ]
+    for place, calls in ((r"Gig\.anything.*", written), ("Gig.*", sent)):
+        for call in calls:
+            with pytest.raises(EncodingError, match=place + words):
+                await call()
+    assert await Gig.count() == 0
 
 
 class Labelled:

@@ -2,15 +2,18 @@
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple, TypedDict
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
+from bson import ObjectId
+from pymongo import InsertOne, ReplaceOne, UpdateOne
 
 from mongospec_core import DocumentValidationError, EncodingError, MongoDocument, changes
 from tests.conftest import Bind
@@ -184,6 +187,121 @@ async def test_subclasses_of_what_bson_has_are_stored_as_what_they_are(bind: Bin
     assert (read.at, read.loss, read.cost, read.losses) == (at, 0.5, Decimal("1.5"), [2.0])
     assert read.name == "a"
     assert type(read.at) is datetime
+
+
+class Blob(bytes):
+    __slots__ = ()
+
+
+class Day(date):
+    pass
+
+
+class Span(timedelta):
+    pass
+
+
+class Clock(time):
+    pass
+
+
+class Uid(UUID):
+    pass
+
+
+class Oid(ObjectId):
+    pass
+
+
+class Names(list[str]):
+    pass
+
+
+class Counts(dict[str, int]):
+    pass
+
+
+class Bases(MongoDocument):
+    text: str = ""
+    number: int = 0
+    loss: float = 0.0
+    blob: bytes = b""
+    cost: Decimal = Decimal(0)
+    at: datetime | None = None
+    day: date | None = None
+    span: timedelta | None = None
+    clock: time | None = None
+    uid: UUID | None = None
+    oid: ObjectId | None = None
+    names: list[str] = []
+    counts: dict[str, int] = {}
+    anything: Any = None
+    other: str = ""
+
+
+OF_BASES: dict[str, Any] = {
+    "text": Text("a"),
+    "number": Count(3),
+    "loss": Loss(1.5),
+    "blob": Blob(b"q"),
+    "cost": Money("1.50"),
+    "at": FrozenDatetime(2026, 3, 1, 12, tzinfo=UTC),
+    "day": Day(2026, 3, 1),
+    "span": Span(seconds=3),
+    "clock": Clock(3, 4),
+    "uid": Uid(int=4),
+    "oid": Oid(),
+    "names": Names([Text("a")]),
+    "counts": Counts({Text("k"): Count(1)}),
+}
+
+
+async def saved(document: Bases) -> None:
+    await document.insert()
+    document.other = "b"
+    await Bases.save_many([document])
+
+
+async def replaced(document: Bases) -> None:
+    old = await Bases().insert()
+    await Bases.find_one_and_replace({"_id": old.id}, document)
+
+
+WRITES: dict[str, Callable[[Bases], Awaitable[Any]]] = {
+    "insert": lambda each: each.insert(),
+    "insert_many": lambda each: Bases.insert_many([each]),
+    "insert_if_not_exists": lambda each: Bases.insert_if_not_exists(each, {"other": "a"}),
+    "save": lambda each: copy.replace(each, _id=ObjectId()).save(upsert=True),
+    "save_many": saved,
+    "bulk_write, insert": lambda each: Bases.bulk_write([InsertOne(each)]),
+    "bulk_write, replace": lambda each: Bases.bulk_write([ReplaceOne({}, each, upsert=True)]),
+    "find_one_and_replace": replaced,
+}
+
+
+@pytest.mark.parametrize("way", WRITES)
+async def test_what_equals_the_stored_value_is_unchanged_after_every_write(
+    bind: Bind, way: str
+) -> None:
+    await bind(Bases)
+    for name, value in OF_BASES.items():
+        for field in (name, "anything"):
+            document = Bases(**{field: value}, other="a")
+            await WRITES[way](document)
+            (found,) = await Bases.find_all()
+            if way != "save":  # that one is of a copy with an _id
+                assert changes(document) == {}, field
+                assert changes(pickle.loads(pickle.dumps(document))) == {}, field
+            assert changes(found) == {}, field
+            assert name != field or getattr(found, name) == value
+            setattr(found, field, value)
+            assert changes(found) == {}, field
+            query = {field: value}
+            assert await Bases.count(query) == 1
+            await Bases.update_many(query, {"$set": query})
+            await Bases.bulk_write([UpdateOne(query, {"$set": query})])
+            assert await Bases.distinct("_id", query) == [found.id]
+            await Bases.delete_many({})
 
 
 ZONED = datetime(2026, 7, 1, 9, tzinfo=ZoneInfo("Europe/Berlin"))

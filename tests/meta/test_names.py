@@ -14,7 +14,7 @@ from mongospec.contrib import kv_store
 from mongospec.utils import collect_document_types
 
 PARTS = [mongospec_core, mongospec_discovery, mongospec_kv, mongospec_refs]
-# Where two packages have a name, the one that mongospec means.
+# If two packages have a name, the one that mongospec exports.
 MEANT = {"MongoDocument": mongospec_refs, "DuplicateKeyError": mongospec_core}
 
 

@@ -309,7 +309,7 @@ async def test_an_annotation_that_names_nothing_is_refused_at_init(bind: Bind) -
 async def test_an_unbound_referenced_class_is_refused_at_init(bind: Bind) -> None:
     with pytest.raises(DefinitionError, match=r"Post\.author refers to User"):
         await bind(Post, Tag)
-    # also where it stands deep inside
+    # also deep inside
     with pytest.raises(DefinitionError, match=r"Everything\.plain refers to User"):
         await bind(Everything, Tag, Badge, Company)
 

@@ -72,6 +72,39 @@ async def test_what_nobody_changed_costs_no_write(bind: Bind, mongo_proxy: Fault
     assert updates(seen) == [("posts", [{"$set": {"title": "Other"}}])]
 
 
+class Text(str):
+    __slots__ = ()
+
+
+class Years(int):
+    pass
+
+
+@pytest.mark.parametrize("way", ["insert", "insert_recursive"])
+async def test_values_of_subclasses_of_what_bson_has_cost_a_cascade_no_write(
+    bind: Bind, mongo_proxy: FaultProxy, way: str
+) -> None:
+    await bind(*BLOG)
+    user = User(name=Text("Alice"), age=Years(30), employer=Company(name=Text("c")))
+    post = Post(title=Text("Hello"), author=user, tags=[Tag(label=Text("t"))])
+    if way == "insert_recursive":
+        await post.insert_recursive()
+    else:
+        await user.employer.insert()  # type: ignore[union-attr]
+        await User.insert_many([user])
+        await Tag.insert_many(post.tags)
+        await post.insert()
+    with mongo_proxy.recording() as seen:
+        for twin in (post, copy.deepcopy(post), pickle.loads(pickle.dumps(post))):
+            await twin.save()
+            await Post.save_many([twin])
+    assert updates(seen) == []
+    post.title = Text("Other")
+    with mongo_proxy.recording() as seen:
+        await post.save()
+    assert updates(seen) == [("posts", [{"$set": {"title": "Other"}}])]
+
+
 async def test_another_writers_change_to_other_fields_survives(bind: Bind) -> None:
     post = await blog(bind)
     await User.update_one({}, {"$set": {"age": 99, "undeclared": 1}}, check=False)

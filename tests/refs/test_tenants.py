@@ -316,7 +316,7 @@ async def test_a_transaction_is_of_the_database_of_its_block(tenants: Tenants) -
             agency = await Agency(name="a").insert()
             with using(red):
                 await Route(title="r", agency=agency).insert()
-            with pytest.raises(TransactionError, match="begun for another database"), using(blue):
+            with pytest.raises(TransactionError, match="started for another database"), using(blue):
                 pass
             with outside_transaction(), using(blue):
                 await Agency(name="b").insert()

@@ -1,4 +1,4 @@
-"""MongoDB's image. The first test needs a Docker engine and says so where there is none; the second does not start one."""
+"""MongoDB's image. The first test needs a Docker engine and says so if there is none; the second does not start one."""
 
 import asyncio
 import sys

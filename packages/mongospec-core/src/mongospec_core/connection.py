@@ -1,4 +1,4 @@
-"""Bind document classes to a database, and let them go again."""
+"""Bind document classes to a database, and unbind them."""
 
 import asyncio
 import atexit
@@ -48,7 +48,7 @@ from mongospec_core.server.timeout import end_of
 from mongospec_core.server.transaction import current, refuse_in_transaction
 
 _LAST_WORDS = 2.0
-"""Seconds that operations in flight get to end before their client is closed."""
+"""Seconds to wait for operations in flight before their client is closed."""
 _PATIENCE = 3.0
 """Seconds that a client gets to close."""
 _SELECTION = 30
@@ -59,7 +59,7 @@ scripts end in SIGABRT."""
 
 
 class _Bound:
-    """What is bound at present: classes, and the clients to close with them."""
+    """The classes that are bound, and the clients to close with them."""
 
     def __init__(self) -> None:
         self.classes: dict[type[DocumentBase], mongojet.Client] = {}
@@ -80,20 +80,20 @@ async def init(
 ) -> None:
     """Bind document classes to a database: all of them, or none.
 
-    Compiles every class, says hello to the server, and sees to the declared indexes: one
-    ``listIndexes`` a collection, and one ``createIndexes`` where some are missing. It may be
-    called several times, for different classes and databases; a class that is bound already is
-    bound anew.
+    Compiles every class, sends ``hello`` to the server, and creates the declared indexes: one
+    ``listIndexes`` per collection, and one ``createIndexes`` if some are missing. It may be called
+    several times, for different classes and databases; a class that is already bound is bound
+    again.
 
     :param db: a mongojet database.
-    :param document_types: the classes; a subclass of one is bound only where it is listed too.
-    :param indexes: ``"create"`` what is missing, ``"check"`` that nothing is, or ``"skip"``.
-    :param index_conflicts: ``"error"``, or ``"warn"`` and go on without the index.
+    :param document_types: the classes; a subclass of one is bound only if it is listed too.
+    :param indexes: ``"create"`` missing ones, ``"check"`` that none is missing, or ``"skip"``.
+    :param index_conflicts: ``"error"``, or ``"warn"`` and continue without the index.
     :param timeout: seconds that each operation of these classes may take; None: no limit. Building
         indexes is not bound by it.
     :param close_client: whether :func:`close` closes the database's client.
     :raises DefinitionError: a class cannot work; nothing is bound.
-    :raises IndexConflictError: the declared indexes cannot be; nothing is bound.
+    :raises IndexConflictError: a declared index cannot be created; nothing is bound.
     :raises ServerUnavailableError: the server does not answer; nothing is bound.
 
     .. code-block:: python
@@ -109,9 +109,9 @@ async def init(
             f'get one by client.get_database("NAME")'
         )
     if indexes not in ("create", "check", "skip"):
-        raise OptionError(f'init(indexes={shown(indexes)}): say "create", "check" or "skip"')
+        raise OptionError(f'init(indexes={shown(indexes)}): use "create", "check" or "skip"')
     if index_conflicts not in ("error", "warn"):
-        raise OptionError(f'init(index_conflicts={shown(index_conflicts)}): say "error" or "warn"')
+        raise OptionError(f'init(index_conflicts={shown(index_conflicts)}): use "error" or "warn"')
     classes = _listed(document_types)
     resolve_names(classes)
     bindings = {cls: _compiled(cls, db, timeout) for cls in classes}
@@ -137,25 +137,25 @@ async def init(
 
 @cache
 def _wait_at_exit() -> None:
-    """A script that never calls close(), or ends by an error, needs the driver's moment as well."""
+    """Wait for the driver's threads in scripts that never call close(), or end by an error."""
     atexit.register(time.sleep, _EXIT_GRACE)
 
 
 @contextmanager
 def using(database: mongojet.Database) -> Generator[None]:
-    """All operations of bound classes in the block go to *database*.
+    """Send all operations of bound classes in the block to *database*.
 
-    They go to the collections of the same names, as do those of tasks that are started in the block;
-    references, cascades, key-value stores, cursors and transactions included. Blocks nest, the inner
-    one counts. The classes have to be bound by ``init()``, which may have been given any database.
+    They use the collections of the same names, as do those of tasks that are started in the block;
+    references, cascades, key-value stores, cursors and transactions included. Of nested blocks the
+    inner one counts. The classes must be bound by ``init()``, to any database.
 
     A document belongs to the database that it was read from or written to, and so does a reference to it:
     to write it, to delete it or to refer to it in another database is refused. A cursor is read in a
-    block of the database in which it was made. A transaction is one database's: begin it in the block.
+    block of the database in which it was created. A transaction has one database: start it in the block.
 
     :param database: a mongojet database, of any client.
-    :raises OptionError: it is something else.
-    :raises TransactionError: there is a transaction, of another database.
+    :raises OptionError: *database* is something else.
+    :raises TransactionError: this is in a transaction of another database.
 
     .. code-block:: python
 
@@ -170,7 +170,7 @@ def using(database: mongojet.Database) -> Generator[None]:
     own = Block(database)
     if current() is not None and not alike(own.place, here()):
         raise TransactionError(
-            f"using({database.name!r}): this transaction was begun for another database; begin it in "
+            f"using({database.name!r}): this transaction was started for another database; start it in "
             f"the block, or step out by outside_transaction()"
         )
     with entered(own):
@@ -185,14 +185,14 @@ async def create_indexes(
 ) -> None:
     """Create the indexes of bound classes in another database, for :func:`using` it.
 
-    Sends what :func:`init` sends: one ``listIndexes`` a collection, and one ``createIndexes`` if some are
-    missing.
+    Sends one ``listIndexes`` per collection, and one ``createIndexes`` if some are missing, like
+    :func:`init`.
 
     :param database: a mongojet database, of any client.
     :param document_types: bound classes; None: all that are bound.
-    :param index_conflicts: ``"error"``, or ``"warn"`` and go on without the index.
+    :param index_conflicts: ``"error"``, or ``"warn"`` and continue without the index.
     :raises NotBoundError: a class is not bound.
-    :raises IndexConflictError: the declared indexes cannot be.
+    :raises IndexConflictError: a declared index cannot be created.
     :raises TransactionError: in a transaction.
 
     .. code-block:: python
@@ -221,7 +221,7 @@ async def _ensure(
 async def close() -> None:
     """Unbind every class and close the clients that :func:`init` was given. Idempotent.
 
-    Operations that are on their way get a moment to end.
+    Operations in flight get a few seconds to end.
 
     .. code-block:: python
 
@@ -245,7 +245,7 @@ async def connect(
     index_conflicts: Conflicts = "error",
     timeout: float | None = None,
 ) -> AsyncGenerator[mongojet.Database]:
-    """Client, :func:`init` and :func:`close` in one: for apps, workers and scripts.
+    """Create a client, call :func:`init`, and :func:`close` at the end: for apps, workers and scripts.
 
     On exit, the classes that were bound here are unbound and the client is closed.
 
@@ -254,7 +254,7 @@ async def connect(
     :raises OptionError: the URI cannot be used, or neither it nor *database* names a database.
 
     The other parameters are :func:`init`'s. With *timeout*, the driver's ``serverSelectionTimeoutMS``
-    is a little less, unless the URI says another: an error then tells why no server can be reached.
+    is a little less, unless the URI sets it: an error then says why no server can be reached.
 
     .. code-block:: python
 
@@ -292,8 +292,8 @@ async def connect(
 
 
 def _told_in_time(uri: str, timeout: float | None) -> str:
-    """The URI of a client that says why no server can be reached before the time is up."""
-    end_of(timeout)  # it is a number of seconds, or refused here
+    """Return the URI with a server selection timeout below *timeout*, so that its error has the reason."""
+    end_of(timeout)  # refuses what is not a number of seconds
     if timeout is None or timeout > _SELECTION or "serverselectiontimeoutms=" in uri.lower():
         return uri
     milliseconds = max(1, int(max(timeout * 0.9, timeout - 0.5) * 1000))
@@ -308,7 +308,7 @@ def _database(client: mongojet.Client, name: str | None) -> mongojet.Database:
         return client.get_database(name)  # pyright: ignore[reportUnknownMemberType]
     except ValueError as error:
         raise OptionError(
-            'connect(): the URI names no database; write "mongodb://host/NAME" or database="NAME"'
+            'connect(): the URI does not name a database; write "mongodb://host/NAME" or database="NAME"'
         ) from error
 
 
@@ -321,7 +321,7 @@ async def _close_clients(clients: Iterable[mongojet.Client]) -> None:
 
 async def _close_client(client: mongojet.Client) -> None:
     await drain(client, _LAST_WORDS)
-    with suppress(TimeoutError):  # a server that hangs keeps the driver's monitor in its wait
+    with suppress(TimeoutError):  # a server that hangs keeps the driver's monitor waiting
         async with asyncio.timeout(_PATIENCE):
             await client.close()
 
@@ -344,7 +344,7 @@ def _binding(plan: Plan[Any], db: mongojet.Database, timeout: float | None) -> B
 
 
 def _join_families(new: Collection[type]) -> None:
-    """Let bound classes of a family read the documents of those that are bound now, too."""
+    """Make bound classes of a family also read the documents of those that are bound now."""
     bound = {cls: binding_of(cls) for cls in _bound.classes if is_bound(cls)}
     for cls, binding in bound.items():
         if tag_of(cls) is None or not any(are_relatives(cls, each) for each in new):
@@ -358,7 +358,7 @@ def _listed(document_types: Any) -> list[Any]:
     if isinstance(document_types, type):
         raise OptionError(f"document_types is a list of classes: [{document_types.__name__}]")
     if isinstance(document_types, Mapping):
-        raise OptionError("document_types is a list of classes; of a map, give its values()")
+        raise OptionError("document_types is a list of classes; pass the values() of a dict")
     if isinstance(document_types, str):
         raise OptionError(
             f"document_types={shown(document_types)} is not a list of classes; find the classes of a "

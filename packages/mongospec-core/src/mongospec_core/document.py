@@ -1,4 +1,4 @@
-"""The document class that users subclass: all the verbs, and nothing else."""
+"""The document class that users subclass: it combines all operations."""
 
 from typing import dataclass_transform
 
@@ -31,7 +31,7 @@ class MongoDocument(
 ):
     """A document of a MongoDB collection: a msgspec Struct with an ``_id``.
 
-    Subclass it, annotate its fields (they are keyword-only), name the class in ``init()``.
+    Subclass it, annotate its fields (they are keyword-only), and pass the class to ``init()``.
 
     .. code-block:: python
 

@@ -1,10 +1,10 @@
-"""Every error of mongospec-core; this module imports nothing of ours.
+"""Every error of mongospec-core; this module imports no other module of the package.
 
 ::
 
     MongospecError
     ├── DefinitionError(TypeError)            a class that cannot work
-    ├── HookError                             a hook returned nothing where it must
+    ├── HookError                             a hook did not return what it must
     ├── OptionError(TypeError)                an option that the call does not take
     │   ├── UnknownFieldError                 a query names a field that the class does not have
     │   ├── FilterValueError(ValueError)      a filter's value that no document can have there
@@ -14,13 +14,13 @@
     ├── EncodingError(ValueError)             a value that BSON cannot hold
     ├── MissingIdError(ValueError)            save or delete of a document without _id
     ├── InvalidIdError(ValueError)            an id that is not of the class's id type
-    ├── DocumentNotFoundError(RuntimeError, LookupError)   a document that must be there is not
+    ├── DocumentNotFoundError(RuntimeError, LookupError)   a document does not exist, but must
     ├── StaleDocumentError(RuntimeError)      a write of a document that was changed meanwhile
     ├── WrongDatabaseError(RuntimeError)      a document or a cursor of another database
     ├── CursorClosedError
     ├── TransactionError
     │   └── TransactionClosedError
-    └── OperationError(mongojet.PyMongoError) what the server or the network said
+    └── OperationError(mongojet.PyMongoError) an error of the server or the network
         ├── ServerUnavailableError(ConnectionError)
         ├── OperationTimeoutError(TimeoutError)
         ├── DuplicateKeyError                 also mongojet.DuplicateKeyError
@@ -28,7 +28,7 @@
         ├── BulkWriteError
         └── IndexConflictError
 
-``outcome`` says of every one of them whether the write it stopped is in the database:
+The ``outcome`` of every one of them says whether the failed write is in the database:
 ``"not_applied"``, ``"applied"`` (only the write concern failed), ``"partial"`` or ``"unknown"``.
 """
 
@@ -73,24 +73,24 @@ type Outcome = Literal["not_applied", "applied", "partial", "unknown"]
 """Whether a failed write is in the database."""
 
 _SAID: Mapping[Outcome, str] = {
-    "applied": " [it was carried out]",
-    "partial": " [a part of it was carried out]",
-    "unknown": " [nobody knows whether it was carried out]",
+    "applied": " [outcome: applied]",
+    "partial": " [outcome: partial]",
+    "unknown": " [outcome: unknown]",
 }
 _SHOWN = 3  # failures spelled out in a message; the attribute has them all
 _MOST = 200
 
 
 def cut(text: str, most: int = _MOST) -> str:
-    """*text* for a message: a value of a user's can be as long as a document."""
+    """Shorten *text* for a message: a user's value can be as long as a document."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
 def shown(value: object) -> str:
-    """A value for a message, in a line."""
+    """Return a value for a message, on one line."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001 - a value's own __repr__ must not hide what is wrong with it
+    except Exception:  # noqa: BLE001 - a value's own __repr__ must not hide the error
         text = f"<{type(value).__name__}>"
     return cut(text)
 
@@ -100,7 +100,7 @@ class MongospecError(Exception):
 
     outcome: Outcome = "not_applied"
     given: Mapping[str, Any] | None = None
-    """The raw document that a ``find_one_and_*`` gave, if it was carried out and then not read."""
+    """The raw document that a ``find_one_and_*`` returned, if it was applied but cannot be read."""
 
 
 class DefinitionError(MongospecError, TypeError):
@@ -108,7 +108,7 @@ class DefinitionError(MongospecError, TypeError):
 
 
 class HookError(MongospecError):
-    """A lifecycle hook returned nothing where it must return, or an awaitable was left over."""
+    """A lifecycle hook did not return what it must, or an awaitable was not awaited."""
 
 
 class OptionError(MongospecError, TypeError):
@@ -137,10 +137,10 @@ class UnknownFieldError(OptionError):
 
 
 class FilterValueError(OptionError, ValueError):
-    """A filter compares a field with a value that no document of the class can have there.
+    """A filter compares a field to a value that no document of the class can have there.
 
-    ``document_class``, the ``path`` of the field, the type that is ``expected`` there, in words, and
-    the ``value`` that was given. Nothing was sent.
+    ``document_class``, the ``path`` of the field, the ``expected`` type as text, and the ``value`` in
+    the filter. Nothing was sent.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class NotBoundError(MongospecError, RuntimeError):
 
 
 class WrongDatabaseError(MongospecError, RuntimeError):
-    """A document, a reference or a cursor of one database was used in another: see ``using()``."""
+    """A document, a reference or a cursor of one database was used in another; see ``using()``."""
 
     outcome: Outcome = "not_applied"
 
@@ -185,7 +185,7 @@ class InvalidDocument(msgspec.Struct, frozen=True):
     """One document that does not fit its class.
 
     ``path`` is the field path (``"address.zip"``, ``"tags[3]"``; empty for the document itself),
-    ``id`` its ``_id`` (None where it has none yet), ``reason`` what is wrong there.
+    ``id`` its ``_id`` (None if it has none yet), ``reason`` what is wrong there.
     """
 
     id: Any
@@ -194,7 +194,7 @@ class InvalidDocument(msgspec.Struct, frozen=True):
 
 
 class DocumentValidationError(MongospecError, msgspec.ValidationError):
-    """Documents that do not fit their class: stored ones on a read, given ones before a write.
+    """Documents that do not fit their class, on a read or before a write.
 
     ``document_class`` is the class, ``failures`` has one :class:`InvalidDocument` for every
     document; ``id``, ``path`` and ``reason`` are those of the first. Nothing was written.
@@ -231,13 +231,13 @@ class MissingIdError(MongospecError, ValueError):
 
 
 class InvalidIdError(MongospecError, ValueError):
-    """A by-id method was given something that cannot be an id of this class."""
+    """A value that cannot be an id of the class."""
 
 
 class DocumentNotFoundError(MongospecError, RuntimeError, LookupError):
-    """A document that must be there is not: ``get_one()``, ``get_by_id()``, ``reload()``, ``save()``.
+    """A document does not exist: ``get_one()``, ``get_by_id()``, ``reload()``, ``save()``.
 
-    ``document_class`` is its class, ``filter`` what was asked for, as the caller gave it.
+    ``document_class`` is its class, ``filter`` the caller's filter.
     """
 
     def __init__(self, message: str, document_class: type, filter: Mapping[str, Any]) -> None:
@@ -250,11 +250,11 @@ class DocumentNotFoundError(MongospecError, RuntimeError, LookupError):
 
 
 class StaleDocumentError(MongospecError, RuntimeError):
-    """The stored document has another version: another write came after this one's read.
+    """The stored document has another version: another write changed it after it was read.
 
     ``document`` is the document that was not written, ``expected`` the version that was read. Read
-    it again, and do once more what was to be done. The error of a write of many documents is also
-    a :class:`BulkWriteError`; ``document`` is then the first of them.
+    it again, and repeat the change. The error of a write of many documents is also a
+    :class:`BulkWriteError`; ``document`` is then the first of them.
     """
 
     def __init__(self, message: str, *, document: Any = None, expected: int | None = None) -> None:
@@ -276,10 +276,10 @@ class TransactionClosedError(TransactionError):
 
 
 class OperationError(MongospecError, mongojet.PyMongoError):
-    """What the server or the network said of an operation.
+    """An error of the server or the network.
 
     ``outcome``, the server's ``code`` (None for a network error), its error ``labels`` and
-    ``details`` (the server's whole reply where there was one). ``__cause__`` is mongojet's error.
+    ``details`` (the server's whole reply, if there was one). ``__cause__`` is mongojet's error.
     """
 
     def __init__(
@@ -298,7 +298,7 @@ class OperationError(MongospecError, mongojet.PyMongoError):
         self.details = details
 
     def __str__(self) -> str:
-        # Logs have only the text: whether something may be in the database must stand there.
+        # Logs have only the text, so it includes whether something may be in the database.
         text = super().__str__()
         return text + _SAID[self.outcome] if self.outcome in _SAID else text
 
@@ -306,7 +306,7 @@ class OperationError(MongospecError, mongojet.PyMongoError):
         return _rebuilt, (type(self), self.args, self.__dict__)
 
     def has_error_label(self, label: str) -> bool:
-        """Whether the server or the driver put *label* on this error.
+        """Return whether the server or the driver put *label* on this error.
 
         :param label: for example ``"TransientTransactionError"``.
         """
@@ -333,8 +333,8 @@ class OperationTimeoutError(OperationError, TimeoutError):
 class DuplicateKeyError(OperationError, mongojet.DuplicateKeyError):
     """A unique index refused the write.
 
-    ``key_pattern`` (``{"email": 1}``) and ``key_value`` (``{"email": "a@b.c"}``) are the server's
-    where it sent them; from an insert, the value is the document's own.
+    ``key_pattern`` (``{"email": 1}``) and ``key_value`` (``{"email": "a@b.c"}``) are the server's if
+    it sent them; after an insert, the value is the document's own.
     """
 
     def __init__(
@@ -355,9 +355,9 @@ class DuplicateKeyError(OperationError, mongojet.DuplicateKeyError):
 class WriteFailure(msgspec.Struct, frozen=True):
     """One document or operation that was not carried out.
 
-    ``index`` is its place in the list that was given, ``document`` what stood there; ``code`` is
-    None where it was not attempted because an earlier one had failed. ``expected`` is the version
-    that was read, where the stored document has another.
+    ``index`` is its position in the caller's list, ``document`` the item there; ``code`` is None if
+    it was not attempted because an earlier one failed. ``expected`` is the version that was read, if
+    the stored document has another.
     """
 
     index: int
@@ -373,7 +373,7 @@ class BulkInsertError(OperationError):
     """``insert_many`` did not insert every document.
 
     ``inserted``, ``failures`` (with their index, code and key) and ``unknown`` (documents whose
-    batch got no answer) partition the documents that were given.
+    batch got no reply) partition the caller's documents.
     """
 
     def __init__(
@@ -394,8 +394,8 @@ class BulkInsertError(OperationError):
 class BulkWriteError(OperationError):
     """``bulk_write`` or ``save_many`` did not carry out every operation.
 
-    ``results`` counts what was done, ``failures`` names each operation that was not, ``unknown``
-    lists those whose batch got no answer.
+    ``results`` has the counts, ``failures`` each operation that failed, ``unknown`` those whose
+    batch got no reply.
     """
 
     def __init__(
@@ -414,4 +414,4 @@ class BulkWriteError(OperationError):
 
 
 class IndexConflictError(OperationError):
-    """The declared indexes and those of the collection cannot both be; nothing was created."""
+    """The declared indexes conflict with those of the collection; nothing was created."""

@@ -1,17 +1,18 @@
-"""For packages built on core: its seams, and nothing that users need.
+"""Extension points for packages built on core; users do not need them.
 
 - :class:`Read` and :class:`Reader`: what a read asks for, and how its batches become instances.
   All finders of a document class make a read by its ``__read__``, which is :class:`Read` or a
   subclass with ``parameters`` of its own: keywords that the finders take as well.
 - ``__bson_decoder__`` (a classmethod): how a raw value in a field annotated with the class becomes
-  something that msgspec accepts; asked once, when a plan is compiled (:func:`plan_of`).
-- ``__bson_stored_as__`` (a classmethod, beside it): what is stored there, for the check of queries;
-  without it everything may.
-- :func:`register_builtin`: how values of a family of classes are written, below what users register.
-- :func:`begin` gives the class's :class:`Binding` and the :class:`Operation` through which every command
-  goes; :func:`by_id` makes the filter for an id.
+  something that msgspec accepts; called once, when a plan is compiled (:func:`plan_of`).
+- ``__bson_stored_as__`` (a classmethod, beside it): the stored type, for the check of queries;
+  without it any value is allowed.
+- :func:`register_builtin`: how values of a class and its subclasses are written, unless users
+  register an encoder.
+- :func:`begin` returns the class's :class:`Binding` and the :class:`Operation` that sends every
+  command; :meth:`Binding.scoped` restricts a filter to documents of the class.
 - :func:`class_cache`, :func:`forget_by`: caches that hold classes no longer than any is bound.
-- the stored form: what a document knows of its copy in the database.
+- the snapshot: what a document knows of its stored copy.
 """
 
 from mongospec_core.codec.annotations import resolve_names
@@ -53,7 +54,6 @@ from mongospec_core.model.snapshot import (
 )
 from mongospec_core.model.write import (
     Change,
-    check_class,
     checked,
     document_list,
     encode_document,
@@ -137,7 +137,6 @@ __all__ = (
     "begin",
     "binding_of",
     "bson_schema",
-    "check_class",
     "check_id",
     "checked",
     "class_cache",

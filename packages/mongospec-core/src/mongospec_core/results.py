@@ -1,4 +1,4 @@
-"""What operations return, besides documents."""
+"""Results of operations, besides documents."""
 
 from typing import Any, Self
 
@@ -6,10 +6,10 @@ import msgspec
 
 
 class UpdateResult(int):
-    """The number of documents that an update changed, with the rest of the server's answer.
+    """The number of documents that an update changed, with the rest of the server's reply.
 
     ``matched_count`` documents matched, ``modified_count`` were changed, ``upserted_id`` is the
-    ``_id`` of the one that an upsert inserted (None where it did not).
+    ``_id`` of the one that an upsert inserted, or None.
 
     >>> result = UpdateResult(2, 1)
     >>> result == 1, result.matched_count
@@ -38,7 +38,7 @@ class UpdateResult(int):
 
 
 class BulkResult(msgspec.Struct):
-    """What a bulk write did; ``upserted_ids`` by the place of the operation that inserted."""
+    """The counts of a bulk write; ``upserted_ids`` by the position of the operation."""
 
     inserted_count: int = 0
     matched_count: int = 0

@@ -1,4 +1,4 @@
-"""What an entry is in the database: a document of the store's class with a key and a value."""
+"""Entries in the database: documents of the store's class with a key and a value."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -30,14 +30,14 @@ from mongospec_core.extension import (
 from mongospec_kv.errors import StoredValueError
 
 VALUE_ONLY = {"_id": 0, "key": 1, "value": 1}
-"""The projection of a read: what the base adds to an entry is not asked for."""
+"""The projection of a read, without the fields that the base adds."""
 _KEYS_BYTES = 8 * 1024 * 1024  # of a command's 16 MB, for the keys in one $in
 
 
 def entry_reader(
     store: type[MongoDocument], binding: Binding, value_type: Any = None
 ) -> BatchReader[Any]:
-    """Reads keys and values, and raises :class:`StoredValueError` where a value does not fit.
+    """Reads keys and values, and raises :class:`StoredValueError` if a value does not fit.
 
     :param value_type: the type of the values; default: the store's own annotation.
     """
@@ -53,7 +53,7 @@ def entry_reader(
 
 @class_cache
 def entry_type(store: type[MongoDocument], value_type: Any) -> type[msgspec.Struct]:
-    """The store's class without what its base adds: a key and a value."""
+    """Return the store's class without what its base adds: a key and a value."""
     dec_hook = getattr(store, "dec_hook", None)
     return msgspec.defstruct(
         store.__name__,
@@ -63,7 +63,7 @@ def entry_type(store: type[MongoDocument], value_type: Any) -> type[msgspec.Stru
 
 
 def key_filter(store: type[MongoDocument], key: Any) -> bytes:
-    """The filter that finds the entry of *key*, as BSON: a key is a value, never an operator.
+    """Return the filter that finds the entry of *key*, as BSON: a key is a value, never an operator.
 
     :raises OptionError: it is not a str.
     """
@@ -72,7 +72,7 @@ def key_filter(store: type[MongoDocument], key: Any) -> bytes:
 
 
 def check_key(store: type[MongoDocument], key: Any) -> None:
-    """A user without a type checker may give anything, the body of a request for example.
+    """Refuse a key that is not a str, for example from the body of a request.
 
     :raises OptionError: it is not a str.
     """
@@ -84,14 +84,14 @@ def check_key(store: type[MongoDocument], key: Any) -> None:
 def raw_entries(
     binding: Binding, items: Mapping[str, Any], *, validate: bool
 ) -> list[dict[str, Any]]:
-    """New entries as raw documents, complete with ``_id`` and the defaults of the class's fields.
+    """Return new entries as raw documents, with ``_id`` and the defaults of the class's fields.
 
     :raises OptionError: *items* is not a dict, or one of its keys is not a str.
     :raises DocumentValidationError: a value does not fit the class.
     :raises EncodingError: BSON cannot hold a value.
     """
     cls = binding.plan.cls
-    given: Any = items  # a user without a type checker may give anything
+    given: Any = items  # without a type checker it may be anything
     if not isinstance(given, Mapping):
         raise OptionError(f"{cls.__name__}: items is a dict of values, not {shown(given)}")
     for key in items:
@@ -127,9 +127,9 @@ def raw_entries(
 
 
 def refuse_unfit(plan: Plan[Any]) -> None:
-    """Entries are made of a key and a value alone, found by ``key`` and its unique index.
+    """Refuse a class whose entries need more than a key and a value, or other names for them.
 
-    :raises DefinitionError: those of this class cannot be.
+    :raises DefinitionError: the class is such a class.
     """
     name = plan.cls.__name__
     if plan.version is not None:
@@ -142,24 +142,24 @@ def refuse_unfit(plan: Plan[Any]) -> None:
             if field.encode_name != field.name:
                 raise DefinitionError(
                     f"{name}.{field.name} would be stored as {field.encode_name!r}; a key-value "
-                    f"store needs it as it is: {field.name}: ... = msgspec.field(name={field.name!r})"
+                    f"store needs its own name: {field.name}: ... = msgspec.field(name={field.name!r})"
                 )
         elif field.required:
             raise DefinitionError(
                 f"{name}.{field.name} has no default, but the entries of a key-value store are "
-                f"made of a key and a value; give the field a default"
+                f"made of a key and a value; add a default to the field"
             )
 
 
 async def final_change(binding: Binding, change: Mapping[str, Any]) -> dict[str, Any]:
-    """An update of entries after the class's ``__pre_update__``."""
+    """Return an update of entries after the class's ``__pre_update__``."""
     if "__pre_update__" in binding.hooks:
         return await run_dict_hook(binding.plan.cls, "__pre_update__", {**change})
     return {**change}
 
 
 def upsert(change: dict[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
-    """*change*, and on insert what else *raw* has: a path that both set would be a conflict."""
+    """Return *change* with ``$setOnInsert`` for the rest of *raw*: two operators on a path conflict."""
     touched = {path.partition(".")[0] for fields in change.values() for path in fields}
     touched |= {path.partition(".")[0] for path in change.get("$rename", {}).values()}
     defaults = {name: value for name, value in raw.items() if name != "key" and name not in touched}
@@ -169,10 +169,10 @@ def upsert(change: dict[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def key_list(store: type[MongoDocument], keys: Any) -> list[str]:
-    """*keys* in the order given, each once.
+    """Return *keys* in their order, each once.
 
-    :raises OptionError: *keys* is one text, whose letters are hardly meant; it cannot be iterated;
-        or one of them is not a str.
+    :raises OptionError: *keys* is a str, so its letters would be keys; it cannot be iterated; or one
+        of them is not a str.
     """
     if isinstance(keys, str):
         raise OptionError(
@@ -187,7 +187,7 @@ def key_list(store: type[MongoDocument], keys: Any) -> list[str]:
 
 
 def key_filters(keys: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Filters that find the entries of *keys*, each within the size of one command."""
+    """Return filters for the entries of *keys*, each within the size of one command."""
     part: list[str] = []
     size = 0
     for key in keys:

@@ -7,7 +7,7 @@ from mongospec_core.extension import shown
 
 
 class KeyNotFoundError(MongospecError, KeyError):
-    """``get()`` of a key that the store does not have; ``store`` and ``key`` say which."""
+    """``get()`` of a key that the store does not have; see ``store`` and ``key``."""
 
     def __init__(self, store: type, key: str) -> None:
         super().__init__(store, key)
@@ -22,7 +22,7 @@ class KeyNotFoundError(MongospecError, KeyError):
 class StoredValueError(MongospecError, ValueError):
     """A stored value is not of the type that it is read as.
 
-    ``store`` and ``key`` say which, ``path`` where in the value (empty: the value itself),
+    ``store`` and ``key`` identify it, ``path`` is the path in the value (empty: the value itself),
     ``reason`` what is wrong there.
     """
 
@@ -38,5 +38,5 @@ class StoredValueError(MongospecError, ValueError):
         place = f" at {self.path}" if self.path else ""
         return (
             f"{self.store.__name__}: the value of the key {shown(self.key)} does not fit{place}: "
-            f"{self.reason}; set() it anew"
+            f"{self.reason}; set() it again"
         )

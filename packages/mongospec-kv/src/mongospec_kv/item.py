@@ -1,4 +1,4 @@
-"""One key of a store with the type of its value."""
+"""Typed items: a key of a store with the type of its value."""
 
 from collections.abc import Callable, Coroutine
 from copy import deepcopy
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class KVStoreItem[T, D = None]:
-    """A key of a store whose value has a type: what is read is checked, and known to checkers.
+    """A key of a store whose value has a type, checked when it is read and known to type checkers.
 
-    Made by :meth:`of`; ``D`` is what ``get()`` returns if the store does not have the key: the
-    default's type, or None.
+    Created by :meth:`of`; ``D`` is the type that ``get()`` returns if the store does not have the
+    key: the default's type, or None.
 
     .. code-block:: python
 
@@ -45,9 +45,9 @@ class KVStoreItem[T, D = None]:
 
     @staticmethod
     def of(store: type[KVStore]) -> "KVStoreItems":
-        """The items of a store: ``of(AppStorage)[int]("max_retries", default=3)``.
+        """Return the items of a store: ``of(AppStorage)[int]("max_retries", default=3)``.
 
-        Where a type checker does not take a type in brackets (``int | None`` for pyright), say
+        If a type checker does not accept a type in brackets (``int | None`` for pyright), write
         ``of(AppStorage).typed(int | None)("max_retries")``.
 
         :param store: the store; it need not be bound yet.
@@ -57,7 +57,7 @@ class KVStoreItem[T, D = None]:
 
             AppStorageItem = KVStoreItem.of(AppStorage)
         """
-        given: Any = store  # a user without a type checker may give anything
+        given: Any = store  # without a type checker it may be anything
         if not isinstance(given, type) or not issubclass(given, KVStore) or is_abstract(given):
             raise OptionError(
                 f"{shown(given)} is not a store: class AppStorage(KVStore, Document): ..."
@@ -65,7 +65,7 @@ class KVStoreItem[T, D = None]:
         return KVStoreItems(store)
 
     async def get(self, **options: Unpack[Options]) -> T | D:
-        """The value; the default, which is not stored, if the store does not have the key.
+        """Return the value; the default, which is not stored, if the store does not have the key.
 
         :raises StoredValueError: the stored value is not of the item's type.
 
@@ -77,7 +77,7 @@ class KVStoreItem[T, D = None]:
             value = await _method(self._store, "get")(self._key, **options)
         except KeyNotFoundError:
             default = None if self._default is msgspec.UNSET else self._default
-            return cast("D", deepcopy(default))  # the caller may change what it gets
+            return cast("D", deepcopy(default))  # the caller may change the result
         return await self._read(value, options)
 
     async def set(self, value: T, **options: Unpack[Options]) -> None:
@@ -93,7 +93,7 @@ class KVStoreItem[T, D = None]:
         await _method(self._store, "set")(self._key, value, **options)
 
     async def set_default(self, **options: Unpack[Options]) -> T:
-        """Store the default unless the key is there, and return the value that is there then. Atomic.
+        """Store the default unless the key exists, and return the stored value. Atomic.
 
         :raises OptionError: the item has no default.
         :raises StoredValueError: the stored value is not of the item's type.
@@ -103,13 +103,13 @@ class KVStoreItem[T, D = None]:
             retries = await max_retries.set_default()
         """
         if self._default is msgspec.UNSET:
-            raise OptionError(f"{self!r} has no default; make the item with default=...")
+            raise OptionError(f"{self!r} has no default; create the item with default=...")
         self._check(self._default)
         value = await _method(self._store, "set_default")(self._key, self._default, **options)
         return await self._read(value, options)
 
     async def has(self, **options: Unpack[Options]) -> bool:
-        """Whether the store has the key.
+        """Return whether the store has the key.
 
         .. code-block:: python
 
@@ -118,7 +118,7 @@ class KVStoreItem[T, D = None]:
         return cast("bool", await _method(self._store, "has")(self._key, **options))
 
     async def delete(self, **options: Unpack[Options]) -> bool:
-        """Delete the key; whether it was there.
+        """Delete the key; return whether it existed.
 
         .. code-block:: python
 
@@ -133,7 +133,7 @@ class KVStoreItem[T, D = None]:
         )
 
     async def _read(self, value: Any, options: Options) -> T:
-        """The value as the item's type, by the way that every read takes."""
+        """Return the value as the item's type, decoded as every read does."""
         entry = encode({"key": self._key, "value": value})
         binding, call = begin(self._store, "get", "find_one", options, "read")
         (found,) = await entry_reader(self._store, binding, self._type).load([entry], call)
@@ -150,7 +150,7 @@ class KVStoreItem[T, D = None]:
 
 
 class KVStoreItems:
-    """The items of one store, still without type and key; see :meth:`KVStoreItem.of`."""
+    """The items of one store, without type and key yet; see :meth:`KVStoreItem.of`."""
 
     def __init__(self, store: type[KVStore]) -> None:
         self._store = store
@@ -163,12 +163,12 @@ class KVStoreItems:
         return TypedItems(self._store, type)
 
     def typed[T](self, type: "TypeForm[T]") -> "TypedItems[T]":
-        """The items of a type, for types that a checker does not take in brackets."""
+        """Return the items of a type, for types that a checker does not accept in brackets."""
         return TypedItems(self._store, type)
 
 
 class TypedItems[T]:
-    """The items of one store with values of one type, still without a key."""
+    """The items of one store with values of one type, without a key yet."""
 
     def __init__(self, store: type[KVStore], type: Any) -> None:
         self._store = store
@@ -181,7 +181,7 @@ class TypedItems[T]:
     @overload
     def __call__(self, key: str, default: None) -> KVStoreItem[T]: ...
     def __call__(self, key: str, default: Any = msgspec.UNSET) -> KVStoreItem[Any, Any]:
-        """The item of a key.
+        """Return the item of a key.
 
         :raises OptionError: the key is not a str.
         """
@@ -190,7 +190,7 @@ class TypedItems[T]:
 
 
 def _method(store: type, name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """A method of the store, an override of it included, also where a field hides it."""
+    """Return a method of the store or an override of it, even if a field hides it."""
     for base in store.__mro__:
         if isinstance(base.__dict__.get(name), classmethod):
             method: Any = base.__dict__[name]

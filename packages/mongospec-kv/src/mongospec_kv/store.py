@@ -41,12 +41,12 @@ _REPEATABLE = {"$set", "$unset", "$setOnInsert"}
 
 
 class KVStore(MongoDocument, mixin=True):
-    """Values by their keys, in a collection: a field mixin for document classes of yours.
+    """Values by their keys, in a collection: a field mixin for your document classes.
 
     Entries are documents with a ``key``, unique by an index, and a ``value`` of any type that
-    documents may hold; annotate ``value`` anew to allow one type only. They have the fields of the
-    other bases as well, with their defaults, so those need defaults. What changes an entry runs its
-    ``__pre_update__``; ``__pre_save__`` and ``__pre_find__`` do not concern keys.
+    documents may hold; annotate ``value`` again to allow only one type. They also have the fields of
+    the other bases, which need defaults. Methods that change an entry run its ``__pre_update__``;
+    ``__pre_save__`` and ``__pre_find__`` do not run.
 
     A key is a str; anything else is refused with an ``OptionError``, and nothing is sent.
 
@@ -64,7 +64,7 @@ class KVStore(MongoDocument, mixin=True):
 
     __indexes__: ClassVar[Sequence[Any]] = ({"key": {"key": 1}, "unique": True},)
 
-    # Named here, so that a subclass's rename= does not move them away from the index.
+    # Named here, so that a subclass's rename= does not rename the fields of the index.
     key: str = msgspec.field(name="key")
     value: Any = msgspec.field(name="value")
 
@@ -78,7 +78,7 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def set(cls, key: str, value: Any, **options: Unpack[Options]) -> None:
-        """Store a value by its key, over the one that is there. Sends one ``update``, an upsert.
+        """Store a value by its key, replacing an existing one. Sends one ``update``, an upsert.
 
         :raises DocumentValidationError: the class does not allow the value; nothing was sent.
         :raises EncodingError: BSON cannot hold the value; nothing was sent.
@@ -98,9 +98,9 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def get(cls, key: str, **options: Unpack[Options]) -> Any:
-        """The value of a key. Sends one ``find``.
+        """Return the value of a key. Sends one ``find``.
 
-        :raises KeyNotFoundError: a ``KeyError``: the store does not have the key.
+        :raises KeyNotFoundError: the store does not have the key (it is a ``KeyError``).
         :raises StoredValueError: the class annotates ``value``, and the stored one does not fit.
 
         .. code-block:: python
@@ -114,7 +114,7 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def get_or_default(cls, key: str, default: Any, **options: Unpack[Options]) -> Any:
-        """The value of a key, or *default* if the store does not have it. Sends one ``find``.
+        """Return the value of a key, or *default* if the store does not have it. Sends one ``find``.
 
         .. code-block:: python
 
@@ -125,10 +125,10 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def set_default(cls, key: str, value: Any, **options: Unpack[Options]) -> Any:
-        """Store a value unless the key is there, and return the one that is there then.
+        """Store a value unless the key exists, and return the stored one.
 
-        Atomic: of many callers one stores its value, and all get that one. Sends one
-        ``findAndModify``; an entry that is there is not changed, and no hook runs.
+        Atomic: one of many callers stores its value, and all get that value. Sends one
+        ``findAndModify``; an existing entry is not changed, and no hook runs.
 
         :raises DocumentValidationError: the class does not allow the value; nothing was sent.
 
@@ -154,11 +154,11 @@ class KVStore(MongoDocument, mixin=True):
     async def increment(cls, key: str, by: Any = 1, **options: Unpack[Options]) -> Any:
         """Add to the number of a key, and return the sum. Sends one ``findAndModify``, an upsert.
 
-        Atomic. A key that is not there starts at zero. Keep one kind of number by a key: the sum
-        of different kinds is a float or a ``Decimal``, as MongoDB has it.
+        Atomic. A missing key starts at zero. Use one type of number per key: the sum of different
+        types is a float or a ``Decimal``, as in MongoDB.
 
-        :param by: what to add; negative to subtract.
-        :raises StoredValueError: the stored value is not a number; it is left as it is.
+        :param by: the number to add; negative to subtract.
+        :raises StoredValueError: the stored value is not a number; it is not changed.
         :raises OptionError: *by* is not a number; nothing was sent.
 
         .. code-block:: python
@@ -182,7 +182,7 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def has(cls, key: str, **options: Unpack[Options]) -> bool:
-        """Whether the store has a key. Sends one ``find`` that reads one ``_id``.
+        """Return whether the store has a key. Sends one ``find`` that reads one ``_id``.
 
         .. code-block:: python
 
@@ -195,7 +195,7 @@ class KVStore(MongoDocument, mixin=True):
     async def delete_key(cls, key: str, **options: Unpack[Options]) -> bool:
         """Delete a key. Sends one ``delete``.
 
-        :returns: whether it was there.
+        :returns: whether it existed.
 
         .. code-block:: python
 
@@ -209,7 +209,7 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def get_all(cls, **options: Unpack[Options]) -> dict[str, Any]:
-        """All values by their keys, in the order of their ``_id``: as they came in. Sends one
+        """Return all values by their keys, in the order of their ``_id`` (insertion). Sends one
         ``find``.
 
         :raises StoredValueError: the class annotates ``value``, and a stored one does not fit.
@@ -223,8 +223,8 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def get_many(cls, keys: Iterable[str], **options: Unpack[Options]) -> dict[str, Any]:
-        """The values of those of *keys* that the store has, in the order given. Sends one ``find``
-        (for each 8 MB of keys).
+        """Return the values of *keys* that the store has, in that order. Sends one ``find`` (for each
+        8 MB of keys).
 
         :raises StoredValueError: the class annotates ``value``, and a stored one does not fit.
 
@@ -241,7 +241,7 @@ class KVStore(MongoDocument, mixin=True):
 
     @classmethod
     async def keys(cls, **options: Unpack[Options]) -> list[str]:
-        """All keys, in the order of their ``_id``: as they came in. Sends one ``find`` that reads
+        """Return all keys, in the order of their ``_id`` (insertion). Sends one ``find`` that reads
         no values.
 
         .. code-block:: python
@@ -268,7 +268,7 @@ class KVStore(MongoDocument, mixin=True):
         :raises DocumentValidationError: the class does not allow a value; nothing was sent.
         :raises EncodingError: BSON cannot hold a value; nothing was sent.
         :raises BulkWriteError: some were not stored: ``failures`` has them, each with its key as
-            ``document``; ``unknown`` has the keys of which nobody knows.
+            ``document``; ``unknown`` has the keys whose outcome is unknown.
 
         .. code-block:: python
 
@@ -300,7 +300,7 @@ class KVStore(MongoDocument, mixin=True):
     async def delete_keys(cls, keys: Iterable[str], **options: Unpack[Options]) -> int:
         """Delete keys. Sends one ``delete`` (for each 8 MB of keys).
 
-        :returns: how many were there.
+        :returns: how many existed.
 
         .. code-block:: python
 
@@ -318,7 +318,7 @@ class KVStore(MongoDocument, mixin=True):
     async def clear(cls, **options: Unpack[Options]) -> int:
         """Delete all keys. Sends one ``delete``.
 
-        :returns: how many there were.
+        :returns: how many existed.
 
         .. code-block:: python
 

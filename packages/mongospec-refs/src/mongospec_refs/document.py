@@ -1,4 +1,4 @@
-"""The document class: core's, whose fields may be typed as document classes."""
+"""The document class: core's, with fields that may be typed as document classes."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self, Unpack, cast, dataclass_transform, override
@@ -18,8 +18,8 @@ from mongospec_core.extension import (
     as_id,
     attributes_of,
     binding_of,
-    check_class,
     check_id,
+    document_list,
     encode,
     named,
     place_of,
@@ -50,17 +50,18 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 ):
     """A document whose fields may be typed as document classes: these are references.
 
-    A reference is stored as the plain ``_id`` of its document and read back as the document, whatever
-    it stands in: ``User``, ``User | None``, ``list[User]``, ``tuple``, ``dict[str, User]``, sets of
+    A reference is stored as the plain ``_id`` of its document and read back as the document, in any
+    container: ``User``, ``User | None``, ``list[User]``, ``tuple``, ``dict[str, User]``, sets of
     frozen documents, nested Structs, recursive and generic ones.
 
-    - A read asks with one ``find`` for each referenced class and level of references, however many
-      documents it brings, and gives one object for one ``_id``.
+    - A read sends one ``find`` for each referenced class and level of references, for any number of
+      documents, and returns one object for one ``_id``.
     - A reference that was not read, or whose document is missing, is still an instance of its class
       and has its ``_id``; its other fields raise, and ``await reference.fetch()`` reads them. Saving
-      what holds it keeps the id.
-    - ``save()`` saves the referenced documents that changed, too: their changed fields, and nothing
-      else.
+      the document that holds it keeps the id.
+    - Every read of documents takes ``resolve_refs=False``, which leaves references unresolved, and
+      ``ref_depth=``, how many levels of them are resolved (None: all).
+    - ``save()`` also saves the referenced documents that changed: only their changed fields.
 
     .. code-block:: python
 
@@ -75,7 +76,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
     @classmethod
     def ref(cls, id: Any) -> Self:
-        """An unresolved reference to the document with this ``_id``. Sends nothing.
+        """Return an unresolved reference to the document with this ``_id``. Sends nothing.
 
         :param id: an id, or what can be converted to the class's id type.
         :raises InvalidIdError: it cannot be an id of this class.
@@ -86,7 +87,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         """
         given = as_id(plan_of(cls), id)
         check_id(cls, to_raw(given))
-        # It is of whatever database it is used in.
+        # It belongs to any database that it is used in.
         reference: Self = unresolved(cls, given, place=ANYWHERE)
         return reference
 
@@ -97,15 +98,15 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         ref_depth: int | None = None,
         **options: Unpack[FindOneOptions],
     ) -> Self:
-        """Read the document of an unresolved or missing reference, in place, for all who hold it.
+        """Read the document of an unresolved or missing reference, in place.
 
-        Sends one ``find``, and those for its own references. A document that was read already stays
-        as it is, and nothing is sent: what was changed in it is not lost.
+        Sends one ``find``, and those for its own references. If the document was already read,
+        nothing is sent, and changes in it are not lost.
 
         :param resolve_refs: whether its own references are resolved.
         :param ref_depth: how many levels of them; None: all.
-        :returns: the same object, which is resolved now. If the field is annotated with a family's class
-            and the document is of a subclass, that document: put it there, ``post.pet = await
+        :returns: the same object, which is now resolved. If the field is annotated with a family's class
+            and the document is of a subclass, that document: assign it, ``post.pet = await
             post.pet.fetch()``.
         :raises MissingReferenceError: there is no such document.
 
@@ -124,17 +125,17 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
     async def insert_recursive(
         self, *, validate_on_write: bool | None = None, **options: Unpack[WriteOptions]
     ) -> RecursiveInsertResult[Self]:
-        """Insert this document and every new document that it leads to, or none of them.
+        """Insert this document and every new document that it refers to, or none of them.
 
-        All hooks run and all documents are checked before the first is sent; then one ``insert`` goes
-        out for each class and level, referenced documents before those that refer to them. Cycles of
-        new documents work. A document counts as new until it was read, inserted or saved, also with an
-        ``_id`` of its own; a reference to an existing one is read or made by :meth:`ref`.
+        All hooks run and all documents are checked before the first is sent; then one ``insert`` is
+        sent for each class and level, referenced documents before those that refer to them. Cycles of
+        new documents work. A document counts as new until it is read, inserted or saved, even with its
+        own ``_id``; a reference to an existing one is read or created by :meth:`ref`.
 
-        Where it fails, what was inserted is deleted again, a cancellation notwithstanding. Inside of
-        ``transaction()`` nothing is deleted: the transaction is the rollback.
+        If it fails, the inserted documents are deleted again, even when cancelled. Inside
+        ``transaction()`` nothing is deleted: the transaction rolls back.
 
-        :param validate_on_write: check the documents first; default: what their classes say (True).
+        :param validate_on_write: check the documents first; default: their classes' setting (True).
         :raises RecursiveInsertError: a document was not inserted; ``__cause__`` says why.
         :raises DocumentValidationError: a field does not fit; nothing was sent.
 
@@ -156,24 +157,24 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         validate_on_write: bool | None = None,
         **options: Unpack[WriteOptions],
     ) -> RecursiveInsertResult[Self]:
-        """:meth:`insert_recursive` of one document, spelled as the driver spells inserts.
+        """Insert one document by :meth:`insert_recursive`, named like the driver's methods.
 
         .. code-block:: python
 
             result = await Post.insert_one_recursive(Post(title="Hello", author=User(name="Alice")))
         """
-        check_class(cls, [document])
+        document_list(cls, [document])
         return await insert_recursive(document, validate_on_write, options)
 
-    # -- seams of core
+    # -- core's extension points
 
     @override
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> Self:
-        """An instance from data as it is stored; its references are unresolved.
+        """Return an instance from raw data; its references are unresolved.
 
         :param data: a raw document, by stored names, with ids as references; it is not changed.
-        :raises DocumentValidationError: the data do not fit the class.
+        :raises DocumentValidationError: the data does not fit the class.
 
         .. code-block:: python
 
@@ -189,7 +190,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
             reader.upgrade = None
         stored = named(cls.__name__, "data", encode, data)
         (document,) = _read(reader, lambda reader: reader.decode([stored]))
-        set_snapshot(document, None)  # that it could be stored does not say that it is
+        set_snapshot(document, None)  # the data may not come from the database
         return cast("Self", document)
 
     @override
@@ -252,7 +253,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 
     @override
     def __reduce__(self) -> tuple[Any, ...]:
-        # The state comes after the object, so that a cycle finds the object and ends.
+        # The state comes after the object, so that a cycle ends at the object.
         fields = tuple(getattr(self, name) for name in self.__struct_fields__)
         return (
             placeholder,
@@ -267,9 +268,9 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
 def _read(
     reader: RootReader[Any], read: Callable[[Any], list[Any]], cls: type[Any] | None = None
 ) -> list[Any]:
-    """Read what has references, which stay unresolved.
+    """Read data with references, which stay unresolved.
 
-    :param cls: the class from whose database they are; None: they come from elsewhere.
+    :param cls: the class whose database they belong to; None: data from elsewhere.
     """
     place = ANYWHERE if cls is None else binding_of(cls).target.place
     try:

@@ -14,7 +14,7 @@ from mongospec_refs.unresolved import may_be_one, same_id
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Whether two documents of one class have equal fields, without a look into other documents."""
+    """Return whether two documents of one class have equal fields; references are not compared."""
     return all(_alike(getattr(one, name), getattr(other, name)) for name in one.__struct_fields__)
 
 

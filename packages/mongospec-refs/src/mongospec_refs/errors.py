@@ -4,7 +4,7 @@
 
     MongospecError
     ├── UnresolvedReferenceError(RuntimeError)     a field of a reference that was not read
-    │   └── MissingReferenceError(LookupError)     ... because its document is not there
+    │   └── MissingReferenceError(LookupError)     ... because its document does not exist
     ├── UnsavedReferenceError(ValueError)          a reference to a document without _id
     ├── CascadeSaveError                           a referenced document was not saved; also an
     │                                              OperationError if the server was the cause
@@ -28,7 +28,7 @@ from mongospec_core.extension import Outcome
 class UnresolvedReferenceError(MongospecError, RuntimeError):
     """A field, or a write, of a reference whose document was not read.
 
-    ``reference`` is the reference. ``await reference.fetch()`` reads its document. It is no
+    ``reference`` is the reference. ``await reference.fetch()`` reads its document. It is not an
     ``AttributeError``, so ``getattr(reference, name, default)`` does not hide it.
     """
 
@@ -41,14 +41,14 @@ class UnresolvedReferenceError(MongospecError, RuntimeError):
 
 
 class MissingReferenceError(UnresolvedReferenceError, LookupError):
-    """The same, where the document is not in the database."""
+    """The document of the reference is not in the database."""
 
 
 class UnsavedReferenceError(MongospecError, ValueError):
     """A reference to a document that has no ``_id`` to be stored as; nothing was sent.
 
-    ``reference`` is the document without ``_id``, ``path`` the field that holds it (empty where it
-    stood in a filter or an update).
+    ``reference`` is the document without ``_id``, ``path`` the field that holds it (empty in a
+    filter or an update).
     """
 
     def __init__(self, message: str, reference: Any, path: str = "") -> None:
@@ -61,10 +61,10 @@ class UnsavedReferenceError(MongospecError, ValueError):
 
 
 class CascadeSaveError(MongospecError):
-    """A referenced document could not be saved, so what refers to it was not sent.
+    """A referenced document could not be saved, so the documents that refer to it were not sent.
 
-    ``written`` lists the documents that were saved before, ``failures`` those that the server did
-    not take (with code and message), ``unknown`` those whose command got no answer, ``unsent`` the
+    ``written`` lists the documents that were saved before, ``failures`` those that the server
+    refused (with code and message), ``unknown`` those whose command got no reply, ``unsent`` the
     rest, the root included. ``__cause__`` is the error; if it is an ``OperationError``, this is one
     too, with its code and its labels.
     """
@@ -78,7 +78,7 @@ class CascadeSaveError(MongospecError):
         unknown: Sequence[Any],
         unsent: Sequence[Any],
     ) -> None:
-        super().__init__(message)  # an OperationError sets its outcome, so ours comes after it
+        super().__init__(message)  # OperationError sets outcome, so it is set again after it
         self.written = list(written)
         self.failures = list(failures)
         self.unknown = list(unknown)
@@ -89,11 +89,11 @@ class CascadeSaveError(MongospecError):
 
 
 class _CascadeOperationError(CascadeSaveError, OperationError):
-    """Both: what was saved, and what the server or the network said."""
+    """Both: what was saved, and the error of the server or the network."""
 
 
 class _CascadeTimeoutError(_CascadeOperationError, OperationTimeoutError):
-    """All three: time was up."""
+    """All three: the time was up."""
 
 
 class _CascadeStaleError(_CascadeOperationError, StaleDocumentError):
@@ -101,7 +101,7 @@ class _CascadeStaleError(_CascadeOperationError, StaleDocumentError):
 
 
 def cascade_error(cause: MongospecError, message: str, **parts: Any) -> CascadeSaveError:
-    """The error of a cascade that *cause* ended; of its kind, so that one ``except`` gets both."""
+    """Return the error of a cascade that failed with *cause*, also of that error's class."""
     if not isinstance(cause, OperationError):
         return CascadeSaveError(f"{message}: {cause}", **parts)
     kind: type[_CascadeOperationError] = _CascadeOperationError
@@ -119,10 +119,10 @@ def cascade_error(cause: MongospecError, message: str, **parts: Any) -> CascadeS
 class RecursiveInsertError(MongospecError, RuntimeError):
     """``insert_recursive()`` did not insert its graph; ``__cause__`` is the error.
 
-    ``result.created_documents`` lists what had been inserted before it; that was deleted again, and
-    has no ``_id`` any more where mongospec had made it. ``rollback_error`` is what went wrong with
-    deleting it, else None. ``unknown`` lists the documents that may be in the database nevertheless
-    (a reply was lost, the server is gone): they keep their ``_id``, ``outcome`` is ``"unknown"``, and
+    ``result.created_documents`` lists the documents that were inserted before it; they were deleted
+    again, and have no ``_id`` any more if mongospec generated it. ``rollback_error`` is the error of
+    deleting them, else None. ``unknown`` lists the documents that may still be in the database (a
+    reply was lost, the server is gone): they keep their ``_id``, ``outcome`` is ``"unknown"``, and
     ``result.rollback()`` may be called later to delete them.
     """
 
@@ -152,8 +152,8 @@ class RollbackFailure(NamedTuple):
 class RecursiveRollbackError(MongospecError, RuntimeError):
     """``rollback()`` could not delete everything; it may be called again.
 
-    ``failures`` has a :class:`RollbackFailure` for each class, ``deleted_count`` says how many
-    documents were deleted nevertheless.
+    ``failures`` has a :class:`RollbackFailure` for each class, ``deleted_count`` is the number of
+    documents that were deleted all the same.
     """
 
     def __init__(

@@ -1,11 +1,11 @@
-"""Reads that resolve references: core's, with two keywords more."""
+"""Reads that resolve references: core's, with two more keywords."""
 
 # mypy: disable-error-code="no-overload-impl"
 # What is overloaded here is core's, which reads by ``__read__``.
 
 # pyright: reportIncompatibleMethodOverride=false
-# pyright takes any new keyword beside **options for an incompatible override; these have defaults,
-# so whoever calls by core's signatures gets what core promises. mypy checks the overrides.
+# pyright reports any new keyword beside **options as an incompatible override; these have defaults,
+# so calls by core's signatures work as core promises. mypy checks the overrides.
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict, Unpack, overload, override
@@ -30,7 +30,7 @@ from mongospec_refs.resolve import ReferenceRead
 
 
 class ReferenceKeywords(TypedDict, total=False):
-    """What all reads of documents take beside core's keywords."""
+    """The keywords of all reads of documents, besides core's."""
 
     resolve_refs: bool
     ref_depth: int | None
@@ -41,7 +41,7 @@ class FindKeywords(CoreFindKeywords, ReferenceKeywords, total=False):
 
 
 class FindOneKeywords(CoreFindOneKeywords, ReferenceKeywords, total=False):
-    """The keywords of ``find_one`` and its like."""
+    """The keywords of ``find_one`` and similar reads."""
 
 
 class PageKeywords(CorePageKeywords, ReferenceKeywords, total=False):
@@ -49,7 +49,7 @@ class PageKeywords(CorePageKeywords, ReferenceKeywords, total=False):
 
 
 class FindOperations(core.MongoDocument, abstract=True):
-    """Core's reads, which take ``resolve_refs`` and ``ref_depth`` as well; they run core's code."""
+    """Core's reads, which also take ``resolve_refs`` and ``ref_depth``; core's code runs them."""
 
     __read__: ClassVar[type[Read]] = ReferenceRead
 
@@ -236,8 +236,8 @@ class FindOperations(core.MongoDocument, abstract=True):
             """Update one document and return it. Sends one ``findAndModify``, and a
             ``find`` for each referenced class and level.
 
-            :param return_updated: the document as it is afterwards; with False, as it was before.
-            :returns: the document; None if none matched (or, before an upsert, there was none).
+            :param return_updated: return the updated document; with False, the one before the update.
+            :returns: the document; None if none matched (or, with False, if an upsert inserted it).
 
             .. code-block:: python
 
@@ -260,14 +260,14 @@ class FindOperations(core.MongoDocument, abstract=True):
             validate_on_write: bool | None = None,
             **options: Unpack[FindOneAndReplaceOptions],
         ) -> Self | None:
-            """Put a document in the place of one that matches. Sends one ``findAndModify``, and a
+            """Replace one document that matches. Sends one ``findAndModify``, and a
             ``find`` for each referenced class and level.
 
-            Fields that the class does not declare are gone afterwards; ``save()`` keeps them.
+            Fields that the class does not declare are removed; ``save()`` keeps them.
 
             :param replacement: a document of this class; its ``_id`` must be None or the old one. Its
                 ``__pre_save__`` runs.
-            :param return_updated: the new document; with False, the one that was replaced.
+            :param return_updated: return the new document; with False, the one that was replaced.
 
             .. code-block:: python
 
@@ -301,16 +301,16 @@ class FindOperations(core.MongoDocument, abstract=True):
             ref_depth: int | None = None,
             **options: Unpack[FindOneOptions],
         ) -> Self:
-            """Read this document again, in place: what was changed in it and not saved is gone.
+            """Read this document again, in place; changes that were not saved are lost.
 
             Sends one ``find`` by its ``_id``, and one for each referenced class and level; no hook
-            scopes it. Its references are read anew as well: other objects than before, except those to
-            itself. An unresolved reference is read as by :meth:`fetch`. If a save of this object ends
-            meanwhile, it is read once more, so that the object is not older than what it knows.
+            scopes it. Its references are read again, too, as new objects, except those to itself. An
+            unresolved reference is read as by :meth:`fetch`. If a save of this object ends meanwhile,
+            it is read once more, so that the object is not older than that save.
 
             :param resolve_refs: with False, its references are unresolved afterwards.
             :param ref_depth: how many levels of references are resolved; None: all.
-            :returns: the document itself, which has no changes now.
+            :returns: the document itself, without changes.
             :raises MissingIdError: it has no ``_id``; nothing was sent.
             :raises DocumentNotFoundError: it is gone; the object stays as it was.
             :raises DocumentValidationError: the stored document does not fit; the object stays as it was.

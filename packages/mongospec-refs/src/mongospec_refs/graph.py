@@ -1,4 +1,4 @@
-"""Where references are in a class, and the documents that can be reached by them."""
+"""References in a class, and the documents that can be reached by them."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # What stands in a field is of any type; this module tells the types apart.
@@ -37,12 +37,12 @@ WRITES = ("write_concern", "bypass_document_validation", "comment")
 
 
 def inherited_options(names: tuple[str, ...], call: Operation) -> Mapping[str, Any]:
-    """The options among *names* that *call* was given."""
+    """Return the options among *names* that *call* was given."""
     return {name: call.options[name] for name in names if name in call.options}
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """One reference in an instance: where it stands, its class by the annotation, what is there."""
+    """One reference in an instance: its path, its annotated class, and the value there."""
 
     path: str
     target: type[Any] | None
@@ -50,28 +50,28 @@ class Reference(msgspec.Struct, frozen=True):
 
 
 type Walk = Callable[[Any, str, list[Reference]], None]
-"""Adds the references in a value, which stands at a path, to a list."""
+"""Adds the references in a value at a path to a list."""
 
 
 def references_in(holder: Any) -> list[Reference]:
-    """The references in a document or another Struct, in the order of its fields; not theirs."""
+    """Return the references of a document or another Struct, in the order of its fields."""
     found: list[Reference] = []
     _nested(holder, "", found)
     return found
 
 
 def has_references(cls: type[Any]) -> bool:
-    """Whether instances of a class may hold references."""
+    """Return whether instances of a class may hold references."""
     return bool(_walks_of(cls))
 
 
 def any_has_references(plan: Plan[Any]) -> bool:
-    """Whether documents of a class, or of its family's members, may hold references."""
+    """Return whether documents of a class, or of its family's members, may hold references."""
     return any(map(has_references, plan.members or (plan.cls,)))
 
 
 def targets_of(cls: type[Any]) -> dict[type[Any], str]:
-    """The document classes that a class refers to, each with the first field that does."""
+    """Return the document classes that a class refers to, each with the first field that does."""
     targets: dict[type[Any], str] = {}
     for field in plan_of(cls).fields:
         for each in _reachable(field.type):
@@ -81,7 +81,7 @@ def targets_of(cls: type[Any]) -> dict[type[Any], str]:
 
 
 def ambiguous_in(cls: type[Any]) -> tuple[str, type[Any], Any] | None:
-    """A field, document class and other type of one union, where an id may be either of them."""
+    """Return a field, document class and other type of a union that an id cannot tell apart."""
     for field in plan_of(cls).fields:
         for each in _reachable(field.type):
             if get_origin(each) not in (Union, types.UnionType):
@@ -100,7 +100,7 @@ def _id_types(cls: type[Any]) -> set[Any]:
 
 @class_cache
 def refuse_projection_into_references(cls: type[Any], projection: type[msgspec.Struct]) -> None:
-    """A reference is stored as an id, so the server has no fields of its document to project.
+    """Refuse to project fields of a reference, which is stored as an id.
 
     :raises OptionError: a field of *projection* is a Struct, and in *cls* it is a reference.
     """
@@ -122,7 +122,7 @@ def refuse_projection_into_references(cls: type[Any], projection: type[msgspec.S
                         f"cannot take fields of it; annotate it as {target.__name__} or as its id, "
                         f"or use aggregate() with $lookup"
                     )
-                break  # a nested Struct, whose references are its own
+                break  # a nested Struct with references of its own
 
 
 # -- compiling
@@ -132,7 +132,7 @@ forget_by(_walks.clear)
 
 
 def _walks_of(cls: type[Any]) -> tuple[tuple[str, str, Walk], ...]:
-    """Attribute, stored name and walk of the fields that may hold references."""
+    """Return attribute, stored name and walk of the fields that may hold references."""
     walks = _walks.get(cls)
     if walks is None:
         found = [(each, _walk_of(each.type)) for each in plan_of(cls).fields]
@@ -144,7 +144,7 @@ def _walks_of(cls: type[Any]) -> tuple[tuple[str, str, Walk], ...]:
 
 
 def reference_fields(cls: type[Any]) -> list[str]:
-    """The stored names of the fields that may hold references."""
+    """Return the stored names of the fields that may hold references."""
     return [name for _, name, _ in _walks_of(cls)]
 
 
@@ -180,7 +180,7 @@ def _is_document(tp: Any) -> bool:
 
 
 def _reachable(annotation: Any) -> Iterable[Any]:
-    """Every annotation in an annotation, through nested Structs but not through documents."""
+    """Return every annotation in an annotation, through nested Structs but not documents."""
     todo: list[Any] = [annotation]
     seen: set[Any] = set()
     while todo:
@@ -286,7 +286,7 @@ def _nested(value: Any, path: str, found: list[Reference]) -> None:
 
 
 def _anything(value: Any, path: str, found: list[Reference]) -> None:
-    """A generic Struct does not know what it was parametrised with; its values do."""
+    """Walk a value of a generic Struct by its type: the Struct does not know its parameters."""
     if isinstance(value, DocumentBase):
         found.append(Reference(path, None, value))
     elif isinstance(value, Mapping):
@@ -300,10 +300,10 @@ def _anything(value: Any, path: str, found: list[Reference]) -> None:
 
 
 def reachable_documents(roots: Iterable[Any]) -> list[Any]:
-    """The documents that can be reached from *roots*, these included; each once.
+    """Return the documents that can be reached from *roots*, these included; each once.
 
-    A document comes after those that it refers to (in a cycle, after those that can be), siblings in
-    the order of the fields. Unresolved documents are none of them.
+    A document comes after those that it refers to (in a cycle, as far as possible), siblings in the
+    order of the fields. Unresolved documents are left out.
     """
     found: list[Any] = []
     seen: set[int] = set()
@@ -324,7 +324,7 @@ def reachable_documents(roots: Iterable[Any]) -> list[Any]:
 
 
 def references_of(document: Any) -> list[Any]:
-    """The loaded documents that *document* refers to itself."""
+    """Return the loaded documents that *document* refers to itself."""
     if not has_references(type(document)):
         return []
     return [
@@ -335,9 +335,9 @@ def references_of(document: Any) -> list[Any]:
 
 
 def replace_stand_ins(holder: Any, documents: Mapping[int, Any]) -> None:
-    """Put documents in the places of those that stood for them, in the fields of *holder*.
+    """Replace placeholders in the fields of *holder* by their documents.
 
-    :param documents: by the ``id()`` of what stands for them.
+    :param documents: the documents by the ``id()`` of their placeholders.
     """
     if not isinstance(holder, msgspec.Struct) and not dataclasses.is_dataclass(holder):
         return

@@ -31,9 +31,9 @@ from mongospec_refs.unresolved import class_of, fill, placeholder, set_class, un
 
 
 def key_of(raw: Any) -> Hashable:
-    """A raw ``_id`` as a key that keeps apart what MongoDB keeps apart.
+    """Return a raw ``_id`` as a key that is equal only for ids that are equal in MongoDB.
 
-    Python takes ``True`` and ``1`` for one key; documents as ids differ by the order of fields.
+    For Python ``True`` and ``1`` are one key; documents as ids differ by the order of fields.
     """
     if isinstance(raw, bool):
         return bool, raw
@@ -43,27 +43,27 @@ def key_of(raw: Any) -> Hashable:
         return list, tuple(key_of(each) for each in raw)
     if isinstance(raw, Regex | Code):
         return type(raw), repr(raw)
-    return raw  # type: ignore[no-any-return]  # what BSON has besides is hashable
+    return raw  # type: ignore[no-any-return]  # other BSON values are hashable
 
 
 def key_of_document(document: Any) -> Hashable:
-    """The key of a document's ``_id``."""
+    """Return the key of a document's ``_id``."""
     id_ = document._id
     return id_ if type(id_) is ObjectId else key_of(to_raw(id_))
 
 
 type Wanted = dict[type[Any], dict[Hashable, Any]]
-"""By class and key: placeholders that a query shall fill."""
+"""Placeholders that a query will fill, by class and key."""
 
 
 class IdentityMap:
-    """Every reference met in one read, and what became of it.
+    """All references of one read, by their ids.
 
-    A reference is *open* until it is asked for. Those that a query brought are filled in place;
-    :meth:`finish` makes the others unresolved, once nothing is converted any more.
+    A reference is *open* until a query asks for it. Those that a query found are filled in place;
+    :meth:`finish` makes the others unresolved, after the last conversion.
 
     A placeholder is of the class that its field is annotated with. If its document turns out to be of a
-    subclass (of one family), it cannot become that; it stands for it, until :meth:`put_in_place`.
+    subclass (of one family), it cannot become that document; :meth:`put_in_place` replaces it.
     """
 
     __slots__ = ("_known", "_stand_ins", "missing", "open", "unresolved")
@@ -76,7 +76,7 @@ class IdentityMap:
         self.unresolved: list[Any] = []
 
     def document(self, cls: type[Any], raw: Any, id_: Any) -> Any:
-        """The object for an id; a new one is a placeholder, and open."""
+        """Return the object for an id, a new one being an open placeholder."""
         key: Hashable = raw if type(raw) is ObjectId else key_of(raw)
         known = self._known[cls]
         document = known.get(key)
@@ -86,11 +86,11 @@ class IdentityMap:
         return document
 
     def add(self, document: Any, cls: type[Any]) -> None:
-        """References to this id are this object."""
+        """Use this object for references to its id."""
         self._known[cls][key_of_document(document)] = document
 
     def adopt(self, document: Any, cls: type[Any]) -> Any:
-        """The object for a document that came with the read: what refers to its id is this one."""
+        """Return the object for a document that came with the read; references to its id are it."""
         key = key_of_document(document)
         if class_of(document) is not cls:
             known = self.document(cls, to_raw(document._id), document._id)
@@ -103,10 +103,10 @@ class IdentityMap:
         return known
 
     def adopt_roots(self, documents: list[Any]) -> None:
-        """Take the roots of the read in: references to one of them are this root."""
+        """Use the roots of the read for references to them."""
         for place, document in enumerate(documents):
             if not isinstance(document, DocumentBase):
-                continue  # what the caller's on_invalid put there
+                continue  # a value from the caller's on_invalid
             cls, key = class_of(document), key_of_document(document)
             known = self._known[cls].setdefault(key, document)
             if known is not document:
@@ -115,12 +115,12 @@ class IdentityMap:
                 self.open.get(cls, {}).pop(key, None)
 
     def documents(self) -> Iterable[Any]:
-        """All of them, whatever became of them."""
+        """Return all documents, resolved or not."""
         for known in self._known.values():
             yield from known.values()
 
     def take_open(self) -> Wanted:
-        """The open references, which are open no longer."""
+        """Return the open references, and mark them as no longer open."""
         for cls in self.open:
             for member in reading_plan(cls).members or ():
                 if member is not cls and member in self._known:
@@ -130,14 +130,14 @@ class IdentityMap:
         return wanted
 
     def _match(self, cls: type[Any], known: Mapping[Hashable, Any]) -> None:
-        """Open references of *cls* whose documents are known, as those of a subclass."""
+        """Resolve open references of *cls* whose documents are already known."""
         waiting = self.open[cls]
         for key in waiting.keys() & known.keys():
             if key not in self.open.get(class_of(known[key]), ()):
                 self._stand_in(waiting.pop(key), known[key])
 
     def fill(self, wanted: Wanted, cls: type[Any], found: Iterable[Any]) -> None:
-        """Fill placeholders with the documents that a query brought, and strike them off *wanted*."""
+        """Fill placeholders with the documents that a query found, and remove them from *wanted*."""
         waiting = wanted[cls]
         if reading_plan(cls).members is not None:
             self._fill_of_family(wanted, cls, found)
@@ -163,17 +163,17 @@ class IdentityMap:
             self._stand_in(stub, known)
 
     def _stand_in(self, waiting: Any, document: Any) -> None:
-        self._stand_ins[id(waiting)] = waiting, document  # which keeps the id from being used anew
+        self._stand_ins[id(waiting)] = waiting, document  # keeps the id from being reused
 
     def put_in_place(self, roots: Iterable[Any]) -> None:
-        """Put documents in the places of those that stand for them: in *roots* and in each other."""
+        """Replace placeholders by their documents, in *roots* and in each other."""
         if self._stand_ins:
             documents = {key: document for key, (_, document) in self._stand_ins.items()}
             for holder in (*roots, *self.documents()):
                 replace_stand_ins(holder, documents)
 
     def finish(self) -> None:
-        """Make unresolved what was not filled."""
+        """Make placeholders that were not filled unresolved."""
         for cls, documents in self.take_open().items():
             for document in documents.values():
                 set_class(document, unresolved_class(cls))
@@ -185,7 +185,7 @@ class IdentityMap:
 
 
 _EXACT = frozenset({ObjectId, str, int, bytes, uuid.UUID, dt.datetime})
-"""Types of ids that are alike as raw data and in Python."""
+"""Types of ids that are the same in raw data and in Python."""
 _MOST_PLACEHOLDERS = 4_096
 
 
@@ -197,7 +197,7 @@ class IdDecoder:
         self._placeholders: dict[Any, Any] = {}
 
     def __call__(self, raw: Any, reader: Any) -> Any:
-        if raw is None:  # a class whose _id may be None has no reference of that id
+        if raw is None:  # None is not a reference, even if an _id may be None
             return None
         if type(raw) in self._exact:
             id_ = raw
@@ -213,7 +213,7 @@ class IdDecoder:
         return reader.references.document(self.cls, raw, id_)
 
     def _checked(self, id_: Any) -> Any:
-        """A check throws its instances away: one for each id will do."""
+        """Return one instance per id: checks discard it."""
         document = self._placeholders.get(id_)
         if document is None:
             if len(self._placeholders) >= _MOST_PLACEHOLDERS:
@@ -221,7 +221,7 @@ class IdDecoder:
             document = self._placeholders[id_] = placeholder(self.cls, id_)
         return document
 
-    # Asked for at the first value: when a class is compiled, those that it refers to need not be.
+    # At the first value, because referenced classes may be compiled later than this one.
 
     @cached_property
     def _exact(self) -> frozenset[type]:
@@ -241,7 +241,7 @@ class IdDecoder:
         return lambda raw: self._plan.convert_field(self._place, raw, CHECKING)
 
     def _refused(self, raw: Any, reader: Any) -> Any:
-        """What msgspec refuses; a plain value it may take for another arm of a union."""
+        """Return what msgspec refuses; it may accept a plain value for another type of a union."""
         if getattr(reader, "reads_json", False):
             return self._of_json(raw, reader)
         name = self.cls.__name__
@@ -256,7 +256,7 @@ class IdDecoder:
             except DocumentValidationError:
                 if hasattr(self.cls, "__upgrade__"):
                     return rejected(f"a document that is not read as a {name}")
-                return self._plan.decode(raw, reader)  # msgspec says what does not fit, and where
+                return self._plan.decode(raw, reader)  # msgspec reports what does not fit
         if isinstance(raw, Mapping):
             return rejected(
                 f"looks like an embedded copy of a {name}; a reference is stored as its _id"
@@ -264,11 +264,11 @@ class IdDecoder:
         return raw
 
     def _of_json(self, raw: Any, reader: Any) -> Any:
-        """JSON has an id as text, a reference as ``{"_id": id}``, or an embedded document."""
+        """Decode JSON: an id as text, a reference as ``{"_id": id}``, or an embedded document."""
         if isinstance(raw, dict) and raw.keys() != {"_id"}:
             if (own := own_class(self.cls, raw)) is not self.cls:
                 return rejected(
-                    f"an embedded {own.__name__}, a subclass of {self.cls.__name__}; its _id will do"
+                    f"an embedded {own.__name__}, a subclass of {self.cls.__name__}; use its _id"
                 )
             return self._plan.decode(raw, reader)
         try:

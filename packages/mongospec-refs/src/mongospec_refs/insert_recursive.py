@@ -1,4 +1,4 @@
-"""What ``insert_recursive()`` gives back."""
+"""``insert_recursive()`` and its result."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Unpack
@@ -31,7 +31,7 @@ from mongospec_refs.unresolved import class_of
 
 
 class RecursiveInsertResult[D]:
-    """What ``insert_recursive()`` created.
+    """The documents that ``insert_recursive()`` created.
 
     ``document`` is the root; ``created_documents`` lists all that were inserted, in that order:
     referenced documents before those that refer to them.
@@ -53,11 +53,11 @@ class RecursiveInsertResult[D]:
         return f"RecursiveInsertResult(created_documents=[{names}])"
 
     async def rollback(self, **options: Unpack[DeleteOptions]) -> int:
-        """Delete what was created, in reverse order: one ``delete`` command a class.
+        """Delete the created documents in reverse order, with one ``delete`` command per class.
 
-        The documents are new again, and an ``_id`` that mongospec had made is taken back, so the
-        graph can be inserted anew. A cancellation does not break it off. Called again, it deletes
-        what it could not delete before; else it sends nothing and returns 0.
+        The documents are new again, and an ``_id`` that mongospec generated is removed, so that the
+        graph can be inserted again. A cancellation does not interrupt it. Called again, it deletes
+        the documents that it could not delete before; else it sends nothing and returns 0.
 
         :param options: the driver's, for example ``session`` or ``timeout``.
         :returns: how many documents were deleted.
@@ -106,7 +106,7 @@ async def insert_recursive[D](
 
 
 async def _new_after_hooks(root: Any) -> list[Any]:
-    """The new documents of the graph once all their hooks ran: these may add further ones."""
+    """Return the new documents of the graph after their hooks, which may add further ones."""
     done: set[int] = set()
     while True:
         new = [each for each in reachable_documents([root]) if each is root or is_new(each)]
@@ -114,7 +114,7 @@ async def _new_after_hooks(root: Any) -> list[Any]:
         if not waiting:
             for each in new:
                 if snapshot_of(each) is DELETED:
-                    set_snapshot(each, None)  # it is to be stored anew
+                    set_snapshot(each, None)  # it is to be stored again
             return new
         for document in waiting:
             done.add(id(document))
@@ -123,9 +123,9 @@ async def _new_after_hooks(root: Any) -> list[Any]:
 
 
 def _by_height(root: Any, documents: Sequence[Any]) -> list[tuple[type[Any], list[Any]]]:
-    """Documents by class, those first that refer to no other new one, then those above them.
+    """Return documents by class, those without references to other new ones first, then those above.
 
-    In a cycle somebody has to come first: it refers to what comes after it.
+    In a cycle the first one refers to documents that come after it.
     """
     new = {id(each) for each in documents}
     height: dict[int, int] = {}
@@ -157,7 +157,7 @@ def _batch(cls: type[Any], documents: list[Any], validate_on_write: bool | None)
 
 
 class _Insertion:
-    """The batches on their way, and what is undone where one fails."""
+    """Sends the batches, and rolls back if one fails."""
 
     def __init__(
         self,
@@ -201,19 +201,22 @@ class _Insertion:
                     self._result.created_documents.append(document)
 
     async def _fail(self, error: BaseException) -> NoReturn:
-        """Undo what was done, and raise."""
+        """Roll back, and raise."""
         result = self._result
         rollback_error: Exception | None = None
 
         async def undo() -> None:
             nonlocal rollback_error
-            with no_timeout(), timeout(PATIENCE):  # its own time, also if a block's ran out
+            with (
+                no_timeout(),
+                timeout(PATIENCE),
+            ):  # its own time, even if that of a block has passed
                 undone = await delete(result._left, self._undoing, trust=False)
             result._left = undone.left
             rollback_error = undone.failures[0].error if undone.failures else None
 
         if self._call.transaction is not None:
-            result._left = []  # our transaction undoes it, ids and stored forms included
+            result._left = []  # the transaction rolls back, ids and snapshots included
         elif result._left:
             await shielded(undo())
         unknown = [each.document for each in result._left]

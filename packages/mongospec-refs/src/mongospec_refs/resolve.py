@@ -1,7 +1,7 @@
-"""References become documents: level by level, one query for each class.
+"""Resolve references level by level, with one query for each class.
 
-The documents of a level are asked for with one ``find`` a class and filled in place; the references
-in them are the next level. Every ``find`` brings all its documents in one batch.
+The documents of a level are read with one ``find`` per class and filled in place; their references
+are the next level. Every ``find`` returns all its documents in one batch.
 """
 
 import asyncio
@@ -59,14 +59,13 @@ from mongospec_refs.unresolved import (
 
 _PRIMARY = {"mode": "primary"}
 _MOST_BYTES = 8 * 1024 * 1024
-"""A query with more ids than that is cut in two; the server takes 16 MB."""
+"""A query with more ids is split; the server accepts 16 MB."""
 
 
 class ReferenceReader[T](Reader[T]):
-    """A reader whose references are those of its whole read.
+    """A reader that collects the references of a whole read.
 
-    :ivar joined: whether whole documents may stand in the places of references, as ``$lookup``
-        puts them there.
+    :ivar joined: whether references may be whole documents, as ``$lookup`` returns them.
     """
 
     __slots__ = ("joined", "references", "target")
@@ -86,7 +85,7 @@ class ReferenceReader[T](Reader[T]):
         self.joined = False
 
     def read_joined(self, plan: Plan[Any], raw: Mapping[str, Any]) -> Any:
-        """The document that stands in the place of a reference; one object for one ``_id``.
+        """Return the document that replaces a reference; one object for one ``_id``.
 
         :raises DocumentValidationError: it does not fit its class.
         """
@@ -96,9 +95,9 @@ class ReferenceReader[T](Reader[T]):
         return self.references.adopt(document, plan.cls)
 
     def decode(self, parts: list[bytes]) -> list[T]:
-        """As every reader; an unresolved target among the references is exact meanwhile."""
+        """Decode as every reader; meanwhile an unresolved target is of its exact class."""
         target = self.target
-        if self.joined:  # by a pipeline, so there is no target
+        if self.joined:  # by a pipeline, which has no target
             documents = super().decode(parts)
             _remember_ids(self.plan, documents)
             return documents
@@ -115,7 +114,7 @@ class ReferenceReader[T](Reader[T]):
 async def resolve(
     root: ReferenceReader[Any], documents: Sequence[Any], call: Operation, depth: int | None
 ) -> None:
-    """Read what *documents* refer to, and what that refers to, level by level.
+    """Read the documents that *documents* refer to, level by level.
 
     :param root: the reader of *documents*.
     :param call: their read: its session, its time and its read preference count.
@@ -139,7 +138,7 @@ async def resolve(
 
 
 def _may_lag(call: Operation, cls: type[Any]) -> bool:
-    """Whether a secondary may have been asked: only the primary can say what is missing."""
+    """Return whether the read may have used a secondary: only the primary knows what is missing."""
     if call.transaction is not None:
         return False
     collection = binding_of(cls).target.collection
@@ -154,7 +153,7 @@ async def _fill(
     unfit: "_InvalidReferences",
     options: Mapping[str, Any],
 ) -> None:
-    """Ask for *wanted*; what comes is filled and struck off."""
+    """Read *wanted*; documents that are found are filled and removed from it."""
     queries = [
         (cls, query, count)
         for cls, documents in wanted.items()
@@ -187,7 +186,7 @@ async def _fill(
 
 
 def _ids(cls: type[Any], documents: Iterable[Any]) -> list[Any]:
-    """What to look for; a document whose ``_id`` MongoDB would read as operators is not there."""
+    """Return the ids to query, without those that MongoDB would read as operators."""
     ids = [each._id for each in documents]
     if all(type(each) is ObjectId for each in ids):
         return ids
@@ -224,7 +223,7 @@ async def _ask(call: Operation, cls: type[Any], query: bytes, options: Mapping[s
 async def _gathered(
     questions: Sequence[Callable[[], Coroutine[Any, Any, bytes]]], *, one_by_one: bool
 ) -> list[bytes]:
-    """The answers in order; in a session one at a time, otherwise all at once."""
+    """Return the results in order; in a session one at a time, otherwise concurrently."""
     if one_by_one or len(questions) == 1:
         return [await each() for each in questions]
     try:
@@ -245,7 +244,7 @@ class _InvalidReferences:
     def noting(
         self, wanted: dict[Hashable, Any]
     ) -> Callable[[InvalidDocument, Mapping[str, Any]], None]:
-        """What a reader of one class does with a document that does not fit."""
+        """Return the ``on_invalid`` of a reader of one class."""
 
         def note(failure: InvalidDocument, raw: Mapping[str, Any]) -> None:
             document = wanted.pop(key_of(raw.get("_id")), None)
@@ -257,7 +256,7 @@ class _InvalidReferences:
         return note
 
     def error(self, roots: Sequence[Any]) -> DocumentValidationError:
-        """One error for all, each with its path from the root."""
+        """Return one error for all, each with its path from the root."""
         paths = _paths_from_roots(roots, {id(document) for document, _ in self.found})
         failures: list[InvalidDocument] = []
         for document, failure in self.found:
@@ -278,7 +277,7 @@ class _InvalidReferences:
 
 
 def _paths_from_roots(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple[Any, str]]:
-    """Root and path of each wanted document, the shortest."""
+    """Return the root and the shortest path of each wanted document."""
     paths: dict[int, tuple[Any, str]] = {}
     seen = {id(each) for each in roots}
     todo = [(root, root, "") for root in roots]
@@ -320,7 +319,7 @@ class ReferenceRead(Read):
         super().__init__(projection, on_invalid, pipeline=pipeline)
         self._target = target
         if type(resolve_refs) is not bool:
-            raise OptionError(f"resolve_refs={shown(resolve_refs)}: say True or False")
+            raise OptionError(f"resolve_refs={shown(resolve_refs)}: use True or False")
         if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
             raise OptionError(f"ref_depth={shown(ref_depth)}: a number of levels, or None for all")
         self.depth = ref_depth if resolve_refs else 0
@@ -328,7 +327,7 @@ class ReferenceRead(Read):
     @override
     def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
         if isinstance(self.projection, type):
-            # A class is hashable, which mypy does not see of its metaclass.
+            # A class is hashable, but mypy does not know it for this metaclass.
             each: Any
             for each in binding.plan.members or (binding.plan.cls,):
                 refuse_projection_into_references(each, self.projection)
@@ -336,7 +335,7 @@ class ReferenceRead(Read):
 
     @override
     def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
-        """The reader of a document class, or of a smaller Struct with references in it."""
+        """Return the reader of a document class, or of a smaller Struct with references in it."""
         if not plan.decoders:
             return Reader(plan, codec, on_invalid=self.on_invalid)
         reader = RootReader(
@@ -352,7 +351,7 @@ class ReferenceRead(Read):
 
 
 class RootReader[T](ReferenceReader[T]):
-    """Reads what a caller asked for, and then what that refers to.
+    """Reads the documents of a query, and then those that they refer to.
 
     :param whole: the roots are whole documents: references to one of them are this very object.
     :param target: a document outside of the read that references to its ``_id`` are to be.
@@ -377,7 +376,7 @@ class RootReader[T](ReferenceReader[T]):
             self.references.add(target, plan.cls)
 
     async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
-        """The documents of one batch, with the documents that they refer to."""
+        """Return the documents of one batch, with the documents that they refer to."""
         documents = self.decode(parts)
         references = self.references
         if references.open and self._depth != 0 and call is not None:
@@ -392,14 +391,14 @@ class RootReader[T](ReferenceReader[T]):
 
 
 class JsonReader(RootReader[Any]):
-    """Reads JSON, in which a document may stand in the place of its id."""
+    """Reads JSON, in which a reference may be a whole document."""
 
     __slots__ = ()
     reads_json = True
 
 
 def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
-    """Documents with others joined into them are stored with ids in these places."""
+    """Set the snapshots of documents with joined ones, which are stored as ids."""
     for document in documents:
         form = snapshot_of(document) if isinstance(document, DocumentBase) else None
         if isinstance(form, bytes):
@@ -415,7 +414,7 @@ def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
 async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any]) -> Any:
     """Read the document of an unresolved reference into it.
 
-    :returns: the reference; if its document is of a subclass, which it cannot become, the document.
+    :returns: the reference; if its document is of a subclass, that document.
     """
     cls = real_class(reference)
     binding, call = begin(cls, "fetch", "find_one", options, "read")
@@ -437,6 +436,6 @@ async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any])
     (document,) = await reader.load([found], call)
     if class_of(document) is not cls:
         return document
-    if not is_resolved(reference):  # another task may have been faster; its object is in use
+    if not is_resolved(reference):  # another task may have resolved it meanwhile
         fill(reference, document)
     return reference

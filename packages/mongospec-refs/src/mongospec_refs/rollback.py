@@ -1,4 +1,4 @@
-"""Documents that were inserted, or may have been, and how they are deleted again."""
+"""Delete documents that were inserted, or may have been."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
@@ -22,7 +22,7 @@ from mongospec_refs.unresolved import class_of
 
 
 class Created(msgspec.Struct, frozen=True):
-    """One document, its raw form, and whether its ``_id`` was made here."""
+    """One document, its raw form, and whether its ``_id`` was generated here."""
 
     document: Any
     raw: dict[str, Any]
@@ -30,10 +30,10 @@ class Created(msgspec.Struct, frozen=True):
     certain: bool = True
 
     def filter(self) -> dict[str, Any]:
-        """What finds it, and nobody else's document.
+        """Return a filter that finds only this document.
 
-        Where nobody knows whether an id that was not made here was inserted by us, the document may
-        have been there before: only one that is exactly what was sent is ours.
+        If it is unknown whether a document with an id of the caller's was inserted by us, it may have
+        existed before: only a document that equals what was sent is ours.
         """
         if self.certain or self.fresh:
             return id_filter(class_of(self.document), self.raw["_id"])
@@ -41,7 +41,7 @@ class Created(msgspec.Struct, frozen=True):
 
 
 class RollbackReport(msgspec.Struct, frozen=True):
-    """What deleting came to."""
+    """The result of a rollback."""
 
     deleted: int
     left: list[Created]
@@ -51,13 +51,13 @@ class RollbackReport(msgspec.Struct, frozen=True):
 async def delete(
     created: Iterable[Created], call_of: Callable[[type[Any]], Operation], *, trust: bool
 ) -> RollbackReport:
-    """Delete documents, the last class first: one ``delete`` command a class.
+    """Delete documents, the last class first, with one ``delete`` command per class.
 
-    Documents that are deleted are new again. It goes on where one class fails, and stops where the
-    server cannot be reached.
+    Deleted documents are new again. It continues if one class fails, and stops if the server cannot
+    be reached.
 
-    :param trust: that it worked also for a document whose insert got no answer; without it, that
-        insert may still arrive, and the document stays *left*.
+    :param trust: count documents whose insert got no reply as deleted, too; without it, the insert
+        may still arrive, and the document stays *left*.
     """
     by_class: dict[type[Any], list[Created]] = {}
     for each in reversed(list(created)):
@@ -100,7 +100,7 @@ def _query(group: Iterable[Created]) -> bytes:
 
 
 def _forget(created: Created, call: Operation) -> None:
-    """The document is new again; should the transaction abort that deleted it, as it was."""
+    """Mark the document as new again; if the transaction that deleted it aborts, restore it."""
     document = created.document
     id_, form = document._id, snapshot_of(document)
 
@@ -115,21 +115,21 @@ def _forget(created: Created, call: Operation) -> None:
 
 
 def _doubt(created: Created, call: Operation) -> None:
-    """The document may be gone, so it does not count as stored; it keeps its ``_id``."""
+    """Mark the document as possibly gone, so not as stored; it keeps its ``_id``."""
     document, form = created.document, snapshot_of(created.document)
     set_snapshot(document, None)
     call.on_abort(lambda: set_snapshot(document, form))
 
 
 PATIENCE = 1.0
-"""Seconds for cleaning up, and for a cancelled caller to wait: on a hung server it has to go."""
+"""Seconds for the rollback, and for a cancelled caller to wait if the server hangs."""
 
 
 async def shielded[T](work: Coroutine[Any, Any, T]) -> T:
-    """The result of *work*; if the caller is cancelled meanwhile, it leaves once that is done.
+    """Return the result of *work*; a cancellation of the caller takes effect once it is done.
 
-    :raises asyncio.CancelledError: the caller was cancelled; the work was done, or is still going
-        on after the patience is over.
+    :raises asyncio.CancelledError: the caller was cancelled; the work is done, or still running
+        after the time for it.
     """
     task = asyncio.create_task(work)
     try:
@@ -143,5 +143,5 @@ async def shielded[T](work: Coroutine[Any, Any, T]) -> T:
             try:
                 await asyncio.wait([task], timeout=left)
             except asyncio.CancelledError:
-                continue  # asked again to go: the answer is the same
+                continue  # a further cancellation is treated the same
         raise cancelled from task.exception() if task.done() else None

@@ -1,8 +1,8 @@
-"""Saves that cascade: ``save`` and ``save_many`` write the references that changed as well."""
+"""Saves that cascade: ``save`` and ``save_many`` also write the references that changed."""
 
 # pyright: reportIncompatibleMethodOverride=false
-# pyright takes any new keyword beside **options for an incompatible override; these have defaults,
-# so whoever calls by core's signatures gets what core promises. mypy checks the overrides.
+# pyright reports any new keyword beside **options as an incompatible override; these have defaults,
+# so calls by core's signatures work as core promises. mypy checks the overrides.
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -53,21 +53,21 @@ class SaveOperations(core.MongoDocument, abstract=True):
         validate_on_write: bool | None = None,
         **options: Unpack[WriteOptions],
     ) -> Self:
-        """Store what changed in this document, and in the documents that it leads to.
+        """Store what changed in this document, and in the documents that it refers to.
 
-        Of each loaded document that changed, its ``__pre_save__`` runs and the changed top-level
-        fields are sent: one ``update`` command for each collection, referenced documents first, this
-        one last and only if they were saved. A document that nobody changed costs no write, and other
-        writers' changes to other fields survive. Unresolved references, and documents built by hand
-        with an ``_id``, are never written. All is checked and encoded before the first command; it is not
-        atomic across collections, ``transaction()`` is.
+        For each loaded document that changed, ``__pre_save__`` runs and the changed top-level fields
+        are sent: one ``update`` command for each collection, referenced documents first, this one last
+        and only if they were saved. Unchanged documents are not written, and other writers' changes to
+        other fields are kept. Unresolved references, and documents built by hand with an ``_id``, are
+        never written. All is checked and encoded before the first command; it is not atomic across
+        collections, ``transaction()`` is.
 
-        :param upsert: insert this document if it is not there.
+        :param upsert: insert this document if it does not exist.
         :param save_refs: with False, only this document is saved.
-        :param validate_on_write: check the documents first; default: what their classes say (True).
+        :param validate_on_write: check the documents first; default: their classes' setting (True).
         :returns: the document itself.
         :raises UnsavedReferenceError: a reference has no ``_id``; nothing was sent.
-        :raises CascadeSaveError: a referenced document was not saved; it says what was.
+        :raises CascadeSaveError: a referenced document was not saved; it lists those that were.
         :raises DocumentNotFoundError: no stored document has this ``_id`` any more.
         :raises UnresolvedReferenceError: this is an unresolved reference itself.
 
@@ -87,7 +87,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
             refuse_without_id(self)
         cascade = Cascade(call, [self], validate_on_write)
         await cascade.run_hooks()
-        with Ids([self]) as ids:  # one is handed out only if an upsert inserts a new document
+        with Ids([self]) as ids:  # assigned only if an upsert inserts a new document
             (change,) = cascade.prepare(upsert=upsert)
             await cascade.send()
             ids.sent = True
@@ -105,7 +105,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
         validate_on_write: bool | None = None,
         **options: Unpack[SaveManyOptions],
     ) -> BulkResult:
-        """:meth:`save` for many documents: one ``update`` command for each collection.
+        """Save many documents as :meth:`save` does, with one ``update`` command for each collection.
 
         :param documents: documents of this class, all with an ``_id``.
         :param save_refs: with False, only these documents are saved.
@@ -134,9 +134,9 @@ class SaveOperations(core.MongoDocument, abstract=True):
 
 
 class Cascade:
-    """The changed documents behind the roots of one save.
+    """The changed documents that the roots of one save refer to.
 
-    :param call: the save of the roots: its session and its time count for all.
+    :param call: the save of the roots: its session and its timeout apply to all.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Cascade:
         self._written: list[Any] = []
 
     async def run_hooks(self) -> None:
-        """Run the roots' hooks, then those of what changed, and find out what is to be saved."""
+        """Run the roots' hooks, then those of changed documents, and find out what to save."""
         await _run_hooks(self._roots)
         done: set[int] = set()
         while True:
@@ -161,7 +161,7 @@ class Cascade:
                 if id(each.document) not in done
             ]
             done.update(map(id, fresh))
-            if not await _run_hooks(fresh):  # then nothing could change what was encoded
+            if not await _run_hooks(fresh):  # no hook can have changed what was encoded
                 return
 
     def prepare(self, *, upsert: bool = False) -> list[Change]:
@@ -184,7 +184,7 @@ class Cascade:
         return changes
 
     def _find_changed(self) -> list[tuple[type[Any], list[Change]]]:
-        """The changes of the loaded references by class; a new document is not ours to write."""
+        """Return the changes of the loaded references by class, without new documents."""
         roots = {id(root) for root in self._roots}
         loaded = [
             each
@@ -202,7 +202,7 @@ class Cascade:
         ]
 
     async def send(self) -> None:
-        """Send the changes of the references: one ``update`` command for each collection.
+        """Send the changes of the references, with one ``update`` command for each collection.
 
         :raises CascadeSaveError: one was not saved.
         """
@@ -247,7 +247,7 @@ class Cascade:
 
     @contextmanager
     def before_root(self) -> Generator[None]:
-        """Around the write of the roots: its own error says what was written before it."""
+        """Add a note to an error of the roots' write about the references that were saved before."""
         try:
             yield
         except BaseException as error:
@@ -266,7 +266,7 @@ class Cascade:
 
 
 def _by_class(documents: Iterable[Any]) -> dict[type[Any], list[Any]]:
-    """Documents by their class, classes as they are met."""
+    """Return documents by their class, classes in the order of their first document."""
     found: dict[type[Any], list[Any]] = {}
     for document in documents:
         found.setdefault(class_of(document), []).append(document)
@@ -274,7 +274,7 @@ def _by_class(documents: Iterable[Any]) -> dict[type[Any], list[Any]]:
 
 
 async def _run_hooks(documents: Sequence[Any]) -> bool:
-    """Whether there were any."""
+    """Run the documents' hooks; return whether there were any."""
     hooked = [each for each in documents if "__pre_save__" in binding_of(class_of(each)).hooks]
     for document in hooked:
         await run_pre_save(document)

@@ -1,4 +1,4 @@
-"""Documents as builtins, for JSON and its like."""
+"""Documents as builtins, for JSON and similar formats."""
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 # What stands in a field is of any type; this module tells the types apart.
@@ -18,21 +18,21 @@ from mongospec_refs.unresolved import is_resolved, placeholder
 
 
 def to_builtins(document: DocumentBase, *, refs: Literal["embed", "id"] = "embed") -> Any:
-    """A document as plain dicts, lists, strings and numbers, as its JSON would be.
+    """Return a document as plain dicts, lists, strings and numbers, as its JSON would be.
 
     An unresolved or missing reference is ``{"_id": ...}``.
 
     :param document: the document.
     :param refs: ``"embed"`` writes referenced documents in full; ``"id"`` writes their ids, which is
         safe on documents that refer to each other.
-    :raises ValueError: the references go round in a circle, and *refs* is ``"embed"``.
+    :raises ValueError: the references form a cycle, and *refs* is ``"embed"``.
 
     .. code-block:: python
 
         to_builtins(post, refs="id")  # {"_id": "65f0…", "title": "Hello", "author": "65f1…"}
     """
     if refs not in ("embed", "id"):
-        raise OptionError(f'to_builtins(refs={shown(refs)}): say "embed" or "id"')
+        raise OptionError(f'to_builtins(refs={shown(refs)}): use "embed" or "id"')
     if refs == "id" and is_resolved(document):
         document = _without_references(document)
     try:
@@ -40,12 +40,12 @@ def to_builtins(document: DocumentBase, *, refs: Literal["embed", "id"] = "embed
     except RecursionError as error:
         raise ValueError(
             f"to_builtins({type(document).__name__} of _id={shown(document._id)}): its references lead "
-            f'back to it; say refs="id"'
+            f'back to it; use refs="id"'
         ) from error
 
 
 def _without_references(document: Any) -> Any:
-    """A twin that has ids where the document has references; only encoders may see it."""
+    """Return a copy with ids in place of references, for encoders only."""
     twin = placeholder(type(document), document._id)
     for name in document.__struct_fields__:
         force_setattr(twin, name, _collapsed(getattr(document, name)))

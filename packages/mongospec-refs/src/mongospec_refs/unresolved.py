@@ -1,12 +1,12 @@
-"""Unresolved documents: what stands for a document that was not read, or is not there.
+"""Unresolved documents: references to documents that were not read, or do not exist.
 
 An unresolved document is an instance of a generated, field-less subclass (``User[unresolved]``,
-``User[missing]``), so that it is a ``User`` to everybody who asks, and can become one in place, for
-every holder, by a change of its class. It has its ``_id``; its other slots hold ``msgspec.UNSET``,
-which every msgspec encoder leaves out, and ``__getattribute__`` guards them.
+``User[missing]``), so that it is an instance of ``User``, and can become a resolved one in place by
+a change of its class. It has its ``_id``; its other slots hold ``msgspec.UNSET``, which every msgspec
+encoder leaves out, and ``__getattribute__`` guards them.
 
-A *placeholder* is the same object under the exact class: what :func:`msgspec.convert` accepts in a field
-while a read is under way. No caller ever sees one.
+A *placeholder* is the same object with the exact class, which :func:`msgspec.convert` accepts in a
+field during a read. Callers never see one.
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ from mongospec_core.extension import (
 from mongospec_refs.errors import MissingReferenceError, UnresolvedReferenceError
 
 _WRITES = ("save", "insert", "insert_recursive", "delete", "dump")
-"""What an unresolved document cannot do; to msgspec's encoders it is ``{"_id": ...}`` nevertheless."""
+"""What an unresolved document cannot do; msgspec's encoders still write it as ``{"_id": ...}``."""
 
 
 class UnresolvedMixin:
-    """The first base of every generated class."""
+    """The first base of all generated classes."""
 
     __slots__ = ()
     __real__: ClassVar[type[Any]]
@@ -41,18 +41,18 @@ class UnresolvedMixin:
     __missing_target__: ClassVar[bool]
 
     def __init_subclass__(cls, **config: Any) -> None:
-        """Keep the user's own ``__init_subclass__`` out of generated classes."""
+        """Skip the user's own ``__init_subclass__`` for generated classes."""
 
     def __post_init__(self) -> None:
-        """Keep the user's own ``__post_init__`` away from empty fields."""
+        """Skip the user's own ``__post_init__``, which would find empty fields."""
 
     @classmethod
     def _before_write(cls, documents: Sequence[Any]) -> None:
-        """Core's seam: whatever writes whole documents, or compares them, stops here."""
+        """Refuse to write or compare unresolved documents as a whole."""
         _refuse(documents[0], "save")
 
     async def reload(self, **options: Any) -> Any:
-        """There is nothing to be read again: read it for the first time."""
+        """Read it for the first time."""
         return await cast("Any", self).fetch(**options)
 
     def __getattribute__(self, name: str) -> Any:
@@ -107,7 +107,7 @@ def _refuse(reference: Any, name: str) -> NoReturn:
     if class_of(reference).__missing_target__:
         raise MissingReferenceError(
             f"{what}: its document is not in the collection {cls.get_collection_name()!r}; "
-            f"await .fetch() looks again, is_resolved() tells it from others",
+            f"await .fetch() looks again, is_resolved() is False for it",
             reference,
         )
     advice = way or "await .fetch() reads it"
@@ -115,9 +115,9 @@ def _refuse(reference: Any, name: str) -> NoReturn:
 
 
 def is_resolved(document: DocumentBase) -> bool:
-    """Whether a document's fields are there: False for unresolved and for missing references.
+    """Return whether a document's fields are there: False for unresolved and for missing references.
 
-    :param document: a document, or what stands for one in a field.
+    :param document: a document or a reference.
 
     .. code-block:: python
 
@@ -128,24 +128,24 @@ def is_resolved(document: DocumentBase) -> bool:
 
 
 def class_of(document: object) -> type[Any]:
-    """``type(document)``, which tells checkers nothing of a document of any class."""
+    """Return ``type(document)``, which type checkers do not narrow."""
     return type(document)
 
 
 def real_class(document: Any) -> type[Any]:
-    """The class that a document is of, resolved or not."""
+    """Return the class of a document, resolved or not."""
     cls = class_of(document)
     return cls.__real__ if issubclass(cls, UnresolvedMixin) else cls
 
 
 def may_be_one(one: Any, other: Any) -> bool:
-    """Whether two documents are of one class; unresolved, one may be of a subclass in the end."""
+    """Return whether two documents may be of one class; an unresolved one may be of a subclass."""
     mine, others = real_class(one), real_class(other)
     return mine is others or is_member(mine, others) or is_member(others, mine)
 
 
 def same_id(one: Any, other: Any) -> bool:
-    """Whether two documents have one ``_id``; one that is None is like no other."""
+    """Return whether two documents have the same ``_id``; None never equals another."""
     return one._id is not None and one._id == other._id and type(one._id) is type(other._id)
 
 
@@ -153,7 +153,7 @@ def same_id(one: Any, other: Any) -> bool:
 
 
 def unresolved_class(cls: type[Any], *, missing: bool = False) -> Any:
-    """``User[unresolved]`` or ``User[missing]``; made once."""
+    """Return ``User[unresolved]`` or ``User[missing]``, generated once."""
     name = "__missing_class__" if missing else "__unresolved_class__"
     made = cls.__dict__.get(name)
     if made is None:
@@ -177,7 +177,7 @@ def _generated(cls: type[Any], *, missing: bool) -> Any:
             [each for each in cls.__struct_fields__ if each != "_id"], msgspec.UNSET
         ),
     }
-    # A tag would be made of the new name; the JSON of a reference says its real class.
+    # The tag would be derived from the new name; the JSON of a reference has its real class.
     options = {"tag": config.tag, "tag_field": config.tag_field} if config.tag is not None else {}
     generate: Any = type(cls)
     return generate(f"{cls.__name__}[{word}]", (UnresolvedMixin, cls), namespace, **options)
@@ -186,12 +186,12 @@ def _generated(cls: type[Any], *, missing: bool) -> Any:
 # -- instances
 
 _TRACKED: list[Any] = []
-"""msgspec leaves an object without containers out of the garbage collector; one that is filled in
-place may become part of a cycle, so it is made with a container in it."""
+"""msgspec does not track objects without containers in the garbage collector; one that is filled in
+place may become part of a cycle, so it is created with a container in it."""
 
 
 def unresolved(cls: type[Any], id: Any, missing: bool = False, place: Place | None = None) -> Any:
-    """An unresolved document of *cls*."""
+    """Return an unresolved document of *cls*."""
     made = unresolved_class(cls, missing=missing)
     document = made(_id=_TRACKED, **made.__empty__)
     force_setattr(document, "_id", id)
@@ -202,7 +202,7 @@ def unresolved(cls: type[Any], id: Any, missing: bool = False, place: Place | No
 
 
 def placeholder(cls: type[Any], id: Any) -> Any:
-    """An exact instance of *cls* with nothing but its ``_id``, for :func:`msgspec.convert`."""
+    """Return an exact instance of *cls* with nothing but its ``_id``, for :func:`msgspec.convert`."""
     document = unresolved(cls, id)
     object.__setattr__(document, "__class__", cls)
     return document
@@ -214,7 +214,7 @@ def set_class(document: Any, cls: type[Any]) -> None:
 
 
 def fill(document: Any, source: Any) -> None:
-    """Give a placeholder or unresolved document everything that *source* has, and its class."""
+    """Copy the class and everything else of *source* to a placeholder or unresolved document."""
     cls = class_of(source)
     for name in cls.__struct_fields__:
         force_setattr(document, name, getattr(source, name))

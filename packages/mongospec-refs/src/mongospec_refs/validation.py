@@ -1,4 +1,4 @@
-"""Before a write: references in the documents have to be what a read would give back."""
+"""Check before a write that references are what a read would return."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -27,10 +27,10 @@ from mongospec_refs.unresolved import class_of, real_class
 def validate_references(cls: type[Any], documents: Iterable[Any]) -> None:
     """Refuse references that cannot be stored, or that a read could not find again.
 
-    A reference of a document to itself is fine: it has its id by the time it is sent.
+    A reference of a document to itself is allowed: the document has its id before it is sent.
 
     :raises UnsavedReferenceError: a referenced document has no ``_id``, or was deleted.
-    :raises DocumentValidationError: what stands there is no document of the annotated class.
+    :raises DocumentValidationError: a value is not a document of the annotated class.
     """
     if not has_references(cls):
         return
@@ -64,7 +64,7 @@ def _wrong(reference: Reference) -> str | None:
         name = target.__name__ if target else "document"
         return (
             f"Expected `{name}`, got `{type(given).__name__}`; "
-            f"{name}.ref(id) makes a reference of an id"
+            f"{name}.ref(id) creates a reference from an id"
         )
     if target is None or is_member(real_class(given), target):
         return None
@@ -78,7 +78,7 @@ def _deleted(cls: type[Any], reference: Reference) -> UnsavedReferenceError:
     name = type(reference.document).__name__
     return UnsavedReferenceError(
         f"{cls.__name__}.{reference.path}: this {name} is unsaved: it was deleted through this object; "
-        f"put another one or None there, or {name}.ref({shown(reference.document._id)}) to keep the id (nothing was "
+        f"assign another one or None, or {name}.ref({shown(reference.document._id)}) to keep the id (nothing was "
         f"written)",
         reference.document,
         reference.path,
@@ -96,7 +96,7 @@ def _unsaved(cls: type[Any], reference: Reference) -> UnsavedReferenceError:
 
 
 def stored_as(target: type[Any]) -> StoredAs:
-    """What is stored for a reference, for the check of queries: an id of the class."""
+    """Return what is stored for a reference, for the check of queries: an id of the class."""
     name = target.__name__
 
     def refusal(value: Any) -> str | None:
@@ -115,9 +115,9 @@ def stored_as(target: type[Any]) -> StoredAs:
 
 
 def id_of(document: Any) -> Any:
-    """What stands for a document in a field, a filter or an update: its raw ``_id``.
+    """Return what replaces a document in a field, a filter or an update: its raw ``_id``.
 
-    :raises UnsavedReferenceError: it has none.
+    :raises UnsavedReferenceError: it has no ``_id``.
     :raises InvalidIdError: MongoDB would read it as operators.
     """
     if document._id is None:

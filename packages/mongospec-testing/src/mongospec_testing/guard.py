@@ -82,7 +82,7 @@ def _wait_for_end_of_input(stopped: threading.Event) -> None:
 
 def _note_end(server: subprocess.Popen[bytes], directory: Path) -> None:
     status = server.wait()
-    with suppress(OSError):  # the directory may be gone already: then nobody asks
+    with suppress(OSError):  # the directory may already be gone
         unfinished = directory / f"{STATUS_NAME}.new"
         unfinished.write_text(str(status))
         unfinished.replace(directory / STATUS_NAME)  # a reader sees the whole number or nothing

@@ -18,7 +18,7 @@ from mongospec_testing.wire import ask
 
 
 class FaultProxy(Faults):
-    """Stands in front of a MongoDB, lets everything through, and does what its rules say to the commands they match.
+    """A proxy in front of a MongoDB, which forwards everything and applies its rules to matching commands.
 
     It runs in a thread of its own, so it works whatever the test's event loop does. Clients that connect to
     :attr:`uri` stay on the proxy: a replica set's ``hello`` is made to name it instead of the members.
@@ -139,7 +139,7 @@ class FaultProxy(Faults):
 
     @property
     def address(self) -> Address:
-        """Where the proxy listens."""
+        """The address that the proxy listens on."""
         self._running()
         return self._address
 

@@ -53,7 +53,7 @@ class Frame:
     def message(
         cls, body: Mapping[str, Any] | bytes, *, request_id: int = 0, response_to: int = 0
     ) -> Self:
-        """An OP_MSG that carries one document."""
+        """Return an OP_MSG that carries one document."""
         document = body if isinstance(body, bytes) else bson.encode(body, codec_options=CODEC)
         return cls(request_id, response_to, OP_MSG, UINT32.pack(0) + b"\0" + document)
 
@@ -72,7 +72,7 @@ class Frame:
         return bool(self.flags & MORE_TO_COME)
 
     def answer(self, document: bytes) -> "Frame":
-        """A reply to this request."""
+        """Return a reply to this request."""
         if self.op_code == OP_QUERY:
             payload = (
                 REPLY_PREFIX.pack(8, 0, 0, 1) + document
@@ -81,7 +81,7 @@ class Frame:
         return Frame.message(document, response_to=self.request_id)
 
     def document(self) -> bytes:
-        """The one document that every command and every reply has, as BSON.
+        """Return the one document that every command and every reply has, as BSON.
 
         :raises WireError: if there is none.
         """
@@ -132,7 +132,7 @@ class Frame:
         raise WireError(f"op code {self.op_code} carries no document that this proxy can read")
 
     def body(self) -> Body:
-        """The document, decoded, with the document sequences of an OP_MSG as its lists."""
+        """Return the document, decoded, with the document sequences of an OP_MSG as its lists."""
         body = decode(self.document())
         if self.op_code == OP_MSG:
             for kind, name, documents in self.sections():

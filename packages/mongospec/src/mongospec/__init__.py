@@ -1,8 +1,8 @@
 """Async MongoDB documents: msgspec Structs on the mongojet driver, references included.
 
 All names of mongospec-core, mongospec-refs, mongospec-kv and mongospec-discovery, and the public ones
-of mongojet. ``MongoDocument`` is the one of mongospec-refs; ``DuplicateKeyError`` is ours, which is
-mongojet's as well.
+of mongojet. ``MongoDocument`` is that of mongospec-refs; ``DuplicateKeyError`` is ours, a subclass of
+mongojet's.
 """
 
 from mongojet import (

@@ -20,6 +20,6 @@ def forget_by(clear: Callable[[], object]) -> None:
 
 
 def forget_classes() -> None:
-    """Empty these caches, so that classes that nobody else holds are freed: nothing is bound."""
+    """Empty these caches when nothing is bound, so that unused classes are freed."""
     for clear in _forget:
         clear()

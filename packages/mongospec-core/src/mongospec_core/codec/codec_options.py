@@ -106,7 +106,11 @@ def to_raw(value: Any) -> Any:
     try:
         return encode(value)
     except RecursionError as error:
-        raise EncodingError(ENDLESS) from error
+        raise _EndlessError(ENDLESS) from error
+
+
+class _EndlessError(EncodingError):
+    """A value is nested too deeply to be walked."""
 
 
 class Rejected:
@@ -164,6 +168,10 @@ def in_utc(value: dt.datetime) -> dt.datetime:
 
 
 def _same(value: Any) -> Any:
+    return value
+
+
+def _unknown(value: Any) -> Any:
     return value
 
 
@@ -263,6 +271,8 @@ _plain: dict[type, Encoder] = {
     bytes: bytes,
     Decimal: Decimal,
     dt.datetime: _plain_datetime,
+    uuid.UUID: lambda value: uuid.UUID(int=value.int),
+    ObjectId: lambda value: ObjectId(value.binary),
 }
 
 
@@ -283,13 +293,25 @@ def _known_encoder(tp: type) -> Encoder:
     for base in tp.__mro__:
         if base in _builtin:
             return _plain.get(base, _builtin[base]) if base is not tp else _builtin[base]
-    return _mapping if issubclass(tp, Mapping) else _same
+    return _mapping if issubclass(tp, Mapping) else _unknown
 
 
 def _registered_encoder(encode: Encoder, known: Encoder) -> Encoder:
     def encoded(value: Any) -> Any:
-        raw = encode(value)
-        return known(raw) if type(raw) is type(value) else to_raw(raw)
+        tp = type(value)
+        try:
+            raw = encode(value)
+            if type(raw) is not tp:
+                return to_raw(raw)
+            if known is not _unknown:
+                return known(raw)
+        except (_EndlessError, RecursionError) as error:
+            raise EncodingError(
+                f"{ENDLESS}, or what the encoder of {tp.__name__} returns holds another {tp.__name__}"
+            ) from error
+        raise EncodingError(
+            f"the encoder of {tp.__name__} returned a {tp.__name__}, which BSON does not have"
+        )
 
     return encoded
 

@@ -43,8 +43,8 @@ from mongospec_core.codec.field_codec import (
 )
 from mongospec_core.codec.truncation import Truncation
 from mongospec_core.codec.types import Decoder
-from mongospec_core.codec.validation import BUILTIN_TYPES
-from mongospec_core.errors import DefinitionError
+from mongospec_core.codec.validation import BUILTIN_TYPES, unencodable
+from mongospec_core.errors import DefinitionError, EncodingError
 
 type DecHook = Callable[[type, Any], Any]
 type Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
@@ -233,6 +233,17 @@ class Plan[T]:
         """Convert one field's value to raw data."""
         encode = self.encoders[place]
         return value if value is None or encode is None else encode(value)
+
+    def unencodable(self, instance: Any) -> tuple[str, str] | None:
+        """Return the path of the first value that BSON cannot hold, and why; None if it can hold all."""
+        for place, field in enumerate(self.fields):
+            try:
+                raw = self.encode_field(place, getattr(instance, field.name))
+            except EncodingError as error:
+                return field.encode_name, str(error)
+            if (found := unencodable({field.encode_name: raw})) is not None:
+                return found
+        return None
 
 
 def hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:

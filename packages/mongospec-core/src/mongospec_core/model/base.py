@@ -20,7 +20,7 @@ from mongospec_core.codec.json import ForPydantic
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.truncation import truncate
 from mongospec_core.codec.types import Decoder
-from mongospec_core.errors import DefinitionError, MissingIdError
+from mongospec_core.errors import DefinitionError, EncodingError, MissingIdError
 from mongospec_core.model.binding import binding_of, reading_plan, refuse_elsewhere
 from mongospec_core.model.family import collection_name_of, members_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
@@ -131,11 +131,17 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
             User(name="Alice").dump()  # {"name": "Alice", ...}
         """
-        name = type(self).__name__
-        raw: dict[str, Any] = {
-            field: truncate(value, f"{name}.{field}")
-            for field, value in plan_of(type(self)).encode(self).items()
-        }
+        name, plan = type(self).__name__, plan_of(type(self))
+        try:
+            raw: dict[str, Any] = {
+                field: truncate(value, f"{name}.{field}")
+                for field, value in plan.encode(self).items()
+            }
+            encode(raw)
+        except EncodingError as error:
+            if (found := plan.unencodable(self)) is None:
+                raise
+            raise EncodingError(f"{name}.{found[0]}: {found[1]}") from error
         if raw.get("_id", 0) is None:
             del raw["_id"]
         return raw

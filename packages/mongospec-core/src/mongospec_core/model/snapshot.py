@@ -210,7 +210,7 @@ def _changed(
     generated_defaults: Mapping[str, Any],
     reader: Any,
 ) -> dict[str, bytes | None]:
-    """The fields among *names* that have changed; what the class does not declare has not."""
+    """Return the fields among *names* that have changed; what the class does not declare has not."""
     places = plan.places
     return {
         name: now.get(name)

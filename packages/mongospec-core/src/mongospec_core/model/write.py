@@ -165,14 +165,11 @@ def encode_documents(
 def _named(plan: Plan[Any], documents: Sequence[Any], error: EncodingError) -> EncodingError:
     """Return *error* with the document and the field that it is about."""
     for document in documents:
-        for place, field in enumerate(plan.fields):
-            try:
-                plan.encode_field(place, getattr(document, field.name))
-            except EncodingError as why:
-                return EncodingError(
-                    f"{plan.cls.__name__}.{field.encode_name} of _id={shown(document._id)}: {why} "
-                    f"(nothing was written)"
-                )
+        if (found := plan.unencodable(document)) is not None:
+            return EncodingError(
+                f"{plan.cls.__name__}.{found[0]} of _id={shown(document._id)}: {found[1]} "
+                f"(nothing was written)"
+            )
     return error
 
 

@@ -21,20 +21,20 @@ type Projection = type[msgspec.Struct] | Mapping[str, Any] | None
 
 
 class Read:
-    """The caller's ``projection=`` and ``on_invalid=``, and the reader that they ask for.
+    """The caller's ``projection=`` and ``on_invalid=``, and the reader for them.
 
-    This is the seam for reads that do more: a document class's ``__read__`` may be a subclass, which
-    returns another reader, and has keywords of its own.
+    Packages extend it: a document class's ``__read__`` may be a subclass that returns another reader
+    and has its own keywords.
 
-    :param target: the document that is read again in place; core's reads need not know it.
-    :ivar pipeline: what is read are results of a pipeline, which may have joined whole documents.
+    :param target: the document that is read again in place; core's reads do not use it.
+    :ivar pipeline: the results of a pipeline are read, which may have joined whole documents.
     """
 
     __slots__ = ("on_invalid", "pipeline", "projection", "upgrade")
     parameters: ClassVar[frozenset[str]] = frozenset()
     """The keywords that this kind of read has beside core's; its constructor takes them."""
     whole: ClassVar["Read"]
-    """The read that asks for nothing special."""
+    """The read without options."""
 
     def __init_subclass__(cls) -> None:
         cls.whole = cls()
@@ -137,10 +137,10 @@ Read.whole = Read()
 
 
 class ReadOperations(DocumentBase, abstract=True):
-    """The base of what reads documents."""
+    """The base of operations that read documents."""
 
     __read__: ClassVar[type[Read]] = Read
-    """How the class's documents are read: the seam for packages whose reads do more."""
+    """How the class's documents are read; packages with other reads replace it."""
 
 
 @class_cache

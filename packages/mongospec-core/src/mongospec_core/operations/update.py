@@ -246,7 +246,7 @@ class UpdateOperations(ReadOperations, abstract=True):
 
 
 async def _given(read: Read, binding: Binding, call: Operation, found: bytes | None) -> Any:
-    """Return the document that a ``findAndModify`` gave; where it cannot be read, the error has it."""
+    """Return the document of a ``findAndModify``; if it cannot be read, the error has it."""
     try:
         return await read.first(binding, call, found)
     except MongospecError as error:

@@ -48,7 +48,7 @@ class Account:
     """The outcome of each of many writes, by their positions.
 
     :param sources: what each was made of, for errors.
-    :param indexes: where they stand in the caller's list; default: as here.
+    :param indexes: their positions in the caller's list; default: the same as here.
     """
 
     def __init__(self, sources: Sequence[Any], indexes: Sequence[int] | None = None) -> None:
