@@ -27,7 +27,7 @@ TAG ?=
 PYTEST = pytest -n $(WORKERS) $(if $(MONGO),--mongo-server='$(MONGO)') $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server demo test lowest check lint types contracts wheels workflows docs format bench bench-peers \
+.PHONY: help setup server demo test outcomes lowest check lint types contracts wheels workflows docs format bench bench-peers \
 	release-check clean
 
 help:  ## show this list
@@ -73,6 +73,9 @@ test: server  ## run all tests and report their coverage
 	$(RUN) coverage run -m $(PYTEST)
 	@$(RUN) coverage combine --quiet
 	@$(RUN) coverage report $(if $(ARGS)$(MONGO),--fail-under=0)
+
+outcomes: server  ## let every write operation meet every fault, and publish what it reports
+	MONGOSPEC_WRITE_OUTCOMES=1 $(RUN) pytest -n $(WORKERS) -q tests/faults/test_matrix.py
 
 lowest: $(filter .uv/%,$(UV))  ## run all tests with the lowest versions of the dependencies
 	@$(UV) venv --quiet --clear .venv-lowest

@@ -51,6 +51,16 @@ async def main() -> None:
         except mongospec.InvalidIdError as error:
             print("No id:", error)
 
+        try:
+            await Film.find_one({"tilte": "M"})
+        except mongospec.UnknownFieldError as error:
+            print("Checked before it is sent:", error)
+        body = {"title": {"$ne": None}}  # from outside: it would match every film
+        try:
+            await Film.find_one({"title": mongospec.eq(body["title"])})
+        except mongospec.FilterValueError as error:
+            print("Kept a value:", error)
+
         old = await Film.find_all({"year": {"$lt": 1970}}, sort="year")
         print("find_all:", [film.title for film in old])
 

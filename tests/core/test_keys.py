@@ -12,6 +12,7 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from pymongo import UpdateOne
 
 from mongospec_core import (
     DefinitionError,
@@ -173,6 +174,9 @@ async def test_keys_come_back_from_the_database_and_show_no_change(bind: Bind, n
     await found.save()
     assert alike(await cls.find_by_id(one.id), found)
     assert await cls.find_one({"value": {key: 1}}) == found
+    await cls.update_one({"value": {key: 1}}, {"$set": {"value": {key: 5}}})
+    await cls.bulk_write([UpdateOne({"value": {key: 5}}, {"$set": {"deep": [{key: {key: 6}}]}})])
+    assert alike(await cls.find_one(), cls(_id=one.id, value={key: 5}, deep=[{key: {key: 6}}]))
 
 
 _EXAMPLES: dict[str, Any] = {
@@ -224,6 +228,7 @@ async def test_a_key_in_its_own_zone_is_brought_to_utc_in_the_object_too(bind: B
         (Decimal128, "keys of type Decimal128 do not come back"),
         (tuple[int, int], "do not come back"),
         (None, "keys of type None do not come back"),
+        (complex, "keys of type complex do not come back"),
         (msgspec.defstruct("Frozen", [("x", int)], frozen=True), "keys of type Frozen do not come"),
     ],
 )
@@ -307,3 +312,24 @@ async def test_an_encoder_of_a_str_holds_for_keys(bind: Bind) -> None:
     disk = await Disk(sizes={Path("/tmp/x"): 1}).insert()
     assert (await stored(Disk))[0]["sizes"] == {"|tmp|x": 1}
     assert alike(await Disk.find_by_id(disk.id), disk)
+
+
+async def test_dates_of_ones_own_are_refused_as_keys_unless_they_can_be_read(bind: Bind) -> None:
+    class Birthday(dt.date):
+        pass
+
+    class Guest(MongoDocument):
+        gifts: dict[Birthday, str] = {}
+
+    class Friend(MongoDocument):
+        gifts: dict[Birthday, str] = {}
+
+        @classmethod
+        def dec_hook(cls, tp: type, value: Any) -> Any:
+            return Birthday.fromisoformat(value)
+
+    with pytest.raises(DefinitionError, match=r"Guest\.gifts: keys of type Birthday"):
+        await bind(Guest)
+    await bind(Friend)
+    friend = await Friend(gifts={Birthday(2000, 1, 1): "cake"}).insert()
+    assert alike(await Friend.find_by_id(friend.id), friend)

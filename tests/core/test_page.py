@@ -475,7 +475,7 @@ async def test_a_token_can_stand_in_a_url(bind: Bind) -> None:
     assert json.loads(msgspec.json.encode(page, enc_hook=core.enc_hook))["next"] == page.next
 
 
-async def test_a_token_of_another_otheris_refused(bind: Bind) -> None:
+async def test_a_token_of_another_query_is_refused(bind: Bind) -> None:
     token = (await first_page(bind)).next
     query: dict[str, Any] = {"a": {"$gte": 1}}
     assert ids(await Item.page(query, sort=[("a", -1)], size=5, total=True, after=token)) == [

@@ -69,6 +69,18 @@ async def test_a_cut_at_the_reply_loses_the_reply_of_what_was_done(
     assert await ids(direct_db) == [1]
 
 
+async def test_a_cut_in_the_middle_of_the_reply_loses_the_reply_of_what_was_done(
+    mongo_db: mongojet.Database, direct_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    with (
+        mongo_proxy.cut("insert", at="mid-reply") as rule,
+        pytest.raises(mongojet.PyMongoError, match="eof"),
+    ):
+        await insert(mongo_db, 1)
+    assert len(rule.hits) == 2
+    assert await ids(direct_db) == [1]
+
+
 async def test_the_driver_retries_once_what_was_cut_once(
     mongo_db: mongojet.Database, mongo_proxy: FaultProxy
 ) -> None:

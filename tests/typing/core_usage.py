@@ -28,6 +28,7 @@ from mongospec_core import (
     UnknownFieldError,
     UpdateResult,
     WriteFailure,
+    WrongDatabaseError,
     changes,
     close,
     connect,
@@ -401,6 +402,10 @@ async def tenants(database: mongojet.Database) -> None:
         assert_type(await Animal.get_one(), Animal)
     await create_indexes(database, [Animal, Dog], index_conflicts="warn")
     await create_indexes(database, index_conflicts="ignore")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    try:
+        await Animal(name="Ant").save()
+    except WrongDatabaseError as error:
+        assert_type(error, WrongDatabaseError)
     using("tenant")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

@@ -1,20 +1,39 @@
 """Tell whether the database is what the document classes say, and make it so."""
 
 from mongospec_cli.apply import Progress, apply
+from mongospec_cli.audit import (
+    Audit,
+    Audited,
+    Dangling,
+    OldDocuments,
+    UndeclaredField,
+    Unreadable,
+    audit,
+)
+from mongospec_cli.batches import Position, ReadProgress
 from mongospec_cli.errors import CommandError, OutdatedPlanError
 from mongospec_cli.plan import CollectionSize, Plan, Problem, Step, Undeclared, plan
 from mongospec_cli.schema import json_schema, schema
 
 __all__ = (
+    "Audit",
+    "Audited",
     "CollectionSize",
     "CommandError",
+    "Dangling",
+    "OldDocuments",
     "OutdatedPlanError",
     "Plan",
+    "Position",
     "Problem",
     "Progress",
+    "ReadProgress",
     "Step",
     "Undeclared",
+    "UndeclaredField",
+    "Unreadable",
     "apply",
+    "audit",
     "json_schema",
     "plan",
     "schema",

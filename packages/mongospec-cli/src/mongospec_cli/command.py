@@ -10,8 +10,8 @@ import importlib.metadata
 import signal
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,10 +19,14 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 from rich.prompt import Confirm
 from rich.text import Text
 
 from mongospec_cli.apply import Progress, apply
+from mongospec_cli.audit import Audit, audit
+from mongospec_cli.batches import Position, ReadProgress
+from mongospec_cli.document_report import read_progress, show_audit
 from mongospec_cli.errors import CommandError
 from mongospec_cli.plan import Plan, Step, plan
 from mongospec_cli.report import console_for, show_plan, step_progress
@@ -164,7 +168,71 @@ def schema_command(
     return OK
 
 
-# A further command goes here.
+@app.command(name="audit")
+def audit_command(
+    targets: Sequence[str] = (),
+    /,
+    *,
+    sample: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    after: str | None = None,
+    rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    strict: Flag = False,
+    common: Common = _COMMON,
+) -> int:
+    """Tell which stored documents do not fit the classes. Change nothing.
+
+    Exit with 1 if there are documents that a read refuses, or references to what is not there.
+
+    :param targets: packages and modules with document classes, like ``myapp.models``.
+    :param sample: read so many documents of each collection, picked at random.
+    :param after: go on after a document: CLASS:ID, as a run that was interrupted prints it.
+    :param rate: read no more documents a second than this.
+    :param strict: exit with 1 as well if there are documents to upgrade or undeclared fields.
+    """
+    found = Audit(database="")
+
+    async def run() -> None:
+        async with connected(targets, common) as document_types:
+            with read_progress(console_for(stderr=True)) as show, resumable(show) as note:
+                await audit(
+                    document_types,
+                    sample=sample,
+                    after=None if after is None else Position.parse(after),
+                    rate=rate,
+                    into=found,
+                    on_progress=note,
+                )
+
+    try:
+        asyncio.run(run())
+    finally:
+        if found.read and common.json:
+            _write_json(found)
+        elif found.read:
+            show_audit(console_for(), found)
+    differs = not found.fits or (strict and bool(found.old or found.undeclared))
+    return DIFFERENT if differs else OK
+
+
+@contextmanager
+def resumable(
+    show: Callable[[ReadProgress], object],
+) -> Generator[Callable[[ReadProgress], None]]:
+    """Say how to go on if what reads documents is interrupted or fails."""
+    last: Position | None = None
+
+    def note(progress: ReadProgress) -> None:
+        nonlocal last
+        last = progress.position
+        show(progress)
+
+    try:
+        yield note
+    except BaseException:
+        if last is not None:
+            line = f"done up to {last}; go on with --after '{last}'"
+            console_for(stderr=True).print(Text(line))
+        raise
 
 
 @asynccontextmanager

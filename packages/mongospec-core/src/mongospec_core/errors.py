@@ -92,7 +92,7 @@ def shown(value: object) -> str:
         text = repr(value)
     except Exception:  # noqa: BLE001 - a value's own __repr__ must not hide the error
         text = f"<{type(value).__name__}>"
-    return cut(text)
+    return cut(text).replace("\n", " ")
 
 
 class MongospecError(Exception):
@@ -130,7 +130,7 @@ class UnknownFieldError(OptionError):
         self.suggestion = suggestion
         self.hint = hint
         told = f"; {hint}" if hint else ""
-        super().__init__(f'{document_class.__name__} has no field "{path}"{told}')
+        super().__init__(f'{document_class.__name__} has no field "{cut(path)}"{told}')
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.document_class, self.path, self.suggestion, self.hint)
@@ -153,7 +153,7 @@ class FilterValueError(OptionError, ValueError):
         self.hint = hint
         told = f"; {hint}" if hint else ""
         super().__init__(
-            f"{document_class.__name__}.{path} is {expected}: no document has {shown(value)} of type "
+            f"{document_class.__name__}.{cut(path)} is {expected}: no document has {shown(value)} of type "
             f"{type(value).__name__} there{told}"
         )
 
@@ -211,7 +211,7 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         self.reason: str = self.failures[0].reason
         name = document_class.__name__
         told = "; ".join(
-            f"{name}{'.' + each.path if each.path else ''}"
+            f"{name}{'.' + cut(each.path) if each.path else ''}"
             f"{'' if each.id is None else f' of _id={shown(each.id)}'}: {cut(each.reason)}"
             for each in self.failures[:_SHOWN]
         )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import msgspec
-from bson import ObjectId
+from bson import Code, ObjectId
 from msgspec.structs import force_setattr
 
 from mongospec_core import (
@@ -76,7 +76,7 @@ def check_key(store: type[MongoDocument], key: Any) -> None:
 
     :raises OptionError: it is not a str.
     """
-    if not isinstance(key, str):
+    if not isinstance(key, str) or isinstance(key, Code):
         given = type(key).__name__
         raise OptionError(f"{store.__name__}: a key is a str, not {shown(key)} of type {given}")
 

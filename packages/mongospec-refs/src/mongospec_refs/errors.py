@@ -22,7 +22,7 @@ from mongospec_core import (
     StaleDocumentError,
     WriteFailure,
 )
-from mongospec_core.extension import Outcome
+from mongospec_core.extension import Outcome, outcome_of
 
 
 class UnresolvedReferenceError(MongospecError, RuntimeError):
@@ -153,7 +153,7 @@ class RecursiveRollbackError(MongospecError, RuntimeError):
     """``rollback()`` could not delete everything; it may be called again.
 
     ``failures`` has a :class:`RollbackFailure` for each class, ``deleted_count`` is the number of
-    documents that were deleted all the same.
+    documents that were deleted all the same. ``outcome`` is ``"applied"`` if only write concerns failed.
     """
 
     def __init__(
@@ -162,4 +162,8 @@ class RecursiveRollbackError(MongospecError, RuntimeError):
         super().__init__(message)
         self.failures = list(failures)
         self.deleted_count = deleted_count
-        self.outcome: Outcome = "partial" if deleted_count else "unknown"
+        outcomes = {outcome_of(each.error) for each in failures}
+        if deleted_count:
+            outcomes.add("applied")
+        one = outcomes.pop() if len(outcomes) == 1 else "partial"
+        self.outcome: Outcome = "unknown" if "unknown" in outcomes else one

@@ -1,7 +1,8 @@
 """``insert_recursive()`` and its result."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, Unpack
+from typing import Any, NoReturn, Unpack, cast
 
 import msgspec
 
@@ -77,9 +78,10 @@ class RecursiveInsertResult[D]:
             )
             self._left = undone.left
             if undone.failures:
+                whole = len(undone.left) + undone.deleted
+                end = f"{len(undone.left)} of {whole} documents were not deleted, rollback() may be called again"
                 raise RecursiveRollbackError(
-                    f"{len(undone.left)} of {len(undone.left) + undone.deleted} documents were not "
-                    f"deleted, rollback() may be called again: {undone.failures[0].error}",
+                    f"{end if undone.left else 'all was deleted'}: {undone.failures[0].error}",
                     failures=undone.failures,
                     deleted_count=undone.deleted,
                 ) from undone.failures[0].error
@@ -218,12 +220,17 @@ class _Insertion:
         if self._call.transaction is not None:
             result._left = []  # the transaction rolls back, ids and snapshots included
         elif result._left:
-            await shielded(undo())
+            try:
+                await shielded(undo())
+            except asyncio.CancelledError as cancelled:
+                error = cancelled
         unknown = [each.document for each in result._left]
         end = "nothing was kept"
         if unknown:
             end = f"{len(unknown)} documents may be in the database"
         if not isinstance(error, Exception):
+            if self._call.transaction is None:  # else that of its end
+                cast("Any", error).outcome = "unknown" if unknown else "not_applied"
             if unknown:
                 names = ", ".join(
                     f"{type(each).__name__} {shown(each._id)}" for each in unknown[:10]

@@ -1,13 +1,13 @@
 """Delete documents that were inserted, or may have been."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 import msgspec
 from msgspec.structs import force_setattr
 
-from mongospec_core import MongospecError, ServerUnavailableError
+from mongospec_core import MongospecError, OperationError, ServerUnavailableError
 from mongospec_core.extension import (
     Operation,
     encode,
@@ -73,12 +73,12 @@ async def delete(
             call = call_of(cls)
             reply = await call.send("delete_many", _query(group))
         except MongospecError as error:
-            if call is not None and outcome_of(error) != "not_applied":
-                for each in group:
-                    _doubt(each, call)
+            deleted = None if call is None else _note(group, call, error)
+            if deleted is None:
+                left += group
+            count += deleted or 0
             if isinstance(error, ServerUnavailableError | TimeoutError):
                 unreachable = error
-            left += group
             failures.append(RollbackFailure(cls, [each.document for each in group], error))
         else:
             count += int(reply["deleted_count"])
@@ -88,6 +88,20 @@ async def delete(
                 else:
                     left.append(each)
     return RollbackReport(count, left[::-1], failures)
+
+
+def _note(group: Sequence[Created], call: Operation, error: MongospecError) -> int | None:
+    """Note what an error says of documents; how many were deleted, if only the write concern failed."""
+    outcome = outcome_of(error)
+    if outcome == "applied":
+        for each in group:
+            _forget(each, call)
+        details = error.details if isinstance(error, OperationError) else None
+        return int((details or {}).get("n", len(group)))
+    if outcome != "not_applied":
+        for each in group:
+            _doubt(each, call)
+    return None
 
 
 def _query(group: Iterable[Created]) -> bytes:
@@ -129,7 +143,7 @@ async def shielded[T](work: Coroutine[Any, Any, T]) -> T:
     """Return the result of *work*; a cancellation of the caller takes effect once it is done.
 
     :raises asyncio.CancelledError: the caller was cancelled; the work is done, or still running
-        after the time for it.
+        after the time for it. Its ``outcome`` says which.
     """
     task = asyncio.create_task(work)
     try:
@@ -144,4 +158,17 @@ async def shielded[T](work: Coroutine[Any, Any, T]) -> T:
                 await asyncio.wait([task], timeout=left)
             except asyncio.CancelledError:
                 continue  # a further cancellation is treated the same
-        raise cancelled from task.exception() if task.done() else None
+        told: Any = cancelled
+        if not task.done():
+            told.outcome = "unknown"
+            task.add_done_callback(_retrieve)
+            raise
+        error = task.exception()
+        told.outcome = "applied" if error is None else outcome_of(error)
+        raise cancelled from error
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    """Retrieve the exception of a task that is not awaited any more, or asyncio warns of it."""
+    if not task.cancelled():
+        task.exception()

@@ -8,6 +8,7 @@ from mongospec_testing.rules import (
     Action,
     Answer,
     CutConnection,
+    CutMoment,
     Delay,
     Match,
     Moment,
@@ -55,9 +56,11 @@ class Faults(ABC):
         """Hold a command (``at="request"``) or its reply (``at="reply"``) for *seconds*."""
         return self._add(command, match, Delay(seconds, at))
 
-    def cut(self, command: Names = None, *, at: Moment = "request", **match: Unpack[Match]) -> Rule:
+    def cut(
+        self, command: Names = None, *, at: CutMoment = "request", **match: Unpack[Match]
+    ) -> Rule:
         """Close the connection: before the server sees the command, or, with ``at="reply"``, after it has carried it
-        out and answered (a lost reply).
+        out and answered (a lost reply); with ``at="mid-reply"``, after half of the reply.
 
         ``cut(monitoring=True)`` and then :meth:`disconnect` make a server that cannot be reached.
         """

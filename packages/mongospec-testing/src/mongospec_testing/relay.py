@@ -92,7 +92,14 @@ class Relay:
                 if frame.more_to_come:
                     # More replies follow. MongoDB lets each name the reply before it, others the request.
                     self._waiting[frame.request_id] = self._waiting[frame.response_to] = exchange
-                frame = await self._treated(exchange, frame)
+                try:
+                    frame = await self._treated(exchange, frame)
+                except Cut as cut:
+                    if cut.halfway:
+                        data = frame.encode()
+                        client.write(data[: len(data) // 2])
+                        await client.drain()
+                    raise
             client.write(frame.encode())
             await client.drain()
 

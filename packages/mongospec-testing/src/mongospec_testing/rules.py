@@ -12,6 +12,7 @@ from mongospec_testing.wire import Body, decode, encode
 
 type Names = str | Collection[str] | None
 type Moment = Literal["request", "reply"]
+type CutMoment = Literal["request", "reply", "mid-reply"]
 
 POLL_SECONDS = 0.002
 
@@ -32,7 +33,11 @@ class Match(TypedDict, total=False):
 
 
 class Cut(Exception):  # noqa: N818 - it ends a connection, which is what was asked for
-    """The connection ends here."""
+    """The connection ends here; after half of the reply, if one is on its way and *halfway* says so."""
+
+    def __init__(self, *, halfway: bool = False) -> None:
+        super().__init__()
+        self.halfway = halfway
 
 
 class Action:
@@ -73,7 +78,7 @@ class Delay(Action):
 
 @dataclass
 class CutConnection(Action):
-    at: Moment
+    at: CutMoment
 
     @override
     async def request(self, command: Command) -> bytes | None:
@@ -83,8 +88,8 @@ class CutConnection(Action):
 
     @override
     async def reply(self, command: Command, document: bytes) -> bytes:
-        if self.at == "reply":
-            raise Cut
+        if self.at != "request":
+            raise Cut(halfway=self.at == "mid-reply")
         return document
 
 

@@ -398,7 +398,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
         if _hidden:
             value = to_raw(value)
         data = bson.encode(value, codec_options=DECIMAL_CODEC_OPTIONS)
-    except (BSONError, UnicodeError, OverflowError, RecursionError):
+    except (BSONError, ValueError, OverflowError, RecursionError):
         data = encode_trusted(value)
     if len(data) > _SHALLOW and (  # a document, an array, code with a scope
         data.find(b"\x03", 4) > 0 or data.find(b"\x04", 4) > 0 or data.find(b"\x0f", 4) > 0
@@ -435,7 +435,7 @@ def encode_trusted(value: Mapping[str, Any]) -> bytes:
         raise
     except RecursionError as error:
         raise EncodingError(ENDLESS) from error
-    except (BSONError, UnicodeError, OverflowError) as error:
+    except (BSONError, ValueError, OverflowError) as error:  # the error may quote a bad repr()
         raise EncodingError(cut(str(error))) from error
 
 

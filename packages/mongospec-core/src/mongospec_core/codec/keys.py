@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 
 import msgspec
+from bson import ObjectId
 from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import (
@@ -28,6 +29,9 @@ from mongospec_core.codec.truncation import Truncation
 from mongospec_core.errors import DefinitionError
 
 _READ_BY_MSGSPEC = (str, int, float)
+_TEXTS = (*(int, float, Decimal, uuid.UUID, ObjectId, Enum), dt.date, dt.time, dt.timedelta)
+"""Types whose values are written as text without :func:`register_encoder`; str besides."""
+_NOT_FROM_TEXT = [tp.__new__ for tp in (dt.datetime, dt.date, dt.time, dt.timedelta)]
 _READ_HERE = (*(uuid.UUID, Decimal, dt.datetime, dt.date, dt.time, dt.timedelta, bool),)
 
 
@@ -60,7 +64,7 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
         return ANY_KEY  # read as text: values of type Any are read as BSON's own types, too
     if get_origin(tp) is Literal:
         return KeyCodec(None, _of_kinds(tuple({type(each) for each in get_args(tp)})))
-    if not isinstance(tp, type) or _cannot_be_text(tp):
+    if not isinstance(tp, type) or _cannot_be_text(tp, dec_hook):
         raise DefinitionError(
             f"keys of type {getattr(tp, '__name__', tp)} do not come back, because BSON has strings "
             f"for keys; use str, int, an Enum, UUID, date or their like, or a type that "
@@ -89,13 +93,15 @@ def key_type(annotation: Any, unwrap: Callable[[Any], Any]) -> Any:
     return arms[0]
 
 
-def _cannot_be_text(tp: type) -> bool:
+def _cannot_be_text(tp: type, dec_hook: Callable[[type, Any], Any] | None) -> bool:
     if getattr(tp, "__hash__", None) is None:
         return True
     if issubclass(tp, str) or is_registered(tp):
         return False
-    structured = hasattr(tp, "__struct_fields__") or hasattr(tp, "__dataclass_fields__")
-    return structured or tp is type(None) or issubclass(tp, Collection)
+    if not issubclass(tp, _TEXTS) or issubclass(tp, Collection):
+        return True
+    # A date's own subclass cannot be made of text, unless it is told how.
+    return tp not in _READ_HERE and dec_hook is None and tp.__new__ in _NOT_FROM_TEXT
 
 
 def _of_kinds(kinds: tuple[type, ...]) -> Callable[[Any], Rejected | None]:

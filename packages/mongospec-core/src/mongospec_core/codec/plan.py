@@ -246,6 +246,10 @@ class Plan[T]:
         return None
 
 
+class _NotReadError(TypeError, NotImplementedError):
+    """No ``dec_hook`` reads the type: msgspec takes a TypeError, callers of hooks the other."""
+
+
 def hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:
     """Return a hook that combines the ``dec_hook`` of a class with those of the classes inside it.
 
@@ -274,7 +278,7 @@ def hook_of(cls: type, inside: Sequence[Any]) -> DecHook | None:
             except (LookupError, AttributeError, ArithmeticError) as error:
                 # msgspec adds the path of the value to a ValueError.
                 raise ValueError(f"{type(error).__name__} in dec_hook: {error}") from error
-        raise TypeError(f"dec_hook does not read {getattr(tp, '__name__', tp)}")
+        raise _NotReadError(f"dec_hook does not read {getattr(tp, '__name__', tp)}")
 
     return dec_hook
 

@@ -18,6 +18,7 @@ from mongospec_core.errors import (
     InvalidIdError,
     OptionError,
     Outcome,
+    cut,
     shown,
 )
 from mongospec_core.model.base import DocumentBase
@@ -72,7 +73,7 @@ def document_list(cls: type, documents: Any) -> list[Any]:
     :raises OptionError: *documents* is not a list of them.
     """
     one = isinstance(documents, DocumentBase | Mapping)
-    if one or not hasattr(documents, "__iter__"):
+    if one or isinstance(documents, type) or not hasattr(documents, "__iter__"):
         raise OptionError(f"{cls.__name__}: {shown(documents)} is not a list of documents")
     found: list[Any] = list(documents)
     check_class(cls, found)
@@ -183,6 +184,9 @@ def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dic
             plan.convert(plan.prepare([simple], CHECKING))
         except msgspec.ValidationError as error:
             path, reason = parse_validation_error(error)
+            failures.append(InvalidDocument(raw.get("_id"), path, reason))
+        except UnicodeEncodeError as error:  # msgspec's, of text with a lone surrogate
+            path, reason = unencodable(simple) or ("", cut(str(error)))
             failures.append(InvalidDocument(raw.get("_id"), path, reason))
         else:
             fit.append(simple)

@@ -79,7 +79,7 @@ class BulkOperations(DocumentBase, abstract=True):
             )
         """
         binding, call = begin(cls, "bulk_write", "bulk", options, "write")
-        asked = list(operations)
+        asked = _listed(cls, operations)
         whole = {
             place: _document_of(cls, each)
             for place, each in enumerate(asked)
@@ -272,6 +272,14 @@ def _kind(cls: type, operation: Any) -> str:
     raise OptionError(
         f"{cls.__name__}.bulk_write: {shown(operation)} is not one of pymongo's {', '.join(_KINDS)}"
     )
+
+
+def _listed(cls: type, operations: Any) -> list[Any]:
+    if isinstance(operations, Mapping | type) or not hasattr(operations, "__iter__"):
+        raise OptionError(
+            f"{cls.__name__}.bulk_write: {shown(operations)} is not a list of operations"
+        )
+    return list(operations)
 
 
 def _document_of(cls: type[DocumentBase], operation: Any) -> Any:

@@ -23,6 +23,7 @@ from mongospec_core.errors import (
     FilterValueError,
     InvalidDocument,
     UnknownFieldError,
+    shown,
 )
 from mongospec_core.server.indexes import Declared
 
@@ -169,7 +170,7 @@ def _refused(
 ) -> FilterValueError:
     hint = hint or node.refusal(value)
     if hint is None and isinstance(value, str) and ObjectId in node.scalars:
-        hint = f"an id is not its text: write ObjectId({value!r})"
+        hint = f"an id is not its text: write ObjectId({shown(value)})"
         hint += f", or {tree.cls.__name__}.find_by_id(...), which takes it" if path == "_id" else ""
     return FilterValueError(tree.cls, path, str(node), value, hint or "")
 
@@ -238,7 +239,7 @@ def _check_sum(tree: PathTree, node: Node, path: str, value: Any) -> None:
     ):
         numbers = ", ".join(sorted(each.__name__ for each in node.summands))
         reason = f"one of {numbers} can be added" if numbers else "no number"
-        raise _invalid(tree, path, f"a {node}: {reason}, not {value!r}")
+        raise _invalid(tree, path, f"a {node}: {reason}, not {shown(value)}")
 
 
 def _check_bound(tree: PathTree, node: Node, path: str, value: Any) -> None:
@@ -320,7 +321,7 @@ def _check_rename(tree: PathTree, node: Node, path: str, target: Any) -> None:
     new = tree.at(target)
     _refuse_change_of_identity(tree, target)
     if not new.free and not set(node.annotations) <= set(new.annotations):
-        raise _invalid(tree, path, f"a {node}, which {target!r} cannot be: it is {new}")
+        raise _invalid(tree, path, f"a {node}, which {shown(target)} cannot be: it is {new}")
 
 
 def _refuse_change_of_identity(tree: PathTree, path: str) -> None:
@@ -458,7 +459,7 @@ def _check_projection(
     for path, wanted in projection.items():
         if _is_dict(wanted):
             operator = next(iter(wanted), "")
-            if not operator.startswith("$"):
+            if not str(operator).startswith("$"):
                 node = tree.at(path, root, above)
                 _check_projection(tree, node, wanted, f"{above}{path}.")
             elif operator in ("$slice", "$elemMatch"):

@@ -102,12 +102,8 @@ class InsertMany(Account):
             except BaseException as error:  # cancelled
                 self.note_error(range(start, end), error)
                 self._settle(end)
-                if (
-                    isinstance(error, CancelledCall)
-                    and error.outcome == "applied"
-                    and self.failures
-                ):
-                    error.outcome = "partial"
+                if isinstance(error, CancelledCall):
+                    error.outcome = self.whole()
                 raise
         self._settle(end)
         if self.error is not None:

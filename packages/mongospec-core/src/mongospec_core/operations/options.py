@@ -13,6 +13,7 @@ from mongospec_core.operations.checks import check_sort
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import OPTIONS, ClientSession
 from mongospec_core.server.operation import Operation
+from mongospec_core.server.timeout import end_of
 
 type Document = Mapping[str, Any]
 type Sort = str | Mapping[str, Any] | Sequence[str | tuple[str, Any]]
@@ -269,10 +270,9 @@ def begin(
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
         if session is not None and not isinstance(session, ClientSession):
             raise OptionError(f"{name}: session={shown(session)} is not a mongojet session")
-        if timeout is not None and not isinstance(timeout, int | float):
-            raise OptionError(f"{name}: timeout={shown(timeout)} is not a number of seconds")
+        end_of(timeout, name)  # it is a number of seconds, or refused here
         _refuse_unknown(cls, operation, verb, sent)
-        _refuse_bad_counts(name, sent)
+        _refuse_other_types(name, sent)
         if sent.get("sort") is not None:
             sent["sort"] = sort_document(sent["sort"])
             if check and binding.paths is not None:
@@ -301,17 +301,33 @@ def _refuse_unknown(cls: type, operation: str, verb: str, options: Mapping[str, 
             raise OptionError(f"{name} does not take {option}=; it takes {offered}")
 
 
-COUNT_OPTIONS = ("skip", "limit", "batch_size", "max_time_ms", "max_await_time_ms")
+_COUNT = (int,), "a whole number of at least 0"
+_FLAG = (bool,), "True or False"
+_DICT = (Mapping,), "a dict"
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("skip", "limit", "batch_size", "max_scan"), _COUNT),
+    **dict.fromkeys(("max_time_ms", "max_await_time_ms"), _COUNT),
+    **dict.fromkeys(("allow_partial_results", "allow_disk_use", "no_cursor_timeout"), _FLAG),
+    **dict.fromkeys(("return_key", "show_record_id", "bypass_document_validation"), _FLAG),
+    **dict.fromkeys(("collation", "let", "max", "min"), _DICT),
+    **dict.fromkeys(("read_concern", "read_preference", "write_concern"), _DICT),
+    "hint": ((str, Mapping), "the name of an index, or a dict of its keys"),
+    "array_filters": ((list, tuple), "a list of dicts"),
+}
+"""The types of the driver's options, and how an error names them; others take anything."""
 
 
-def _refuse_bad_counts(name: str, options: Mapping[str, Any]) -> None:
-    """Refuse bad counts by name, because the driver's own error does not name the option."""
-    for option in COUNT_OPTIONS:
-        value = options.get(option)
-        if value is not None and (type(value) is not int or (value < 0 and option != "limit")):
-            raise OptionError(
-                f"{name}: {option}={shown(value)} is not a whole number of at least 0"
-            )
+def _refuse_other_types(name: str, options: Mapping[str, Any]) -> None:
+    """Refuse options of another type by name, because the driver's own error does not name the option."""
+    for option, value in options.items():
+        types, expected = _TYPES.get(option, ((), ""))
+        if value is None or not types:
+            continue
+        fits = isinstance(value, types)
+        if types is _COUNT[0]:
+            fits = type(value) is int and (value >= 0 or option == "limit")
+        if not fits:
+            raise OptionError(f"{name}: {option}={shown(value)} is not {expected}")
 
 
 def _named_parameters(cls: type, operation: str) -> set[str]:
@@ -327,11 +343,11 @@ def sort_document(sort: Sort) -> dict[str, Any]:
 
     :raises OptionError: *sort* is not one of them.
     """
-    if isinstance(sort, str):
-        return {sort: 1}
-    if isinstance(sort, Mapping):
-        return dict(sort)
     try:
+        if isinstance(sort, str):
+            return {sort: 1}
+        if isinstance(sort, Mapping):
+            return dict(sort)
         pairs = [(each, 1) if isinstance(each, str) else each for each in sort]
         return {field: direction for field, direction in pairs}  # noqa: C416 - checks the pairs
     except (TypeError, ValueError) as error:

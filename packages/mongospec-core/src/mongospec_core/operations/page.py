@@ -18,7 +18,7 @@ from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.json import ForPydantic
-from mongospec_core.errors import OptionError, PageTokenError
+from mongospec_core.errors import OptionError, PageTokenError, shown
 from mongospec_core.model.read import OnInvalid
 from mongospec_core.model.snapshot import element_value, join_elements, split_elements
 from mongospec_core.operations.checks import check_sort
@@ -117,7 +117,7 @@ class PageOperations(FindOperations, abstract=True):
         read = cls.__read__.of(options, projection, on_invalid)
         name = f"{cls.__name__}.page"
         if type(size) is not int or size < 1:
-            raise OptionError(f"{name}: size={size!r} is not a whole number of at least 1")
+            raise OptionError(f"{name}: size={shown(size)} is not a whole number of at least 1")
         order = _order(name, sort)
         sent = _projection(name, read.fields(cls), order)
         binding, call = begin(
@@ -181,7 +181,7 @@ def _order(name: str, sort: Sort | None) -> dict[str, int]:
     order: dict[str, int] = {}
     for field, way in ({} if sort is None else sort_document(sort)).items():
         if type(way) is not int or way not in {1, -1}:
-            raise OptionError(f"{name}: sort={sort!r}: the direction of a field is 1 or -1")
+            raise OptionError(f"{name}: sort={shown(sort)}: the direction of a field is 1 or -1")
         order[field] = way
         if field == "_id":
             return order
@@ -244,7 +244,7 @@ def _take(name: str, part: bytes, order: Mapping[str, int], sent: _Sent) -> tupl
     for field, value in zip(order, values, strict=True):
         if _kind(value) is None:
             raise OptionError(
-                f"{name}: the document of _id={values[-1]!r} has {value!r:.100} in {field!r}: pages "
+                f"{name}: the document of _id={shown(values[-1])} has {shown(value)} in {field!r}: pages "
                 f"cannot be sorted by lists, nor by values that MongoDB does not compare"
             )
     for field in sent.without:
@@ -370,7 +370,7 @@ def _token(question: bytes, place: _Place) -> str:
 
 def _read_token(name: str, token: Any, question: bytes, order: Mapping[str, int]) -> _Place:
     damaged = PageTokenError(
-        f"{name}: after={token!r:.100} is damaged; pass the next or the previous of a page unchanged"
+        f"{name}: after={shown(token)} is damaged; pass the next or the previous of a page unchanged"
     )
     if not isinstance(token, str):
         raise damaged

@@ -288,10 +288,14 @@ async def send_many(
     try:
         await sent.send(call, ordered=ordered, repeatable=changes[0].version is None)
         await _note_gone(call, sent, changes)
-    except BaseException:  # cancelled: if fewer matched than were sent, it is unknown which
+    except (
+        BaseException
+    ) as error:  # cancelled: if fewer matched than were sent, it is unknown which
         applied = sent.applied()
         if sent.matched < len(applied):
             sent.unknown.update(applied)
+        if isinstance(error, CancelledCall):
+            error.outcome = sent.whole()
         raise
     finally:
         for place, each in enumerate(changes):

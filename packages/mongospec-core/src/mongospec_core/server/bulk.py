@@ -85,6 +85,17 @@ class Account:
             message = str(error) or "cancelled before it was sent"
             self.fail(places, getattr(error, "code", None), message, **key)
 
+    def whole(self, otherwise: Outcome = "applied") -> Outcome:
+        """Return the outcome of all writes together.
+
+        :param otherwise: the outcome if none failed and none is unknown.
+        """
+        if self.unknown or self.partly:
+            return "unknown"
+        if self.failures:
+            return "partial" if len(self.failures) < len(self.sources) else "not_applied"
+        return otherwise
+
     def error_of[E: BulkInsertError | BulkWriteError](
         self,
         kind: type[E],
@@ -101,11 +112,6 @@ class Account:
         :param more: further arguments of the error.
         """
         done = len(self.sources) - len(self.failures) - len(self.unknown)
-        outcome = otherwise
-        if self.unknown or self.partly:
-            outcome = "unknown"
-        elif self.failures:
-            outcome = "partial" if done else "not_applied"
         failures = [self.failures[place] for place in sorted(self.failures)]
         told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
         first = self.error if isinstance(self.error, OperationError) else None
@@ -114,7 +120,7 @@ class Account:
             f"{': ' + told if told else ''}",
             failures=failures,
             unknown=[self.sources[place] for place in sorted(self.unknown)],
-            outcome=outcome,
+            outcome=self.whole(otherwise),
             code=first.code if first else next((each.code for each in failures), None),
             labels=first.labels if first else frozenset(),
             **more,
@@ -207,6 +213,8 @@ class BulkState(Account):
                     if carried_out is not None and not ordered:
                         continue
                 self._skip(commands[number + 1 :])
+                if isinstance(error, CancelledCall):
+                    error.outcome = self.whole()
                 if not isinstance(error, OperationError):
                     raise
                 return

@@ -142,7 +142,11 @@ def write_fields(
     :param default: the write concern if the options have none.
     :raises OptionError: the write concern is w=0, so the outcome would stay unknown.
     """
-    fields = {WIRE_NAMES.get(name, name): options[name] for name in _OF_WRITES if name in options}
+    fields: dict[str, Any] = {}
+    if options:
+        for name in _OF_WRITES:
+            if options.get(name) is not None:
+                fields[WIRE_NAMES.get(name, name)] = options[name]
     if default:
         fields.setdefault("writeConcern", default)
     if fields.get("writeConcern", {}).get("w") == 0:
@@ -155,4 +159,8 @@ def write_fields(
 
 def milliseconds(seconds: float) -> int:
     """Return a time for ``maxTimeMS``: at least 1, because 0 means no limit."""
-    return max(1, int(seconds * 1000))
+    return max(1, int(min(seconds * 1000, _MOST_MILLISECONDS)))
+
+
+_MOST_MILLISECONDS = 2**31 - 1
+"""The server refuses more, which is 24 days."""

@@ -106,7 +106,7 @@ _MOST_TOPOLOGY = 20_000  # characters: the description of many servers is too lo
 _LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
 _TOO_BIG = r"must be within \d+ bytes|[Dd]ocument (?:is )?too large"
-_cut = partial(cut, most=1_000)
+_cut = partial(cut, most=600)
 
 
 class _LostConnectionError(OperationError, ConnectionError):

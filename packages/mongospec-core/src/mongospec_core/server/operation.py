@@ -318,7 +318,9 @@ class Operation:
                 f"{self.operation}: {target.state.unusable}", outcome="not_applied"
             )
         if self._end is None:
-            self._end = end_of(target.timeout if self.timeout is None else self.timeout)
+            self._end = end_of(
+                target.timeout if self.timeout is None else self.timeout, self.operation
+            )
         deadline = min(self._end, block_end())
 
         if target.state.silent and self.write and deadline != math.inf and self.transaction is None:

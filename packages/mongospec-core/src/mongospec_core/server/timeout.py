@@ -3,8 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from typing import Any
 
 from mongospec_core.errors import OptionError, shown
 
@@ -58,17 +59,21 @@ block_end: Callable[[], float] = _block.get
 """The deadline of the surrounding blocks, by :data:`now`; infinity without one."""
 
 
-def end_of(seconds: float | None) -> float:
+def end_of(seconds: float | None, operation: str = "") -> float:
     """Return the moment that is *seconds* from now.
 
+    :param operation: its name, for the error.
     :raises OptionError: *seconds* is negative or not a number.
     """
     if seconds is None:
         return math.inf
-    try:
-        end = now() + seconds
-        if seconds >= 0:  # False for NaN
-            return end
-    except TypeError:
-        pass
-    raise OptionError(f"timeout={shown(seconds)}: a timeout is a number of seconds, 0 or more")
+    given: Any = seconds  # a user without a type checker may give anything
+    if isinstance(given, int | float) and not isinstance(given, bool):
+        with suppress(OverflowError):  # an int beyond all floats
+            end = now() + given
+            if given >= 0:  # False for NaN
+                return end
+    where = f"{operation}: " if operation else ""
+    raise OptionError(
+        f"{where}timeout={shown(seconds)}: a timeout is a number of seconds, 0 or more"
+    )

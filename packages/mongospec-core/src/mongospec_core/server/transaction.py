@@ -119,6 +119,7 @@ class Transaction:
         self._open = True
         self._seconds = math.inf  # the shortest init(timeout=) of the classes that took part
         self._first_error: BaseException | None = None
+        self._cancelled: CancelledCall | None = None
         self._undos: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._outcome: Outcome | None = None
 
@@ -178,6 +179,7 @@ class Transaction:
                 self._doom(error)
                 raise
             except CancelledCall as error:
+                self._cancelled = error
                 if not error.ended or error.__cause__ is not None:
                     self._doom(error.__cause__ or error)
                 raise
@@ -318,6 +320,19 @@ class Transaction:
         finally:
             self._release()
 
+    def _note_abort(self, error: BaseException | None) -> None:
+        """Set the outcome of an operation's error, and of what was made of it, to "not_applied"."""
+        ended = self._first_error, self._cancelled
+        made: list[BaseException] = []
+        while error is not None:
+            made.append(error)
+            if error in ended:
+                for each in made:
+                    if isinstance(each, MongospecError | CancelledCall):
+                        each.outcome = "not_applied"
+                return
+            error = error.__cause__
+
     def _discard(self) -> None:
         """Close it without abortTransaction, when nothing can be awaited any more."""
         self._open = False
@@ -446,8 +461,9 @@ async def _run_block(own: Transaction, deadline: float | None = None) -> AsyncGe
     except GeneratorExit:
         own._discard()
         raise
-    except BaseException:
+    except BaseException as error:
         await own._abort()
+        own._note_abort(error)
         raise
     await own._commit(deadline)
 

@@ -1,0 +1,111 @@
+"""What was found in documents, as a person reads it in a terminal."""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from mongospec_cli.audit import Audit, Dangling, OldDocuments, UndeclaredField, Unreadable
+from mongospec_cli.batches import ReadProgress
+from mongospec_core.extension import shown
+
+type Group = Unreadable | Dangling | OldDocuments | UndeclaredField
+
+_SHOWN = 3
+"""How many examples stand in a line."""
+
+
+@contextmanager
+def read_progress(console: Console) -> Generator[Callable[[ReadProgress], None]]:
+    """Show how far the reading of collections is: a bar for each, nothing if there is no terminal."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, Any] = {}
+
+    def show(progress: ReadProgress) -> None:
+        owner = progress.owner
+        if owner not in tasks:
+            tasks[owner] = bar.add_task(owner, total=progress.total, rate="")
+        task = bar.tasks[tasks[owner]]
+        rate = f"{task.speed:,.0f} per second" if task.speed else ""
+        total = max(progress.total, progress.documents)  # some may have come since
+        bar.update(tasks[owner], completed=progress.documents, total=total, rate=rate)
+
+    with bar:
+        yield show
+
+
+def show_audit(console: Console, audit: Audit) -> None:
+    """Write what was found: a line for each kind, under the name of its class."""
+    for read in audit.read:
+        count = plural(read.documents, "document")
+        console.print(
+            Text.assemble((read.owner, "bold"), "  ", (f"{read.collection}, {count}", "dim"))
+        )
+        groups: list[Group] = [*audit.unreadable, *audit.dangling, *audit.old, *audit.undeclared]
+        for each in groups:
+            if each.owner == read.owner:
+                console.print(_line(each))
+    console.print(Text(_sum(audit), "bold"))
+
+
+def _line(found: Group) -> Text:
+    match found:
+        case Unreadable(path=path, reason=reason):
+            what = f"  ! unreadable {path}: {reason}" if path else f"  ! unreadable: {reason}"
+            return _told(what, "red", plural(found.count, "document"), found.examples)
+        case Dangling(path=path, target=target):
+            examples = [f"{shown(each)} -> {shown(missing)}" for each, missing in found.examples]
+            what = f"  ! dangling {path} -> {target}"
+            return _told(what, "red", plural(found.count, "reference"), examples, ready=True)
+        case OldDocuments(fields=fields, stable=stable):
+            what = f"  ~ upgraded {', '.join(fields)}"
+            if not stable:
+                what += " (and again whenever it is read)"
+            return _told(what, "yellow", plural(found.count, "document"), found.examples)
+        case UndeclaredField(path=path, types=types):
+            kinds = ", ".join(f"{name} {count:,}" for name, count in types.items())
+            return _told(f"  ? undeclared {path}", "cyan", kinds, found.examples)
+
+
+def _told(
+    what: str, colour: str, count: str, examples: Sequence[Any], *, ready: bool = False
+) -> Text:
+    names = [each if ready else shown(each) for each in examples[:_SHOWN]]
+    more = ", ..." if len(examples) > _SHOWN else ""
+    return Text.assemble((what, colour), f"  {count}", (f"  ({', '.join(names)}{more})", "dim"))
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 document``, ``12,044 documents``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _sum(audit: Audit) -> str:
+    parts = [
+        f"{plural(_count(audit.unreadable), 'document')} cannot be read"
+        if audit.unreadable
+        else "",
+        f"{plural(_count(audit.dangling), 'reference')} to what is not there"
+        if audit.dangling
+        else "",
+        f"{plural(_count(audit.old), 'document')} to upgrade" if audit.old else "",
+        f"{plural(len(audit.undeclared), 'undeclared field')}" if audit.undeclared else "",
+    ]
+    read = plural(sum(each.documents for each in audit.read), "document")
+    found = ", ".join(filter(None, parts))
+    return f"{audit.database}: {read} read, {found or 'all of them fit'}"
+
+
+def _count(groups: Iterable[Group]) -> int:
+    return sum(each.count for each in groups)
