@@ -70,7 +70,7 @@ def test_without_a_database_it_says_how_to_name_one(
     run: Run, folder: Path, mongo_server: MongoServer
 ) -> None:
     (folder / "pyproject.toml").unlink()
-    assert "database" in refused(run("plan", "models"))
+    assert "does not name a database" in refused(run("plan", "models"))
 
 
 def test_an_unknown_option_or_command_is_refused(run: Run) -> None:

@@ -75,7 +75,7 @@ class Hooked(MongoDocument):
 @pytest.fixture
 def few_statements(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's limit of statements in a command, as if it were 10."""
-    monkeypatch.setattr(bulk, "_MOST", 10)
+    monkeypatch.setattr(bulk, "MAX_STATEMENTS", 10)
 
 
 def wire(seen: list[Any]) -> list[tuple[str, int]]:
@@ -458,7 +458,7 @@ async def test_a_bulk_is_cut_by_its_bytes(
     bind: Bind, mongo_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bind(Numbered)
-    monkeypatch.setattr(bulk, "_MOST_BYTES", 10_000)
+    monkeypatch.setattr(bulk, "MAX_COMMAND_BYTES", 10_000)
     with mongo_proxy.recording() as seen:
         await Numbered.bulk_write([InsertOne({"_id": n, "text": "x" * 3_000}) for n in range(7)])
     assert wire(seen) == [("insert", 3), ("insert", 3), ("insert", 1)]
@@ -515,7 +515,7 @@ async def test_a_write_concern_error_of_one_batch_stops_no_other(
     bind: Bind, mongo_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch, ordered: bool
 ) -> None:
     await bind(Person)
-    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr(insert_many, "MAX_STATEMENTS", 2)
     people = [Person(name=name) for name in "abcdef"]
     with (
         mongo_proxy.write_concern_error("insert", times=1),

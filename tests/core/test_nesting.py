@@ -16,12 +16,12 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 
 from mongospec_core import EncodingError, MongoDocument, MongospecError, changes
 from mongospec_core.codec.codec_options import (
-    MAX_NESTING,
     NestingError,
     decode,
     encode,
     encode_trusted,
 )
+from mongospec_core.limits import MAX_NESTING
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 

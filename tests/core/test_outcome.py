@@ -457,7 +457,7 @@ def partition(error: BulkInsertError, given: list[Any]) -> tuple[list[str], list
 async def test_a_partial_insert_many_in_the_first_and_in_a_later_batch(
     bind: Bind, monkeypatch: pytest.MonkeyPatch, ordered: bool, batch: int
 ) -> None:
-    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", batch)
+    monkeypatch.setattr(insert_many, "MAX_STATEMENTS", batch)
     await bind(Account)
     await Account(email="4").insert()
     given = [Account(email=f"{n}") for n in range(8)]
@@ -477,7 +477,7 @@ async def test_a_partial_insert_many_in_the_first_and_in_a_later_batch(
 async def test_a_lost_reply_in_a_later_batch_leaves_that_batch_unknown(
     bind: Bind, monkeypatch: pytest.MonkeyPatch, mongo_proxy: FaultProxy
 ) -> None:
-    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(insert_many, "MAX_STATEMENTS", 3)
     await bind(Account)
     given = [Account(email=f"{n}") for n in range(8)]
     with mongo_proxy.cut("insert", at="reply", skip=1, times=2):
@@ -490,7 +490,7 @@ async def test_a_lost_reply_in_a_later_batch_leaves_that_batch_unknown(
 async def test_a_deadline_in_a_later_batch_leaves_that_batch_unknown(
     bind: Bind, monkeypatch: pytest.MonkeyPatch, mongo_proxy: FaultProxy
 ) -> None:
-    monkeypatch.setattr(insert_many, "_BATCH_DOCUMENTS", 3)
+    monkeypatch.setattr(insert_many, "MAX_STATEMENTS", 3)
     await bind(Account)
     given = [Account(email=f"{n}") for n in range(8)]
     with mongo_proxy.stall("insert", skip=1):

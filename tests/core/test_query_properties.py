@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mongospec_core import DocumentValidationError, OptionError
 from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.operations.checks import (
+from mongospec_core.operations.query_checks import (
     check_filter,
     check_projection,
     check_sort,

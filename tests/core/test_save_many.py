@@ -61,7 +61,7 @@ class Hooked(MongoDocument):
 @pytest.fixture
 def few_statements(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server's limit of statements in a command, as if it were 10."""
-    monkeypatch.setattr(bulk, "_MOST", 10)
+    monkeypatch.setattr(bulk, "MAX_STATEMENTS", 10)
 
 
 def wire(seen: list[Any]) -> list[tuple[str, int]]:

@@ -32,7 +32,7 @@ from mongospec_core.model.family import (
     tag_of,
 )
 from mongospec_core.model.hooks import overridden
-from mongospec_core.operations.checks import check_indexes
+from mongospec_core.operations.query_checks import check_indexes
 from mongospec_core.server.client import Target, drain, refuse_after_fork
 from mongospec_core.server.indexes import (
     Conflicts,

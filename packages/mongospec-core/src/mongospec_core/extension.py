@@ -36,10 +36,15 @@ from mongospec_core.connection import declared_by_collection
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
+<<<<<<< HEAD
 from mongospec_core.model.family import collection_name_of, is_member
+=======
+from mongospec_core.model.change import Change, prepare, prepare_changed
+from mongospec_core.model.family import is_member
+>>>>>>> main
 from mongospec_core.model.hooks import run_dict_hook, run_pre_save
+from mongospec_core.model.ids import Ids, check_id, id_filter
 from mongospec_core.model.metaclass import is_abstract
-from mongospec_core.model.own_filter import check_id, id_filter
 from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_read
 from mongospec_core.model.snapshot import (
     DELETED,
@@ -52,18 +57,10 @@ from mongospec_core.model.snapshot import (
     snapshot_of,
     with_fields,
 )
-from mongospec_core.model.write import (
-    Change,
-    checked,
-    document_list,
-    encode_document,
-    prepare,
-    prepare_changed,
-    to_raw_documents,
-)
+from mongospec_core.model.write import checked, document_list, encode_document, to_raw_documents
 from mongospec_core.operations.bulk_write import raise_for
 from mongospec_core.operations.filters import Filter, as_id
-from mongospec_core.operations.insert_many import Ids, InsertMany
+from mongospec_core.operations.insert_many import InsertMany
 from mongospec_core.operations.options import (
     DeleteOptions,
     FindKeywords,

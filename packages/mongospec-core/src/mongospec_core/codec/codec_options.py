@@ -47,16 +47,12 @@ from bson.errors import BSONError, InvalidDocument
 
 from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.errors import EncodingError, MongospecError, cut, shown
+from mongospec_core.limits import MAX_NESTING
 
 type Encoder = Callable[[Any], Any]
 
 ENDLESS = "nested too deeply, or it contains itself"
 MILLISECOND = dt.timedelta(milliseconds=1)
-MAX_NESTING = 100
-"""MongoDB's limit of levels in a document; the document itself is one.
-
-The driver has no limit: it reads documents recursively, and thousands of levels crash the process.
-"""
 _SHALLOW = 4 + 7 * MAX_NESTING
 """A level takes at least 7 bytes: BSON of this size cannot have too many levels."""
 _INT64 = range(-(2**63), 2**63)

@@ -53,9 +53,7 @@ from mongospec_core.codec.codec_options import (
     rejected,
     to_raw,
 )
-from mongospec_core.codec.hints import hints_of
-from mongospec_core.codec.keys import key_codec, key_type
-from mongospec_core.codec.truncation import (
+from mongospec_core.codec.datetimes import (
     Truncation,
     truncate,
     truncate_dict,
@@ -64,6 +62,8 @@ from mongospec_core.codec.truncation import (
     truncate_naive,
     truncate_places,
 )
+from mongospec_core.codec.hints import hints_of
+from mongospec_core.codec.keys import key_codec, key_type
 from mongospec_core.codec.types import (
     DECODERS,
     Decoder,

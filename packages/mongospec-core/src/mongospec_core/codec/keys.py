@@ -25,7 +25,7 @@ from mongospec_core.codec.codec_options import (
     key_to_raw,
     rejected,
 )
-from mongospec_core.codec.truncation import Truncation
+from mongospec_core.codec.datetimes import Truncation
 from mongospec_core.errors import DefinitionError
 
 _READ_BY_MSGSPEC = (str, int, float)

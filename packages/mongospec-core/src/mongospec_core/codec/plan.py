@@ -19,7 +19,7 @@ import msgspec
 from bson import ObjectId
 from msgspec.structs import FieldInfo, force_setattr
 
-from mongospec_core.codec import truncation
+from mongospec_core.codec import datetimes
 from mongospec_core.codec.annotations import (
     declared_fields,
     has_default_factory,
@@ -30,6 +30,7 @@ from mongospec_core.codec.annotations import (
 )
 from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.codec.codec_options import Encoder, note_hidden, register_builtin
+from mongospec_core.codec.datetimes import Truncation
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
     FieldCodec,
@@ -41,7 +42,6 @@ from mongospec_core.codec.field_codec import (
     type_args,
     unwrap,
 )
-from mongospec_core.codec.truncation import Truncation
 from mongospec_core.codec.types import Decoder
 from mongospec_core.codec.validation import BUILTIN_TYPES, unencodable
 from mongospec_core.errors import DefinitionError, EncodingError
@@ -114,7 +114,7 @@ class Plan[T]:
     def truncate_nested(self, value: Any, where: str) -> Any:
         """Apply :meth:`truncate` to a value inside a document; a frozen one is replaced by a copy."""
         if type(value) is not self.cls:
-            return truncation.truncate(value, where)
+            return datetimes.truncate(value, where)
         if not self._frozen:
             self.truncate(value)
             return value
@@ -385,7 +385,7 @@ def _encode_struct(value: Any) -> Any:
 
 
 register_builtin(msgspec.Struct, _encode_struct)
-truncation.register_truncation(msgspec.Struct, _truncate_struct)
+datetimes.register_truncation(msgspec.Struct, _truncate_struct)
 
 
 def codec_of(annotation: Any, dec_hook: DecHook | None) -> FieldCodec:

@@ -16,16 +16,16 @@ from mongospec_core.codec.codec_options import (
     register_builtin,
     to_raw,
 )
+from mongospec_core.codec.datetimes import truncate
 from mongospec_core.codec.json import ForPydantic
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.codec.truncation import truncate
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import DefinitionError, EncodingError, MissingIdError
 from mongospec_core.model.binding import binding_of, reading_plan, refuse_elsewhere
 from mongospec_core.model.family import collection_name_of, members_of
 from mongospec_core.model.hooks import DONE, AwaitableDict
+from mongospec_core.model.ids import check_id
 from mongospec_core.model.metaclass import DocumentMeta
-from mongospec_core.model.own_filter import check_id
 from mongospec_core.model.read import Reader
 from mongospec_core.model.snapshot import (
     SnapshotSlot,

@@ -9,7 +9,6 @@ from bson.raw_bson import RawBSONDocument
 from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named, to_raw
 from mongospec_core.errors import (
     BulkWriteError,
-    EncodingError,
     OperationError,
     OperationTimeoutError,
     OptionError,
@@ -17,23 +16,23 @@ from mongospec_core.errors import (
     StaleDocumentError,
     shown,
 )
+from mongospec_core.limits import MAX_DOCUMENT_BYTES, oversized
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.own_filter import refuse_stale, refuse_taken
+from mongospec_core.model.change import Replacement
+from mongospec_core.model.ids import Ids
 from mongospec_core.model.snapshot import snapshot_of
+from mongospec_core.model.version import refuse_stale, refuse_taken
 from mongospec_core.model.write import (
-    MAX_DOCUMENT,
-    Replacement,
     apply_outcome,
     check_class,
     encode_document,
     run_hooks_and_checks,
     to_raw_documents,
 )
-from mongospec_core.operations.checks import check_sort
 from mongospec_core.operations.filters import encode_filter
-from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import BulkOptions, begin, sort_document
+from mongospec_core.operations.query_checks import check_sort
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import BulkState, Statement
@@ -253,11 +252,8 @@ def _sized(binding: Binding, statement: Mapping[str, Any], more: Mapping[str, An
         # Refuses deep nesting; query and update were encoded before.
         named(binding.plan.cls.__name__, "bulk_write", encode, said)
     data = encode_trusted({**statement, **said})
-    if len(data) > MAX_DOCUMENT:
-        raise EncodingError(
-            f"{binding.plan.cls.__name__}.bulk_write: an operation takes {len(data):,} bytes, more "
-            f"than the {MAX_DOCUMENT:,} that MongoDB accepts (nothing was written)"
-        )
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise oversized(f"{binding.plan.cls.__name__}.bulk_write: an operation", data)
     return data
 
 

@@ -8,13 +8,10 @@ from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import refuse_elsewhere
-from mongospec_core.model.own_filter import (
-    id_filter,
-    own_filter,
-    refuse_stale,
-    version_of,
-)
+from mongospec_core.model.ids import id_filter
+from mongospec_core.model.own_filter import own_filter
 from mongospec_core.model.snapshot import DELETED, snapshot_of
+from mongospec_core.model.version import refuse_stale, version_of
 from mongospec_core.model.write import apply_outcome
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.options import DeleteOptions, begin

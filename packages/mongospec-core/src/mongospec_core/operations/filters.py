@@ -13,8 +13,8 @@ from mongospec_core.codec.plan import DecHook, Plan
 from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, shown
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
-from mongospec_core.model.own_filter import id_filter
-from mongospec_core.operations.checks import check_filter
+from mongospec_core.model.ids import id_filter
+from mongospec_core.operations.query_checks import check_filter
 from mongospec_core.server import place as places
 
 type Filter = Mapping[str, Any]

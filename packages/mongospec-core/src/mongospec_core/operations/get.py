@@ -10,7 +10,7 @@ from mongospec_core.codec.codec_options import encode, to_raw
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import DocumentNotFoundError, shown
 from mongospec_core.model.binding import refuse_elsewhere
-from mongospec_core.model.own_filter import id_filter
+from mongospec_core.model.ids import id_filter
 from mongospec_core.model.read import OnInvalid, settle_read
 from mongospec_core.model.snapshot import set_snapshot, snapshot_of
 from mongospec_core.operations.filters import Filter, by_id, or_all

@@ -8,7 +8,7 @@ from bson import ObjectId
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode, named, to_raw
-from mongospec_core.codec.truncation import truncate
+from mongospec_core.codec.datetimes import truncate
 from mongospec_core.errors import (
     DuplicateKeyError,
     MissingIdError,
@@ -19,7 +19,8 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
-from mongospec_core.model.own_filter import id_filter, own_filter
+from mongospec_core.model.ids import Ids, id_filter, is_inserted, take_back_id
+from mongospec_core.model.own_filter import own_filter
 from mongospec_core.model.snapshot import as_stored, bson_equal, snapshot_of
 from mongospec_core.model.write import (
     apply_outcome,
@@ -28,13 +29,12 @@ from mongospec_core.model.write import (
     encode_document,
     encode_documents,
     run_hooks_and_checks,
-    take_back_id,
     to_raw_documents,
 )
-from mongospec_core.operations.checks import check_filter, equalities
 from mongospec_core.operations.filters import Filter, refuse_other_filters
-from mongospec_core.operations.insert_many import Ids, InsertMany, is_inserted
+from mongospec_core.operations.insert_many import InsertMany
 from mongospec_core.operations.options import ExistsOptions, WriteOptions, begin
+from mongospec_core.operations.query_checks import check_filter, equalities
 from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import Operation, outcome_of
 

@@ -1,11 +1,9 @@
 """insert_many: batches and the outcome of every document."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import mongojet
-from bson import ObjectId
-from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode
 from mongospec_core.errors import (
@@ -14,60 +12,15 @@ from mongospec_core.errors import (
     OperationTimeoutError,
     WriteFailure,
 )
-from mongospec_core.model.snapshot import StoredForm, is_new, snapshot_of
-from mongospec_core.model.write import apply_outcome, take_back_id
+from mongospec_core.limits import MAX_MESSAGE_BYTES, MAX_STATEMENTS
+from mongospec_core.model.ids import Ids
+from mongospec_core.model.snapshot import StoredForm, snapshot_of
+from mongospec_core.model.write import apply_outcome
 from mongospec_core.server.bulk import Account
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import UNKNOWN_CODES, duplicate_key
 from mongospec_core.server.driver_text import write_errors
 from mongospec_core.server.operation import Operation, outcome_of
-
-_BATCH_DOCUMENTS = 100_000
-_BATCH_BYTES = 40_000_000  # the server accepts 48,000,000 in a message, with the command's frame
-
-
-class Ids:
-    """Assigns ids, and removes them from documents that were certainly not written."""
-
-    def __init__(self, documents: Sequence[Any]) -> None:
-        self.documents = documents
-        self.sent = False
-        self._fresh: set[int] = set()
-
-    def __enter__(self) -> Self:
-        for document in self.documents:
-            if document._id is None:
-                force_setattr(document, "_id", ObjectId())
-                self._fresh.add(id(document))
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None and not self.sent:
-            self.take_back()
-
-    def is_inserted(self, call: Operation, document: Any, error: object) -> bool:
-        """Return whether an error says that a document which got its ``_id`` here already exists."""
-        return id(document) in self._fresh and is_inserted(call, document, error)
-
-    def take_back(self, document: Any = None) -> None:
-        """Remove the id from *document* (default: from all) if it was assigned here.
-
-        A document that was written all the same (by another task, or because it was listed twice)
-        keeps it.
-        """
-        for each in self.documents if document is None else (document,):
-            if id(each) in self._fresh:
-                take_back_id(each)
-
-
-def is_inserted(call: Operation, document: Any, error: object) -> bool:
-    """Return whether an error says that the ``_id`` generated for this insert already exists.
-
-    It is unique, so the driver sent the insert twice and the first attempt succeeded, unless
-    another write of this object was acknowledged.
-    """
-    pattern: Any = getattr(error, "key_pattern", None)
-    return call.is_alone and is_new(document) and pattern is not None and list(pattern) == ["_id"]
 
 
 class InsertMany(Account):
@@ -110,12 +63,12 @@ class InsertMany(Account):
             raise self._error(self.error) from self.error.__cause__ or self.error
 
     def _batches(self) -> Iterable[tuple[int, int]]:
-        if len(self.encoded) <= _BATCH_DOCUMENTS and sum(map(len, self.encoded)) <= _BATCH_BYTES:
+        if len(self.encoded) <= MAX_STATEMENTS and sum(map(len, self.encoded)) <= MAX_MESSAGE_BYTES:
             yield 0, len(self.encoded)
             return
         start = size = 0
         for place, data in enumerate(self.encoded):
-            if place - start == _BATCH_DOCUMENTS or (size and size + len(data) > _BATCH_BYTES):
+            if place - start == MAX_STATEMENTS or (size and size + len(data) > MAX_MESSAGE_BYTES):
                 yield start, place
                 start, size = place, 0
             size += len(data)

@@ -21,11 +21,11 @@ from mongospec_core.codec.json import ForPydantic
 from mongospec_core.errors import OptionError, PageTokenError, shown
 from mongospec_core.model.read import OnInvalid
 from mongospec_core.model.snapshot import element_value, join_elements, split_elements
-from mongospec_core.operations.checks import check_sort
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import PageKeywords, PageOptions, Sort, begin, sort_document
 from mongospec_core.operations.projection import Projection
+from mongospec_core.operations.query_checks import check_sort
 from mongospec_core.server.driver import OPTIONS
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation

@@ -18,7 +18,8 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.own_filter import refuse_stale, refuse_taken, stale
+from mongospec_core.model.change import Change, prepare
+from mongospec_core.model.ids import Ids
 from mongospec_core.model.snapshot import (
     changed_fields,
     element_value,
@@ -26,18 +27,15 @@ from mongospec_core.model.snapshot import (
     snapshot_of,
     split_elements,
 )
+from mongospec_core.model.version import note_version, refuse_stale, refuse_taken, stale
 from mongospec_core.model.write import (
-    Change,
     apply_outcome,
     document_list,
     encode_document,
-    note_version,
-    prepare,
     run_hooks_and_checks,
     to_raw_documents,
 )
 from mongospec_core.operations.bulk_write import raise_for, result_of
-from mongospec_core.operations.insert_many import Ids
 from mongospec_core.operations.options import SaveManyOptions, WriteOptions, begin
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import BulkState, Statement

@@ -9,15 +9,15 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import MongospecError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.own_filter import refuse_stale, refuse_taken
+from mongospec_core.model.change import Replacement
 from mongospec_core.model.snapshot import (
     DELETED,
     element_value,
     snapshot_of,
     split_elements,
 )
+from mongospec_core.model.version import refuse_stale, refuse_taken
 from mongospec_core.model.write import (
-    Replacement,
     apply_outcome,
     check_class,
     encode_document,

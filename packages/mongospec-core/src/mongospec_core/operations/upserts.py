@@ -8,7 +8,7 @@ from msgspec import UNSET
 from mongospec_core.codec.codec_options import key_to_raw
 from mongospec_core.codec.plan import Plan
 from mongospec_core.model.binding import Binding
-from mongospec_core.operations.checks import check_insert, equalities
+from mongospec_core.operations.query_checks import check_insert, equalities
 
 _MAKING = frozenset(
     {

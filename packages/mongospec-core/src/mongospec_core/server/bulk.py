@@ -20,6 +20,7 @@ from mongospec_core.errors import (
     WriteFailure,
     cut,
 )
+from mongospec_core.limits import MAX_COMMAND_BYTES, MAX_STATEMENTS
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.driver_errors import REFUSED_WHOLE, UNKNOWN_CODES
 from mongospec_core.server.operation import Operation, outcome_of
@@ -27,8 +28,6 @@ from mongospec_core.server.operation import Operation, outcome_of
 type Kind = Literal["insert", "update", "delete"]
 
 _FIELD: dict[Kind, str] = {"insert": "documents", "update": "updates", "delete": "deletes"}
-_MOST = 100_000  # statements that the server accepts in one command
-_MOST_BYTES = 16_000_000  # it accepts 16 MB and 16 KB in a command's body
 _FRAME = 9  # bytes around a statement in the command's array: its type, its number
 
 
@@ -261,7 +260,7 @@ def _commands(
     for place in places:
         statement = statements[place]
         needed = len(statement.data) + _FRAME
-        full = len(batch) == _MOST or size + needed > _MOST_BYTES
+        full = len(batch) == MAX_STATEMENTS or size + needed > MAX_COMMAND_BYTES
         if batch and (
             full
             or statements[batch[0]].kind != statement.kind

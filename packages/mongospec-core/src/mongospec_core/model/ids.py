@@ -1,0 +1,92 @@
+"""Ids: what may be one, the filter for one, and those that are made for new documents."""
+
+import datetime as dt
+import re
+import uuid
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, Self, cast
+
+from bson import ObjectId, Regex
+from msgspec.structs import force_setattr
+
+from mongospec_core.errors import InvalidIdError, shown
+from mongospec_core.model.snapshot import is_new
+from mongospec_core.server.operation import Operation
+
+_SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
+
+
+def check_id(cls: type, raw: Any) -> Any:
+    """Return a raw ``_id`` if MongoDB reads it as a value wherever it is sent.
+
+    :raises InvalidIdError: it is a dict with keys that MongoDB reads as operators, or a pattern.
+    """
+    if isinstance(raw, re.Pattern | Regex):
+        raise InvalidIdError(f"{cls.__name__}: {shown(raw)} is not an id, but a regular expression")
+    if isinstance(raw, dict) and any(key.startswith("$") for key in cast("dict[str, Any]", raw)):
+        raise InvalidIdError(
+            f"{cls.__name__}: {shown(raw)} is not an id: keys of an _id cannot begin with $; to look "
+            f"documents up by operators, use a filter"
+        )
+    return raw
+
+
+def id_filter(cls: type, raw: Any) -> dict[str, Any]:
+    """Return the filter for one raw ``_id``, which is a value and never an operator.
+
+    :raises InvalidIdError: MongoDB would read it as operators.
+    """
+    if type(raw) in _SCALARS:
+        return {"_id": raw}
+    return {"_id": {"$eq": check_id(cls, raw)}}
+
+
+class Ids:
+    """Assigns ids, and removes them from documents that were certainly not written."""
+
+    def __init__(self, documents: Sequence[Any]) -> None:
+        self.documents = documents
+        self.sent = False
+        self._fresh: set[int] = set()
+
+    def __enter__(self) -> Self:
+        for document in self.documents:
+            if document._id is None:
+                force_setattr(document, "_id", ObjectId())
+                self._fresh.add(id(document))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None and not self.sent:
+            self.take_back()
+
+    def is_inserted(self, call: Operation, document: Any, error: object) -> bool:
+        """Return whether an error says that a document which got its ``_id`` here already exists."""
+        return id(document) in self._fresh and is_inserted(call, document, error)
+
+    def take_back(self, document: Any = None) -> None:
+        """Remove the id from *document* (default: from all) if it was assigned here.
+
+        A document that was written all the same (by another task, or because it was listed twice)
+        keeps it.
+        """
+        for each in self.documents if document is None else (document,):
+            if id(each) in self._fresh:
+                take_back_id(each)
+
+
+def is_inserted(call: Operation, document: Any, error: object) -> bool:
+    """Return whether an error says that the ``_id`` generated for this insert already exists.
+
+    It is unique, so the driver sent the insert twice and the first attempt succeeded, unless
+    another write of this object was acknowledged.
+    """
+    pattern: Any = getattr(error, "key_pattern", None)
+    return call.is_alone and is_new(document) and pattern is not None and list(pattern) == ["_id"]
+
+
+def take_back_id(document: Any) -> None:
+    """Take back the ``_id`` that was made for a write, unless another write stored the document."""
+    if is_new(document):
+        force_setattr(document, "_id", None)
