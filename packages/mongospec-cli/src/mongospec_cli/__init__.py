@@ -14,6 +14,7 @@ from mongospec_cli.batches import Position, ReadProgress
 from mongospec_cli.errors import CommandError, OutdatedPlanError
 from mongospec_cli.plan import CollectionSize, Plan, Problem, Step, Undeclared, plan
 from mongospec_cli.schema import json_schema, schema
+from mongospec_cli.upgrade import NotUpgraded, Upgrade, UpgradedCollection, upgrade
 
 __all__ = (
     "Audit",
@@ -21,6 +22,7 @@ __all__ = (
     "CollectionSize",
     "CommandError",
     "Dangling",
+    "NotUpgraded",
     "OldDocuments",
     "OutdatedPlanError",
     "Plan",
@@ -32,9 +34,12 @@ __all__ = (
     "Undeclared",
     "UndeclaredField",
     "Unreadable",
+    "Upgrade",
+    "UpgradedCollection",
     "apply",
     "audit",
     "json_schema",
     "plan",
     "schema",
+    "upgrade",
 )

@@ -27,7 +27,7 @@ BATCH = 1_000
 """How many documents are read, judged and written together."""
 _HEX = re.compile("[0-9a-f]{24}")
 _JSON = json_util.JSONOptions(
-    json_mode=json_util.JSONMode.CANONICAL,
+    json_mode=json_util.JSONMode.RELAXED,
     uuid_representation=DECIMAL_CODEC_OPTIONS.uuid_representation,
     tz_aware=True,
 )

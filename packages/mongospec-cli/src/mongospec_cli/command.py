@@ -26,13 +26,14 @@ from rich.text import Text
 from mongospec_cli.apply import Progress, apply
 from mongospec_cli.audit import Audit, audit
 from mongospec_cli.batches import Position, ReadProgress
-from mongospec_cli.document_report import read_progress, show_audit
+from mongospec_cli.document_report import read_progress, show_audit, show_upgrade
 from mongospec_cli.errors import CommandError
 from mongospec_cli.plan import Plan, Step, plan
 from mongospec_cli.report import console_for, show_plan, step_progress
 from mongospec_cli.schema import json_schema as json_schema_of
 from mongospec_cli.schema import schema
 from mongospec_cli.settings import Settings, read_settings
+from mongospec_cli.upgrade import Upgrade, upgrade
 from mongospec_core import MongoDocument, MongospecError, connect, enc_hook
 from mongospec_discovery import collect_document_types
 
@@ -212,6 +213,49 @@ def audit_command(
             show_audit(console_for(), found)
     differs = not found.fits or (strict and bool(found.old or found.undeclared))
     return DIFFERENT if differs else OK
+
+
+@app.command(name="upgrade")
+def upgrade_command(
+    targets: Sequence[str] = (),
+    /,
+    *,
+    dry_run: Flag = False,
+    after: str | None = None,
+    rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    common: Common = _COMMON,
+) -> int:
+    """Write back what ``__upgrade__`` makes of old documents.
+
+    Exit with 1 if documents were left as they are.
+
+    :param targets: packages and modules with document classes, like ``myapp.models``.
+    :param dry_run: write nothing; exit with 1 if there is something to write.
+    :param after: go on after a document: CLASS:ID, as a run that was interrupted prints it.
+    :param rate: read no more documents a second than this.
+    """
+    done = Upgrade(database="")
+
+    async def run() -> None:
+        async with connected(targets, common) as document_types:
+            with read_progress(console_for(stderr=True)) as show, resumable(show) as note:
+                await upgrade(
+                    document_types,
+                    dry_run=dry_run,
+                    after=None if after is None else Position.parse(after),
+                    rate=rate,
+                    into=done,
+                    on_progress=note,
+                )
+
+    try:
+        asyncio.run(run())
+    finally:
+        if done.database and common.json:
+            _write_json(done)
+        elif done.database:
+            show_upgrade(console_for(), done)
+    return OK if done.complete else DIFFERENT
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from mongospec_cli.audit import Audit, Dangling, OldDocuments, UndeclaredField, Unreadable
 from mongospec_cli.batches import ReadProgress
+from mongospec_cli.upgrade import Upgrade
 from mongospec_core.extension import shown
 
 type Group = Unreadable | Dangling | OldDocuments | UndeclaredField
@@ -57,6 +58,21 @@ def show_audit(console: Console, audit: Audit) -> None:
             if each.owner == read.owner:
                 console.print(_line(each))
     console.print(Text(_sum(audit), "bold"))
+
+
+def show_upgrade(console: Console, done: Upgrade) -> None:
+    """Write what was upgraded: a line for each class, and one for each reason to leave documents."""
+    for each in done.collections:
+        read, old = plural(each.documents, "document"), plural(each.old, "old one")
+        sent = "nothing written" if done.dry_run else f"{each.written:,} written"
+        console.print(
+            Text.assemble((each.owner, "bold"), f"  {old}, {sent}", (f"  ({read} read)", "dim"))
+        )
+    for left in done.left:
+        what = f"  ! left {left.owner}: {left.reason}"
+        console.print(_told(what, "red", plural(left.count, "document"), left.examples))
+    if not done.collections:
+        console.print(Text(f"{done.database}: no class has an __upgrade__"))
 
 
 def _line(found: Group) -> Text:

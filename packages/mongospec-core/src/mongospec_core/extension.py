@@ -36,12 +36,8 @@ from mongospec_core.connection import declared_by_collection
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
-<<<<<<< HEAD
-from mongospec_core.model.family import collection_name_of, is_member
-=======
 from mongospec_core.model.change import Change, prepare, prepare_changed
-from mongospec_core.model.family import is_member
->>>>>>> main
+from mongospec_core.model.family import collection_name_of, is_member
 from mongospec_core.model.hooks import run_dict_hook, run_pre_save
 from mongospec_core.model.ids import Ids, check_id, id_filter
 from mongospec_core.model.metaclass import is_abstract
