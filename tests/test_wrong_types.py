@@ -20,7 +20,7 @@ from pymongo import DeleteOne, InsertOne, UpdateOne
 
 import mongospec
 from mongospec import MongoDocument, MongospecError
-from mongospec.contrib.kv_store import KVStore
+from mongospec.contrib.kv_store import KVStore, KVStoreItem
 
 SEED = 20251125
 LONGEST = 1_000
@@ -293,3 +293,88 @@ async def test_a_method_called_with_wrong_types_raises_only_errors_of_ours(
             failures,
         )
     assert not failures, f"{len(failures)} of {len(cases)}:\n" + "\n".join(failures)
+
+
+# -- functions, and what classes declare
+
+
+def functions(db: mongojet.Database) -> dict[str, tuple[Callable[..., Any], dict[str, Any]]]:
+    """Public functions, and arguments that work; None stands for a parameter left out."""
+    store = KVStoreItem.of(Entry)
+    return {
+        "init": (
+            mongospec.init,
+            {"db": db, "document_types": [Book], "indexes": "skip", "index_conflicts": None}
+            | {"timeout": None, "close_client": False},
+        ),
+        "connect": (
+            mongospec.connect,
+            {"uri": "mongodb://127.0.0.1:1/", "document_types": [Inner], "database": "x"}
+            | {"indexes": "skip", "index_conflicts": None, "timeout": 0.01},
+        ),
+        "using": (mongospec.using, {"database": db}),
+        "create_indexes": (
+            mongospec.create_indexes,
+            {"database": db, "document_types": [Book], "index_conflicts": None},
+        ),
+        "instrument": (mongospec.instrument, {"observer": None, "slow": None}),
+        "timeout": (mongospec.timeout, {"seconds": 5}),
+        "transaction": (
+            mongospec.transaction,
+            {"client": None, "read_concern": None, "write_concern": None}
+            | {"max_commit_time_ms": None},
+        ),
+        "run_in_transaction": (
+            mongospec.run_in_transaction,
+            {"fn": nothing, "client": None, "timeout": 1, "write_concern": None},
+        ),
+        "changes": (mongospec.changes, {"document": Book()}),
+        "eq": (lambda value: Book.find_one({"anything": mongospec.eq(value)}), {"value": 1}),
+        "register_encoder": (partial(mongospec.register_encoder, Unknown), {"encode": str}),
+        "is_resolved": (mongospec.is_resolved, {"reference": Writer()}),
+        "collect_document_types": (
+            mongospec.collect_document_types,
+            {"targets": "json", "base": None, "on_error": "ignore"} | {"predicate": None},
+        ),
+        "KVStoreItem.of": (KVStoreItem.of, {"store": Entry}),
+        "item": (lambda key: store[int](key).get(), {"key": "a"}),
+        "item.set": (lambda value: store[int]("k").set(value), {"value": 1}),
+        "item.set_default": (
+            lambda value: store[int]("q", default=value).set_default(),
+            {"value": 1},
+        ),
+        "to_list": (lambda length: Book.find().to_list(length), {"length": 1}),
+        "explain": (
+            lambda verbosity: Book.find().explain(verbosity),
+            {"verbosity": "queryPlanner"},
+        ),
+    }
+
+
+class Unknown:
+    """A type without an encoder."""
+
+
+async def nothing() -> None:
+    """Do nothing in a transaction."""
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_a_function_called_with_wrong_types_raises_only_errors_of_ours(
+    bound: mongojet.Database,
+) -> None:
+    failures: list[str] = []
+    cases = [
+        (what, function, good, name, maker)
+        for what, (function, good) in functions(bound).items()
+        for name in good
+        for maker in MAKERS
+    ]
+    for what, function, good, name, maker in random.Random(SEED).sample(
+        cases, min(CALLS // 3, len(cases))
+    ):
+        arguments = {each: value for each, value in good.items() if value is not None}
+        arguments[name] = value = maker()
+        await attempt(partial(function, **arguments), f"{what}({name}={shown(value)})", failures)
+        mongospec.register_encoder(Unknown, str)
+    assert not failures, f"{len(failures)}:\n" + "\n".join(failures)

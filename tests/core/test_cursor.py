@@ -141,7 +141,7 @@ async def test_to_list_of_zero_and_less(bind: Bind) -> None:
     await fill(2)
     cursor = Item.find()
     assert await cursor.to_list(0) == []
-    with pytest.raises(ValueError, match="0 or more"):
+    with pytest.raises(OptionError, match="at least 0"):
         await cursor.to_list(-1)
     assert len(await cursor.to_list()) == 2
 

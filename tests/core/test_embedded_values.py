@@ -9,7 +9,13 @@ import msgspec
 import pytest
 from pymongo import InsertOne, ReplaceOne
 
-from mongospec_core import DocumentValidationError, EncodingError, MongoDocument, changes
+from mongospec_core import (
+    DocumentValidationError,
+    EncodingError,
+    MongoDocument,
+    UnknownFieldError,
+    changes,
+)
 from tests.conftest import Bind
 from tests.core.raw import alike, stored
 
@@ -227,6 +233,36 @@ def test_dump_and_changes_refuse_it_as_well(name: str, value: Any, words: str) -
     setattr(document, name, value)
     with pytest.raises((EncodingError, DocumentValidationError), match=reason):
         changes(document)
+
+
+@each_refused
+async def test_a_bulk_write_of_dicts_refuses_it_as_well(
+    bind: Bind, name: str, value: Any, words: str
+) -> None:
+    reason = words.rpartition(": ")[2] if "other keys" not in words else "no field|other keys"
+    await bind(Owner)
+    for operation in (InsertOne({name: value}), ReplaceOne({}, {name: value}, upsert=True)):
+        with pytest.raises(
+            (EncodingError, DocumentValidationError, UnknownFieldError), match=reason
+        ):
+            await Owner.bulk_write([operation])
+    assert await Owner.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("document", "meant"),
+    [({"pett": None}, "pet"), ({"pet": {"name": "Tom", "nmae": "x"}}, "pet.name")],
+)
+async def test_a_bulk_write_of_a_dict_refuses_fields_that_a_read_would_drop(
+    bind: Bind, document: dict[str, Any], meant: str
+) -> None:
+    await bind(Owner)
+    for operation in (InsertOne(document), ReplaceOne({}, document, upsert=True)):
+        with pytest.raises(UnknownFieldError, match=rf'did you mean "{meant}"'):
+            await Owner.bulk_write([operation])
+    assert await Owner.count() == 0
+    await Owner.bulk_write([InsertOne(document)], check=False)
+    assert await Owner.count() == 1
 
 
 TAKEN: list[tuple[str, Any]] = [

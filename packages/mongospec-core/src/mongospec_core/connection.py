@@ -263,13 +263,17 @@ async def connect(
     """
     refuse_after_fork("connect()")
     _wait_at_exit()
+    if not isinstance(uri, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise OptionError(f"connect(): the URI is a str, not {shown(uri)}")
+    if database is not None and not isinstance(database, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise OptionError(f"connect(): database={shown(database)} is not the name of a database")
+    types = _listed(document_types)
     try:
         client = await mongojet.create_client(_told_in_time(uri, timeout))
     except (ValueError, mongojet.PyMongoError) as error:
         raise OptionError(f"connect(): the URI cannot be used: {error}") from error
     try:
         db = _database(client, database)
-        types = _listed(document_types)
         await init(
             db,
             types,
@@ -364,6 +368,8 @@ def _listed(document_types: Any) -> list[Any]:
             f"document_types={shown(document_types)} is not a list of classes; find the classes of a "
             f"package by collect_document_types({shown(document_types)})"
         )
+    if not hasattr(document_types, "__iter__"):
+        raise OptionError(f"document_types is a list of classes, not {shown(document_types)}")
     classes = list(document_types)
     for cls in classes:
         refuse_other_types(cls)

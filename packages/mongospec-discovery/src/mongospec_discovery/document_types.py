@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any, Literal, overload
 
 from mongospec_core import DefinitionError, MongoDocument, OptionError
-from mongospec_core.extension import is_abstract
+from mongospec_core.extension import is_abstract, shown
 from mongospec_discovery.modules import ModuleFinder, OnError
 
 type Target = str | ModuleType
@@ -121,9 +121,11 @@ def collect_document_types(
         await init(db, document_types=collect_document_types("myapp.models"))
     """
     if not isinstance(base, type):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise OptionError(f"base={base!r} is not a class")
+        raise OptionError(f"base={shown(base)} is not a class")
     if not (on_error in ("ignore", "warn", "raise") or callable(on_error)):
-        raise OptionError(f'on_error={on_error!r} is not "ignore", "warn", "raise" or a function')
+        raise OptionError(
+            f'on_error={shown(on_error)} is not "ignore", "warn", "raise" or a function'
+        )
     finder = ModuleFinder(
         recursive=recursive, matches=_name_matcher(module_filter), on_error=on_error
     )
@@ -149,7 +151,7 @@ def _target_list(targets: Any) -> list[Target]:
     if all(isinstance(each, str | ModuleType) for each in listed):
         return listed
     raise OptionError(
-        f"targets={targets!r} is not a module, the name of a package or module, or several of them"
+        f"targets={shown(targets)} is not a module, the name of a package or module, or several of them"
     )
 
 
@@ -159,14 +161,14 @@ def _name_matcher(module_filter: ModuleFilter | None) -> Callable[[str], bool]:
     if isinstance(module_filter, str | re.Pattern):
         try:
             pattern = re.compile(module_filter)
-        except re.error as error:
+        except (re.error, TypeError) as error:
             raise OptionError(
-                f"module_filter={module_filter!r} is not a regular expression: {error}"
+                f"module_filter={shown(module_filter)} is not a regular expression: {error}"
             ) from error
         return lambda name: pattern.search(name) is not None
     if not callable(module_filter):
         raise OptionError(
-            f"module_filter={module_filter!r} is not a regular expression or a function"
+            f"module_filter={shown(module_filter)} is not a regular expression or a function"
         )
     return module_filter
 

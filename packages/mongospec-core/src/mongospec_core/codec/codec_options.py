@@ -46,7 +46,7 @@ from bson.codec_options import (
 from bson.errors import BSONError, InvalidDocument
 
 from mongospec_core.codec.class_cache import forget_by
-from mongospec_core.errors import EncodingError, MongospecError, cut, shown
+from mongospec_core.errors import EncodingError, MongospecError, OptionError, cut, shown
 from mongospec_core.limits import MAX_NESTING
 
 type Encoder = Callable[[Any], Any]
@@ -73,6 +73,11 @@ def register_encoder(tp: type, encode: Encoder) -> None:
     ...         self.x, self.y = x, y
     >>> register_encoder(Point, lambda point: [point.x, point.y])
     """
+    given: Any = tp  # a user without a type checker may give anything
+    if not isinstance(given, type) or not callable(encode):
+        raise OptionError(
+            f"register_encoder() takes a type and a function, not {shown(tp)} and {shown(encode)}"
+        )
     _registered[tp] = encode
     _forget_encoders()
     note_hidden()
@@ -349,8 +354,10 @@ def fallback_encoder(value: Any) -> Any:
 def _decimal128(value: Decimal) -> Decimal128:
     try:
         return Decimal128(value)
-    except ArithmeticError as error:
-        raise EncodingError(f"{value} has more than the 34 digits of a Decimal128") from error
+    except (ArithmeticError, ValueError) as error:
+        raise EncodingError(
+            f"{shown(value)} has more than the 34 digits of a Decimal128"
+        ) from error
 
 
 class _Decimals(TypeDecoder):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from mongospec_core.codec.codec_options import encode
+from mongospec_core.codec.codec_options import ENDLESS, encode
 from mongospec_core.errors import EncodingError
 
 BUILTIN_TYPES = (
@@ -61,7 +61,8 @@ def unencodable(raw: Mapping[str, Any], path: str = "") -> tuple[str, str] | Non
         try:
             encode({"value": value})
         except EncodingError as error:
-            return _deeper(value, place) or (place, str(error))
+            inner = None if str(error) == ENDLESS else _deeper(value, place)
+            return inner or (place, str(error))
     try:
         encode(dict.fromkeys(raw, None))
     except EncodingError as error:  # one of the keys
@@ -78,5 +79,6 @@ def _deeper(value: Any, place: str) -> tuple[str, str] | None:
                 encode({"value": each})
             except EncodingError as error:
                 inner = f"{place}[{number}]"
-                return _deeper(each, inner) or (inner, str(error))
+                deeper = None if str(error) == ENDLESS else _deeper(each, inner)
+                return deeper or (inner, str(error))
     return None

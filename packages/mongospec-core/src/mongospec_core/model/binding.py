@@ -6,6 +6,7 @@ from typing import Any
 from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.errors import NotBoundError, WrongDatabaseError, shown
+from mongospec_core.limits import MAX_NESTING
 from mongospec_core.model.family import Scope
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.model.read import Reader
@@ -103,12 +104,13 @@ def refuse_elsewhere(cls: type, documents: Iterable[Any]) -> None:
             )
 
 
-def refuse_foreign(value: Any) -> None:
+def refuse_foreign(value: Any, levels: int = MAX_NESTING) -> None:
     """Refuse documents of another database in a filter, an update or a pipeline.
 
+    :param levels: how deep to look; what is nested more deeply cannot be sent.
     :raises WrongDatabaseError: there is such a document.
     """
-    if not places.used:
+    if not places.used or levels == 0:
         return
     if isinstance(value, SnapshotSlot):
         for cls in type(
@@ -119,10 +121,10 @@ def refuse_foreign(value: Any) -> None:
                 break
     elif isinstance(value, Mapping):
         for each in value.values():
-            refuse_foreign(each)
+            refuse_foreign(each, levels - 1)
     elif isinstance(value, list | tuple | set | frozenset):
         for each in value:
-            refuse_foreign(each)
+            refuse_foreign(each, levels - 1)
 
 
 def refuse_crossing(target: Target, what: str) -> None:

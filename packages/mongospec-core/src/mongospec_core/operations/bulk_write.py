@@ -7,6 +7,7 @@ from typing import Any, Unpack, cast
 from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named, to_raw
+from mongospec_core.codec.paths import PathTree
 from mongospec_core.errors import (
     BulkWriteError,
     OperationError,
@@ -32,7 +33,7 @@ from mongospec_core.model.write import (
 )
 from mongospec_core.operations.filters import encode_filter
 from mongospec_core.operations.options import BulkOptions, begin, sort_document
-from mongospec_core.operations.query_checks import check_sort
+from mongospec_core.operations.query_checks import check_document, check_sort
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import BulkState, Statement
@@ -65,6 +66,7 @@ class BulkOperations(DocumentBase, abstract=True):
         :param ordered: keep their order and stop at the first that fails; with False, operations of
             one kind are sent together, and all are attempted.
         :param skip_hooks: leave ``__pre_find__`` and ``__pre_update__`` out.
+        :raises UnknownFieldError: a dict or a query names a field that the class does not have.
         :raises BulkWriteError: some were not carried out: ``results``, ``failures``, ``unknown``.
 
         .. code-block:: python
@@ -79,8 +81,9 @@ class BulkOperations(DocumentBase, abstract=True):
         """
         binding, call = begin(cls, "bulk_write", "bulk", options, "write")
         asked = _listed(cls, operations)
+        paths = binding.paths if options.get("check", True) else None
         whole = {
-            place: _document_of(cls, each)
+            place: _document_of(cls, each, paths)
             for place, each in enumerate(asked)
             if _kind(cls, each) in ("InsertOne", "ReplaceOne")
         }
@@ -278,11 +281,13 @@ def _listed(cls: type, operations: Any) -> list[Any]:
     return list(operations)
 
 
-def _document_of(cls: type[DocumentBase], operation: Any) -> Any:
+def _document_of(cls: type[DocumentBase], operation: Any, paths: PathTree | None) -> Any:
     """Return the document of an ``InsertOne`` or a ``ReplaceOne``."""
     document = operation._doc
     if isinstance(document, Mapping):
         # A dict has the shape that is to be stored.
+        if paths is not None:
+            check_document(paths, cast("Mapping[str, Any]", document))
         return cls._load(cast("Mapping[str, Any]", document), upgrade=False)
     check_class(cls, [document])
     return document

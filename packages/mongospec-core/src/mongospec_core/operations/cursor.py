@@ -7,7 +7,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from mongospec_core.codec.codec_options import decode
-from mongospec_core.errors import CursorClosedError, DocumentValidationError, OperationError
+from mongospec_core.errors import (
+    CursorClosedError,
+    DocumentValidationError,
+    OperationError,
+    OptionError,
+    shown,
+)
 from mongospec_core.model.binding import refuse_crossing
 from mongospec_core.model.read import STORED, BatchReader
 from mongospec_core.server import place as places
@@ -119,8 +125,10 @@ class Cursor[T]:
 
             page = await User.find(sort="name").to_list(20)
         """
-        if length is not None and length < 0:
-            raise ValueError(f"to_list({length}): a length is 0 or more, or None for all")
+        if length is not None and (type(length) is not int or length < 0):
+            raise OptionError(
+                f"to_list({shown(length)}): a length is a whole number of at least 0, or None for all"
+            )
         self._refuse_closed()
         # All: the server's default batches, which are as large as a reply can be.
         # A few: the driver keeps the size for every later batch, so not too small.

@@ -14,7 +14,7 @@ from typing import Any, TypeIs
 
 from bson import ObjectId, Regex, Timestamp
 
-from mongospec_core.codec.codec_options import decode, encode, key_to_raw, to_raw
+from mongospec_core.codec.codec_options import decode, encode, is_embedded, key_to_raw, to_raw
 from mongospec_core.codec.paths import Node, PathTree
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import (
@@ -385,6 +385,29 @@ def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition:
                 _check_filter(tree, element, {rest: operand}, f"{name}.")
             else:
                 _check_condition(tree, element, name, operand)
+
+
+def check_document(tree: PathTree, document: Mapping[str, Any]) -> None:
+    """Check a dict that is stored as a whole document: what a read would drop of it.
+
+    :raises UnknownFieldError: the class, or one inside of it, does not have a field.
+    :raises DocumentValidationError: a Struct or a dataclass is not of its field's class.
+    """
+    for key, value in document.items():
+        name = key_to_raw(key)
+        node = tree.at(name)
+        if _holds_embedded(value):
+            _check_value(tree, node, name, value)
+        else:
+            tree.check_names(node, value, name)
+
+
+def _holds_embedded(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_embedded, value.values()))
+    if isinstance(value, list | tuple | Set):
+        return any(map(_holds_embedded, value))
+    return is_embedded(type(value))
 
 
 def check_insert(

@@ -13,6 +13,7 @@ from mongospec_core.errors import (
     DocumentNotFoundError,
     MissingIdError,
     OperationError,
+    OptionError,
     Outcome,
     shown,
 )
@@ -198,6 +199,9 @@ def changes(document: DocumentBase) -> dict[str, Any]:
         alice.name = "Alicia"
         changes(alice)  # {"name": "Alicia"}
     """
+    given: Any = document  # a user without a type checker may give anything
+    if not isinstance(given, DocumentBase):
+        raise OptionError(f"changes() takes a document, not {shown(given)}")
     type(document)._before_write([document])
     plan = plan_of(type(document))
     (raw,) = to_raw_documents(plan, [document], validate=False)

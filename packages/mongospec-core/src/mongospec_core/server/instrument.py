@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from mongospec_core.errors import OperationError
+from mongospec_core.errors import OperationError, OptionError, shown
 
 type Observer = Callable[[dict[str, Any]], AbstractContextManager[Any]]
 
@@ -102,6 +102,10 @@ def instrument(observer: Observer | None = None, *, slow: float | None = None) -
             await User.find_one({"email": "alice@example.com"})
     """
     global _installed  # noqa: PLW0603
+    if observer is not None and not callable(observer):
+        raise OptionError(f"instrument(): observer={shown(observer)} is not a function")
+    if slow is not None and (type(slow) is bool or not isinstance(slow, int | float)):
+        raise OptionError(f"instrument(): slow={shown(slow)} is not a number of seconds")
     made = Instrumentation(observer, slow)
     _installed = (*_installed, made)
     return made
@@ -153,7 +157,7 @@ def _enter(observer: Observer, attributes: dict[str, Any]) -> AbstractContextMan
         manager = observer(attributes)
         manager.__enter__()
     except Exception:  # noqa: BLE001 - an observer must not affect an operation
-        _log.exception("the observer %r failed", observer)
+        _log.exception("the observer %s failed", shown(observer))
         return None
     return manager
 

@@ -6,6 +6,7 @@ users write. Names without underscore are for users; the others are called by
 """
 
 import asyncio
+import inspect
 import itertools
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Mapping
@@ -15,6 +16,7 @@ from typing import Any, Protocol, TypedDict, Unpack
 
 import mongojet
 
+from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.errors import (
     MongospecError,
     OperationError,
@@ -23,6 +25,7 @@ from mongospec_core.errors import (
     Outcome,
     TransactionClosedError,
     TransactionError,
+    shown,
 )
 from mongospec_core.server.client import Target, state_of
 from mongospec_core.server.driver import ClientSession, release
@@ -33,6 +36,7 @@ from mongospec_core.server.driver_call import (
     execute,
     seconds_left,
 )
+from mongospec_core.server.driver_errors import to_operation_error
 from mongospec_core.server.instrument import is_observed, observed
 from mongospec_core.server.place import alike, here
 from mongospec_core.server.retry import backoff
@@ -111,9 +115,19 @@ class Transaction:
                 f"transaction() does not take {', '.join(sorted(unknown))}=; it takes "
                 f"{', '.join(sorted(TransactionOptions.__annotations__))}"
             )
+        given: Any = client  # a user without a type checker may give anything
+        if not isinstance(given, mongojet.Client | None):
+            raise OptionError(f"transaction(): client={shown(given)} is not a mongojet client")
+        for name, value in options.items():
+            expected, word = (
+                (int, "a number") if name == "max_commit_time_ms" else (Mapping, "a dict")
+            )
+            if value is not None and (type(value) is bool or not isinstance(value, expected)):
+                raise OptionError(f"transaction(): {name}={shown(value)} is not {word}")
         self._client = client
         self._place = here()
-        self._options = options
+        # As plain values, which the driver can encode.
+        self._options: Any = decode(named("transaction()", "its options", encode, options))
         self._session: ClientSession | None = None
         self._turn = asyncio.Lock()  # operations queue here, in their order of arrival
         self._open = True
@@ -237,6 +251,8 @@ class Transaction:
             cancelled = CancelledCall(*error.args)
             cancelled.outcome, cancelled.ended = "not_applied", True
             raise cancelled from None
+        except (mongojet.PyMongoError, ValueError) as error:
+            raise to_operation_error(error, call.operation, write=False) from error
         if not self._open:  # it was aborted meanwhile
             release(session)
             raise self._closed(call.operation)
@@ -523,21 +539,31 @@ async def run_in_transaction[T](
 
         await run_in_transaction(transfer)
     """
-    end = now() + timeout
+    given: Any = fn  # a user without a type checker may give anything
+    if not callable(given):
+        raise OptionError(f"run_in_transaction(): {shown(given)} is not a function")
+    end = end_of(timeout, "run_in_transaction()")
     if _current.get() is not None:
         async with transaction(client, **options):
-            return await fn()
+            return await _started(fn)
     for attempt in itertools.count():
         own = Transaction(client, options)
         try:
             async with _run_block(own, end):
-                return await fn()
+                return await _started(fn)
         except Exception as error:
             pause = backoff(attempt)
             if not _is_transient(own.first_error or error) or now() + pause > end:
                 raise
         await asyncio.sleep(pause)
     raise AssertionError("unreachable")
+
+
+def _started[T](fn: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+    running = fn()
+    if not inspect.isawaitable(running):
+        raise OptionError(f"run_in_transaction(): {shown(fn)} is not an async function")
+    return running
 
 
 def _is_transient(error: BaseException) -> bool:
