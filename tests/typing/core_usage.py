@@ -242,6 +242,7 @@ async def updating(user: User) -> None:
 
 async def deleting(user: User) -> None:
     assert_type(await user.delete(), int)
+    await user.delete(check=False)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     assert_type(await User.delete_one({"name": "a"}), int)
     assert_type(await User.delete_many({}), int)
     assert_type(await User.delete_by_id(user.id), int)

@@ -14,7 +14,7 @@ from mongospec_core.model.snapshot import DELETED, snapshot_of
 from mongospec_core.model.version import refuse_stale, version_of
 from mongospec_core.model.write import apply_outcome
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
-from mongospec_core.operations.options import DeleteOptions, begin
+from mongospec_core.operations.options import CheckedDeleteOptions, DeleteOptions, begin
 from mongospec_core.operations.save import outcome_if_there, refuse_without_id
 from mongospec_core.server.operation import outcome_of
 
@@ -54,7 +54,7 @@ class DeleteOperations(DocumentBase, abstract=True):
 
     @classmethod
     async def delete_one(
-        cls, filter: Filter, *, skip_hooks: bool = False, **options: Unpack[DeleteOptions]
+        cls, filter: Filter, *, skip_hooks: bool = False, **options: Unpack[CheckedDeleteOptions]
     ) -> int:
         """Delete the first document that matches. Sends one ``delete``.
 
@@ -70,7 +70,7 @@ class DeleteOperations(DocumentBase, abstract=True):
 
     @classmethod
     async def delete_many(
-        cls, filter: Filter, *, skip_hooks: bool = False, **options: Unpack[DeleteOptions]
+        cls, filter: Filter, *, skip_hooks: bool = False, **options: Unpack[CheckedDeleteOptions]
     ) -> int:
         """Delete all documents that match; ``{}`` matches all. Sends one ``delete``.
 
@@ -84,7 +84,7 @@ class DeleteOperations(DocumentBase, abstract=True):
 
     @classmethod
     async def delete_by_id(
-        cls, id: Any, *, skip_hooks: bool = False, **options: Unpack[DeleteOptions]
+        cls, id: Any, *, skip_hooks: bool = False, **options: Unpack[CheckedDeleteOptions]
     ) -> int:
         """Delete the document with this ``_id``. Sends one ``delete``.
 

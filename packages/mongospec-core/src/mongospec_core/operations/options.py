@@ -143,13 +143,17 @@ class UpdateOptions(ExistsOptions, Upserting, total=False):
     array_filters: Sequence[Document]
 
 
-class DeleteOptions(Options, Checked, total=False):
-    """The driver's options of ``delete_one`` and ``delete_many``."""
+class DeleteOptions(Options, total=False):
+    """The driver's options of a delete."""
 
     collation: Mapping[str, Any]
     hint: Hint
     write_concern: WriteConcern
     let: Document
+
+
+class CheckedDeleteOptions(DeleteOptions, Checked, total=False):
+    """The options of a delete by a filter of the caller's."""
 
 
 class FindOneAndDeleteOptions(Options, Checked, total=False):
