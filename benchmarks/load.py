@@ -212,7 +212,7 @@ class Worker:
                 self.report.outcomes[error.outcome] += 1
                 await asyncio.sleep(0.05)
             self.report.operations[operation.__name__] += 1
-        await self.surely(self.settle)
+        await self.settle()
 
     def wrong(self, what: str) -> None:
         self.report.wrong.append(f"task {self.ledger.owner}: {what}")

@@ -378,3 +378,9 @@ async def test_a_function_called_with_wrong_types_raises_only_errors_of_ours(
         await attempt(partial(function, **arguments), f"{what}({name}={shown(value)})", failures)
         mongospec.register_encoder(Unknown, str)
     assert not failures, f"{len(failures)}:\n" + "\n".join(failures)
+
+
+@pytest.mark.parametrize("keyword", ["tag", "tag_field", "unknown"])
+def test_a_class_keyword_of_a_wrong_type_is_an_error_of_ours(keyword: str) -> None:
+    with pytest.raises(mongospec.DefinitionError, match="Odd"):
+        type(MongoDocument)("Odd", (MongoDocument,), {"__module__": __name__}, **{keyword: 1.5})

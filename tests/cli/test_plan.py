@@ -7,6 +7,7 @@ import pytest
 
 from mongospec_cli import CollectionSize, Plan, plan
 from mongospec_core import MongoDocument
+from scripts.plan_picture import PICTURE, picture
 from tests.cli.conftest import Run
 from tests.conftest import Bind
 
@@ -133,3 +134,7 @@ async def test_check_exits_with_0_if_nothing_is_to_be_changed(
 def test_a_plan_as_json_has_its_steps(run: Run) -> None:
     [step] = run("plan", "models", "--json").json["steps"]
     assert (step["action"], step["collection"], step["name"]) == ("create", "users", "email_1")
+
+
+def test_the_picture_in_the_readme_is_what_the_command_writes() -> None:
+    assert PICTURE.read_text() == picture()

@@ -1,5 +1,6 @@
 """Tell whether the database is what the document classes say, and make it so."""
 
+from mongospec_cli.apply import Progress, apply
 from mongospec_cli.audit import (
     Audit,
     Audited,
@@ -10,20 +11,25 @@ from mongospec_cli.audit import (
     audit,
 )
 from mongospec_cli.batches import Position, ReadProgress
+from mongospec_cli.errors import CommandError, OutdatedPlanError
 from mongospec_cli.new_models import new_models
 from mongospec_cli.plan import CollectionSize, Plan, Problem, Step, Undeclared, plan
+from mongospec_cli.schema import json_schema, schema
 from mongospec_cli.upgrade import NotUpgraded, Upgrade, UpgradedCollection, upgrade
 
 __all__ = (
     "Audit",
     "Audited",
     "CollectionSize",
+    "CommandError",
     "Dangling",
     "NotUpgraded",
     "OldDocuments",
+    "OutdatedPlanError",
     "Plan",
     "Position",
     "Problem",
+    "Progress",
     "ReadProgress",
     "Step",
     "Undeclared",
@@ -31,8 +37,11 @@ __all__ = (
     "Unreadable",
     "Upgrade",
     "UpgradedCollection",
+    "apply",
     "audit",
+    "json_schema",
     "new_models",
     "plan",
+    "schema",
     "upgrade",
 )

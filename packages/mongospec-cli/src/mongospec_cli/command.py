@@ -20,15 +20,19 @@ from urllib.parse import urlsplit
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
+from rich.prompt import Confirm
 from rich.text import Text
 
+from mongospec_cli.apply import Progress, apply
 from mongospec_cli.audit import Audit, audit
 from mongospec_cli.batches import Position, ReadProgress
 from mongospec_cli.document_report import read_progress, show_audit, show_upgrade
 from mongospec_cli.errors import CommandError
 from mongospec_cli.new_models import new_models
-from mongospec_cli.plan import plan
-from mongospec_cli.report import console_for, show_plan
+from mongospec_cli.plan import Plan, Step, plan
+from mongospec_cli.report import console_for, show_plan, step_progress
+from mongospec_cli.schema import json_schema as json_schema_of
+from mongospec_cli.schema import schema
 from mongospec_cli.settings import Settings, read_settings
 from mongospec_cli.upgrade import Upgrade, upgrade
 from mongospec_core import MongoDocument, MongospecError, connect, enc_hook
@@ -72,7 +76,7 @@ _COMMON = Common()
 
 
 @app.command(name="plan")
-async def plan_command(
+def plan_command(
     targets: Sequence[str] = (),
     /,
     *,
@@ -86,13 +90,84 @@ async def plan_command(
     :param check: exit with 1 if there is anything to change.
     :param drop: plan to hide, then to drop what no class declares.
     """
-    async with connected(targets, common) as document_types:
-        found = await plan(document_types, drop=drop)
+    found = asyncio.run(_plan(targets, common, drop=drop))
     if common.json:
         _write_json(found)
     else:
         show_plan(console_for(), found)
     return DIFFERENT if check and found.differs else OK
+
+
+async def _plan(targets: Sequence[str], common: Common, *, drop: bool) -> Plan:
+    async with connected(targets, common) as document_types:
+        return await plan(document_types, drop=drop)
+
+
+@app.command(name="apply")
+def apply_command(
+    targets: Sequence[str] = (),
+    /,
+    *,
+    yes: Flag = False,
+    drop: Flag = False,
+    common: Common = _COMMON,
+) -> int:
+    """Make the changes that ``plan`` shows, one after another. Ask first.
+
+    :param targets: packages and modules with document classes, like ``myapp.models``.
+    :param yes: do not ask.
+    :param drop: hide, then drop what no class declares.
+    """
+    if not yes and (common.json or not sys.stdin.isatty()):
+        raise CommandError("apply asks before it changes anything: without a terminal, give --yes")
+    found = asyncio.run(_plan(targets, common, drop=drop))
+    console = console_for()
+    if not common.json:
+        show_plan(console, found)
+    # Asked outside of the event loop, which would keep Ctrl-C to itself until there is an answer.
+    if found.steps and not yes and not Confirm.ask("Make these changes?", console=console):
+        console.print("nothing was changed")
+        return DIFFERENT
+    made: list[Step] = []
+    try:
+        if found.steps:
+            asyncio.run(_apply(targets, common, found, made))
+    finally:
+        if common.json:
+            _write_json({"plan": found, "made": made})
+        elif found.steps:
+            console.print(f"{len(made)} of {len(found.steps)} changes were made")
+    return DIFFERENT if found.problems else OK
+
+
+async def _apply(targets: Sequence[str], common: Common, found: Plan, made: list[Step]) -> None:
+    async with connected(targets, common) as document_types:
+        with step_progress(None if common.json else console_for()) as show:
+
+            def note(progress: Progress) -> None:
+                if progress.finished:
+                    made.append(progress.step)
+                show(progress)
+
+            await apply(found, document_types, on_progress=note)
+
+
+@app.command(name="schema")
+def schema_command(
+    targets: Sequence[str] = (),
+    /,
+    *,
+    json_schema: Flag = False,
+    common: Common = _COMMON,
+) -> int:
+    """Print MongoDB's ``$jsonSchema`` of each collection, as JSON. Ask no server.
+
+    :param targets: packages and modules with document classes, like ``myapp.models``.
+    :param json_schema: print JSON Schema instead, of the JSON that documents become.
+    """
+    document_types = found_types(targets)
+    _write_json(json_schema_of(document_types) if json_schema else schema(document_types), indent=2)
+    return OK
 
 
 @app.command(name="audit")
@@ -240,7 +315,7 @@ async def connected(
     :raises CommandError: there are no classes, or no URI.
     """
     settings = read_settings(Path.cwd())
-    document_types = _document_types(list(targets) or settings.targets, settings)
+    document_types = found_types(targets, settings)
     uri = _uri(common, settings)
     database = common.database or settings.database
     async with connect(
@@ -255,7 +330,15 @@ def _uri(common: Common, settings: Settings) -> str:
     raise CommandError("no server: set MONGODB_URI, or give --uri mongodb://HOST:27017/NAME")
 
 
-def _document_types(targets: Sequence[str], settings: Settings) -> list[type[MongoDocument]]:
+def found_types(
+    targets: Sequence[str], settings: Settings | None = None
+) -> list[type[MongoDocument]]:
+    """Find the document classes of the targets, else of the settings' targets.
+
+    :raises CommandError: there are none, or a module cannot be imported.
+    """
+    settings = settings or read_settings(Path.cwd())
+    targets = list(targets) or settings.targets
     if not targets:
         raise CommandError(
             "no TARGET: name a package or a module with document classes, like myapp.models, or set "
@@ -294,8 +377,9 @@ def _impatient(uri: str) -> str:
     return parts._replace(path=parts.path or "/", query=wait).geturl()
 
 
-def _write_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.encode(value, enc_hook=enc_hook).decode() + "\n")
+def _write_json(value: Any, *, indent: int = -1) -> None:
+    data = msgspec.json.encode(value, enc_hook=enc_hook)
+    sys.stdout.write(msgspec.json.format(data, indent=indent).decode() + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -312,7 +396,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
-    except (CommandError, MongospecError, CycloptsError) as error:
+    except (MongospecError, CycloptsError) as error:
         if "--debug" in tokens:
             traceback.print_exc()
         return _complain(str(error), FAILED)

@@ -1,12 +1,23 @@
 """What the functions found, as a person reads it in a terminal."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as ProgressBar
 from rich.text import Text
 
+from mongospec_cli.apply import Progress
 from mongospec_cli.plan import CollectionSize, Plan, Step
 
 _SIGNS = {
@@ -41,6 +52,44 @@ def show_plan(console: Console, plan: Plan) -> None:
     if plan.undeclared:
         console.print(Text("  --drop hides these, and drops what is hidden", "dim"))
     console.print(Text(_sum(plan), "bold"))
+
+
+@contextmanager
+def step_progress(console: Console | None) -> Generator[Callable[[Progress], None]]:
+    """Show how far the steps are: a line for each that is made, and a bar if there is a terminal.
+
+    :param console: where to; None: show nothing.
+    """
+    if console is None:
+        yield lambda progress: None
+        return
+    stderr = console_for(stderr=True)
+    bar = ProgressBar(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=not stderr.is_terminal,
+    )
+    task = bar.add_task("", total=None)
+
+    def show(progress: Progress) -> None:
+        step = progress.step
+        name = f"{step.action} {step.collection}.{step.name}"
+        bar.update(
+            task, description=name, completed=progress.done, total=progress.of or None, refresh=True
+        )
+        if progress.finished:
+            console.print(
+                Text.assemble(("ok ", "green"), f"{progress.number}/{progress.total} {name}")
+            )
+
+    with bar:
+        yield show
 
 
 def step_line(step: Step) -> Text:

@@ -15,6 +15,8 @@
 - the snapshot: what a document knows of its stored copy.
 """
 
+from mongospec_core.codec.annotations import resolve_names
+from mongospec_core.codec.bson_schema import bson_schema
 from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import (
     DECIMAL_CODEC_OPTIONS,
@@ -35,7 +37,7 @@ from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
 from mongospec_core.model.change import Change, prepare, prepare_changed
-from mongospec_core.model.family import is_member
+from mongospec_core.model.family import collection_name_of, is_member
 from mongospec_core.model.hooks import run_dict_hook, run_pre_save
 from mongospec_core.model.ids import Ids, check_id, id_filter
 from mongospec_core.model.metaclass import is_abstract
@@ -77,6 +79,7 @@ from mongospec_core.operations.save import (
 )
 from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.server.bulk import BulkState, Statement
+from mongospec_core.server.client import Target
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.indexes import Declared, existing_indexes, same_index
 from mongospec_core.server.operation import Operation, outcome_of
@@ -119,15 +122,18 @@ __all__ = (
     "SaveManyOptions",
     "Statement",
     "StoredAs",
+    "Target",
     "Update",
     "WriteOptions",
     "as_id",
     "attributes_of",
     "begin",
     "binding_of",
+    "bson_schema",
     "check_id",
     "checked",
     "class_cache",
+    "collection_name_of",
     "copy_snapshot",
     "declared_by_collection",
     "decode",
@@ -155,6 +161,7 @@ __all__ = (
     "refuse_without_id",
     "register_builtin",
     "rejected",
+    "resolve_names",
     "run_dict_hook",
     "run_pre_save",
     "same_index",

@@ -145,7 +145,7 @@ class Member(NamedTuple):
     is_tag: bool = False
 
 
-def _members(tp: Any) -> tuple[Member, ...]:
+def members_of(tp: Any) -> tuple[Member, ...]:
     """Return the fields of a Struct, a dataclass or a TypedDict, and a Struct's tag."""
     cls: Any = get_origin(tp) or tp
     if is_typeddict(cls):
@@ -264,7 +264,7 @@ class Node:
         if is_registered(cls) or hasattr(cls, "__bson_decoder__") or issubclass(cls, str | bytes):
             self.free = True
         elif array_like:
-            self._rows.append(tuple(each.annotation for each in _members(arm)))
+            self._rows.append(tuple(each.annotation for each in members_of(arm)))
             return _Scalar(own)
         elif issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls) or is_typeddict(cls):
             self._documents.append(arm)
@@ -291,7 +291,7 @@ class Node:
     @cached_property
     def members(self) -> tuple[tuple[Member, ...], ...]:
         """The fields of each class whose documents are allowed here."""
-        return tuple(_members(each) for each in self._documents)
+        return tuple(members_of(each) for each in self._documents)
 
     @cached_property
     def fields(self) -> "dict[str, Node]":

@@ -11,6 +11,7 @@ kind: msgspec then reports it.
 import datetime as dt
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -71,7 +72,7 @@ def _pattern(raw: Any, reader: Any) -> Any:
 
 
 def _decimal128(raw: Any, reader: Any) -> Any:
-    return Decimal128(raw) if not isinstance(raw, Decimal128) else raw
+    return Decimal128(raw) if isinstance(raw, Decimal) else raw
 
 
 def _binary(raw: Any, reader: Any) -> Any:

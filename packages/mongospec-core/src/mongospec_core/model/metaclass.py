@@ -14,7 +14,7 @@ from mongospec_core.codec.annotations import (
     own_annotations,
     remember,
 )
-from mongospec_core.errors import DefinitionError
+from mongospec_core.errors import DefinitionError, MongospecError, cut
 
 type Namespace = dict[str, Any]
 
@@ -73,8 +73,10 @@ class DocumentMeta(msgspec.StructMeta):
         try:
             cls = super().__new__(mcls, name, bases, namespace, **config)
         except TypeError as error:
-            if "lay-out conflict" not in str(error):
+            if isinstance(error, MongospecError):
                 raise
+            if "lay-out conflict" not in str(error):  # msgspec's, of a keyword or an annotation
+                raise DefinitionError(f"{name}: {cut(str(error))}") from error
             raise DefinitionError(
                 f"{name}: two of its bases have fields of their own, which Python cannot combine; "
                 f"declare one of them with mixin=True"
