@@ -288,7 +288,8 @@ _count = Struct("<i").unpack_from
 def _end(data: bytes, kind: int, value: int) -> int:
     """Return the end of an element whose value starts at *value*."""
     if kind in _COUNTED:
-        return value + _count(data, value)[0] + _COUNTED[kind]
+        size: int = _count(data, value)[0]
+        return value + size + _COUNTED[kind]
     if kind in _SIZES:
         return value + _SIZES[kind]
     return data.index(0, data.index(0, value) + 1) + 1  # a regular expression: two texts
@@ -314,7 +315,8 @@ def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict
     of_one: dict[str, bytes] = {}
     of_other: dict[str, bytes] = {}
     at = start = 4
-    while start < len(other) - 1:
+    last = len(other) - 1
+    while start < last:
         value = other.index(0, start + 1) + 1
         stop = _end(other, other[start], value)
         element = other[start:stop]
