@@ -15,6 +15,7 @@ from mongospec import MongoDocument
 from mongospec_cli import Audit, Position, ReadProgress, audit
 from mongospec_cli.errors import CommandError
 from mongospec_testing import FaultProxy
+from scripts.audit_picture import PICTURE, picture
 from tests.cli.conftest import Run
 from tests.conftest import Bind
 
@@ -336,3 +337,7 @@ def test_an_audit_that_cannot_start_is_told_in_one_line(run: Run) -> None:
     done = run("audit", "models", "--after", "Nobody:1")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert "no class 'Nobody'" in done.err
+
+
+def test_the_picture_is_what_the_command_writes() -> None:
+    assert PICTURE.read_text() == picture()
