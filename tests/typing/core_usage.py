@@ -16,6 +16,7 @@ from mongospec_core import (
     BulkInsertError,
     BulkResult,
     BulkWriteError,
+    CollectionConflictError,
     Cursor,
     DocumentValidationError,
     DuplicateKeyError,
@@ -425,6 +426,18 @@ def edges(user: User) -> None:
     assert_type(msgspec.json.decode(b"{}", type=User, dec_hook=core.dec_hook), User)
     assert_type(msgspec.json.schema(User, schema_hook=core.schema_hook), dict[str, Any])
     use(core.type_encoders, core.type_decoders, core.instrument)
+
+
+class Strict(MongoDocument, validator="error"):
+    __collection_options__ = {"capped": True, "size": 4096}
+
+    name: str
+
+
+async def validators(db: mongojet.Database, error: CollectionConflictError) -> None:
+    await core.init(db, [Strict], validators="check")
+    async with connect("mongodb://localhost/a", document_types=[Strict], validators="skip"):
+        assert_type(error.code, int | None)
 
 
 class Loose(MongoDocument, check_queries=False):

@@ -319,7 +319,11 @@ async def connected(
     uri = _uri(common, settings)
     database = common.database or settings.database
     async with connect(
-        _impatient(uri), document_types=document_types, database=database, indexes="skip"
+        _impatient(uri),
+        document_types=document_types,
+        database=database,
+        indexes="skip",
+        validators="skip",
     ):
         yield document_types
 

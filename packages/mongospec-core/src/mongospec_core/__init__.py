@@ -15,6 +15,7 @@ from mongospec_core.document import MongoDocument
 from mongospec_core.errors import (
     BulkInsertError,
     BulkWriteError,
+    CollectionConflictError,
     CursorClosedError,
     DefinitionError,
     DocumentNotFoundError,
@@ -59,6 +60,7 @@ __all__ = (
     "BulkInsertError",
     "BulkResult",
     "BulkWriteError",
+    "CollectionConflictError",
     "Cursor",
     "CursorClosedError",
     "DefinitionError",

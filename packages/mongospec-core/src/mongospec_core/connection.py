@@ -18,6 +18,11 @@ from mongospec_core.codec.plan import Plan, forget_plan, plan_of
 from mongospec_core.errors import OperationTimeoutError, OptionError, TransactionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
+from mongospec_core.model.collection_options import (
+    DeclaredCollection,
+    declared_collection,
+    ensure_collection,
+)
 from mongospec_core.model.definition import (
     refuse_other_types,
     refuse_shared_collections,
@@ -74,6 +79,7 @@ async def init(
     document_types: Iterable[type[DocumentBase]],
     *,
     indexes: Mode = "create",
+    validators: Mode = "create",
     index_conflicts: Conflicts = "error",
     timeout: float | None = None,
     close_client: bool = True,
@@ -81,19 +87,25 @@ async def init(
     """Bind document classes to a database: all of them, or none.
 
     Compiles every class, sends ``hello`` to the server, and creates the declared indexes: one
-    ``listIndexes`` per collection, and one ``createIndexes`` if some are missing. It may be called
-    several times, for different classes and databases; a class that is already bound is bound
-    again.
+    ``listIndexes`` per collection, and one ``createIndexes`` if some are missing. For a collection with
+    a validator or ``__collection_options__`` it sends ``listCollections``, and ``create`` or ``collMod``
+    if needed. It may be called several times, for different classes and databases; a class that is
+    already bound is bound again.
 
     :param db: a mongojet database.
     :param document_types: the classes; a subclass of one is bound only if it is listed too.
-    :param indexes: ``"create"`` missing ones, ``"check"`` that none is missing, or ``"skip"``.
-    :param index_conflicts: ``"error"``, or ``"warn"`` and continue without the index.
+    :param indexes: ``"create"`` missing ones, ``"check"`` that none is missing, or ``"skip"``;
+        likewise collections with ``__collection_options__``.
+    :param validators: of classes with ``validator=``: ``"create"`` or change them, ``"check"`` that they
+        are as declared, or ``"skip"``.
+    :param index_conflicts: ``"error"``, or ``"warn"`` and continue without the index, the options or the
+        validator.
     :param timeout: seconds that each operation of these classes may take; None: no limit. Building
         indexes is not bound by it.
     :param close_client: whether :func:`close` closes the database's client.
     :raises DefinitionError: a class cannot work; nothing is bound.
     :raises IndexConflictError: a declared index cannot be created; nothing is bound.
+    :raises CollectionConflictError: a collection is not as declared; nothing is bound.
     :raises ServerUnavailableError: the server does not answer; nothing is bound.
 
     .. code-block:: python
@@ -108,8 +120,9 @@ async def init(
             f"init() takes a mongojet Database, not a {type(db).__name__}; "
             f'get one by client.get_database("NAME")'
         )
-    if indexes not in ("create", "check", "skip"):
-        raise OptionError(f'init(indexes={shown(indexes)}): use "create", "check" or "skip"')
+    for name, mode in (("indexes", indexes), ("validators", validators)):
+        if mode not in ("create", "check", "skip"):
+            raise OptionError(f'init({name}={shown(mode)}): use "create", "check" or "skip"')
     if index_conflicts not in ("error", "warn"):
         raise OptionError(f'init(index_conflicts={shown(index_conflicts)}): use "error" or "warn"')
     classes = _listed(document_types)
@@ -124,9 +137,10 @@ async def init(
     for cls in bindings:
         cls._before_bind(_bound.classes.keys() | bindings.keys())
     declared = declared_by_collection(bindings, others)
+    collections = declared_collections(bindings, others)
     _wait_at_exit()
     await _hello(db, timeout)
-    await _ensure(declared, indexes, index_conflicts)
+    await _ensure(collections, declared, indexes, validators, index_conflicts)
     for cls, binding in bindings.items():
         bind(cls, binding)
         _bound.classes[cls] = binding.target.client
@@ -186,13 +200,14 @@ async def create_indexes(
     """Create the indexes of bound classes in another database, for :func:`using` it.
 
     Sends one ``listIndexes`` per collection, and one ``createIndexes`` if some are missing, like
-    :func:`init`.
+    :func:`init`; declared options and validators of collections are created as well.
 
     :param database: a mongojet database, of any client.
     :param document_types: bound classes; None: all that are bound.
     :param index_conflicts: ``"error"``, or ``"warn"`` and continue without the index.
     :raises NotBoundError: a class is not bound.
     :raises IndexConflictError: a declared index cannot be created.
+    :raises CollectionConflictError: a collection is not as declared.
     :raises TransactionError: in a transaction.
 
     .. code-block:: python
@@ -206,12 +221,21 @@ async def create_indexes(
             cls: binding_of(cls)
             for cls in (found if document_types is None else _listed(document_types))
         }
-        await _ensure(declared_by_collection(bindings, {}), "create", index_conflicts)
+        declared = declared_by_collection(bindings, {})
+        collections = declared_collections(bindings, {})
+        await _ensure(collections, declared, "create", "create", index_conflicts)
 
 
 async def _ensure(
-    declared: Iterable[tuple[Target, Sequence[Declared]]], mode: Mode, conflicts: Conflicts
+    collections: Iterable[tuple[Target, DeclaredCollection]],
+    declared: Iterable[tuple[Target, Sequence[Declared]]],
+    mode: Mode,
+    validators: Mode,
+    conflicts: Conflicts,
 ) -> None:
+    for target, collection in collections:  # first: an index creates a collection without options
+        call = Operation(target, f"{collection.owner}: collection", {}, write=True)
+        await ensure_collection(call, collection, mode, validators, conflicts)
     for target, wanted in declared:
         owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
         call = Operation(target, f"{owners}: indexes", {}, write=True)
@@ -242,6 +266,7 @@ async def connect(
     document_types: Iterable[type[DocumentBase]],
     database: str | None = None,
     indexes: Mode = "create",
+    validators: Mode = "create",
     index_conflicts: Conflicts = "error",
     timeout: float | None = None,
 ) -> AsyncGenerator[mongojet.Database]:
@@ -278,6 +303,7 @@ async def connect(
             db,
             types,
             indexes=indexes,
+            validators=validators,
             index_conflicts=index_conflicts,
             timeout=timeout,
             close_client=False,
@@ -402,6 +428,23 @@ def declared_by_collection(
         refuse_unique_for_some(found, relatives)
         declared[binding.target.name] += found
     return [(targets[name], merged(found)) for name, found in declared.items()]
+
+
+def declared_collections(
+    bindings: dict[type[DocumentBase], Binding], others: dict[type[DocumentBase], Binding]
+) -> list[tuple[Target, DeclaredCollection]]:
+    """The options and validators that classes declare, by their collections; none without any.
+
+    :param others: classes beside them in the database, of which some may be in the same collections.
+    :raises DefinitionError: they cannot be.
+    """
+    targets = {binding.target.name: binding.target for binding in bindings.values()}
+    found: list[tuple[Target, DeclaredCollection]] = []
+    for name, target in targets.items():
+        inside = [cls for cls, each in (bindings | others).items() if each.target.name == name]
+        if (declared := declared_collection(inside)) is not None:
+            found.append((target, declared))
+    return found
 
 
 async def _hello(db: mongojet.Database, timeout: float | None) -> None:

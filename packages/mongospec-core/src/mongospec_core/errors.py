@@ -26,6 +26,7 @@
         ├── DuplicateKeyError                 also mongojet.DuplicateKeyError
         ├── BulkInsertError
         ├── BulkWriteError
+        ├── CollectionConflictError
         └── IndexConflictError
 
 The ``outcome`` of every one of them says whether the failed write is in the database:
@@ -41,6 +42,7 @@ import msgspec
 __all__ = (
     "BulkInsertError",
     "BulkWriteError",
+    "CollectionConflictError",
     "CursorClosedError",
     "DefinitionError",
     "DocumentNotFoundError",
@@ -411,6 +413,10 @@ class BulkWriteError(OperationError):
         self.results = results
         self.failures: list[WriteFailure] = list(failures)
         self.unknown: list[Any] = list(unknown)
+
+
+class CollectionConflictError(OperationError):
+    """A collection has other options, or another validator, than its classes declare."""
 
 
 class IndexConflictError(OperationError):

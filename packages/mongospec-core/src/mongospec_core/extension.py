@@ -32,11 +32,18 @@ from mongospec_core.codec.json import own_class
 from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, Decoder
-from mongospec_core.connection import declared_by_collection
+from mongospec_core.connection import declared_by_collection, declared_collections
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere
 from mongospec_core.model.change import Change, prepare, prepare_changed
+from mongospec_core.model.collection_options import (
+    DeclaredCollection,
+    changed_options,
+    coll_mod,
+    existing_options,
+    unchangeable,
+)
 from mongospec_core.model.family import collection_name_of, is_member
 from mongospec_core.model.hooks import run_dict_hook, run_pre_save
 from mongospec_core.model.ids import Ids, check_id, id_filter
@@ -97,6 +104,7 @@ __all__ = (
     "BulkState",
     "Change",
     "Declared",
+    "DeclaredCollection",
     "Decoder",
     "DeleteOptions",
     "DocumentBase",
@@ -130,18 +138,22 @@ __all__ = (
     "begin",
     "binding_of",
     "bson_schema",
+    "changed_options",
     "check_id",
     "checked",
     "class_cache",
+    "coll_mod",
     "collection_name_of",
     "copy_snapshot",
     "declared_by_collection",
+    "declared_collections",
     "decode",
     "document_list",
     "encode",
     "encode_document",
     "encode_update",
     "existing_indexes",
+    "existing_options",
     "forget_by",
     "id_filter",
     "is_abstract",
@@ -177,6 +189,7 @@ __all__ = (
     "to_raw",
     "to_raw_documents",
     "type_args",
+    "unchangeable",
     "unwrap",
     "with_fields",
 )

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, dataclass_transform
 
 import mongojet
 import msgspec
@@ -49,6 +49,9 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
     """mongojet's or pymongo's IndexModel, or plain dicts; merged over the bases at ``init()``."""
     __shard_key__: ClassVar[Sequence[str]] = ()
     """The stored names of the fields that the collection is sharded by."""
+    __collection_options__: ClassVar[Mapping[str, Any]] = {}
+    """Options of ``create`` for the collection: time series, capped, collation, clustered."""
+    __validator__: ClassVar[Literal["error", "warn"] | None] = None
     __version_field__: ClassVar[str | None] = None
     __validate_on_write__: ClassVar[bool] = True
     __check_queries__: ClassVar[bool] = True
@@ -66,6 +69,7 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
             validate_on_write: bool | None = None,
             check_queries: bool | None = None,
             version_field: str | None = None,
+            validator: Literal["error", "warn"] | None = None,
             frozen: bool = False,
             kw_only: bool = True,
             eq: bool = True,

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable
 from inspect import getattr_static
-from typing import Any, dataclass_transform
+from typing import Any, Literal, dataclass_transform
 
 import msgspec
 
@@ -14,7 +14,7 @@ from mongospec_core.codec.annotations import (
     own_annotations,
     remember,
 )
-from mongospec_core.errors import DefinitionError, MongospecError, cut
+from mongospec_core.errors import DefinitionError, MongospecError, cut, shown
 
 type Namespace = dict[str, Any]
 
@@ -30,7 +30,9 @@ class DocumentMeta(msgspec.StructMeta):
     - ``abstract=True`` (not inherited): it is only a base, and cannot be bound;
     - ``validate_on_write=False`` (inherited): documents are not checked before a write;
     - ``check_queries=False`` (inherited): queries are not checked against the class;
-    - ``version_field="version"`` (inherited): the field that counts the writes of a document.
+    - ``version_field="version"`` (inherited): the field that counts the writes of a document;
+    - ``validator="error"`` or ``"warn"`` (inherited): the collection has a validator made from the class,
+      and the server refuses, or logs, what does not fit.
     """
 
     def __new__(
@@ -44,6 +46,7 @@ class DocumentMeta(msgspec.StructMeta):
         validate_on_write: bool | None = None,
         check_queries: bool | None = None,
         version_field: str | None = None,
+        validator: Literal["error", "warn"] | None = None,
         **config: Any,
     ) -> Any:
         config.setdefault("kw_only", True)
@@ -64,12 +67,15 @@ class DocumentMeta(msgspec.StructMeta):
             _add_mixin_fields(bases, namespace)
             _inherit_id(bases, namespace)
         namespace["__abstract__"] = abstract or mixin
-        if validate_on_write is not None:
-            namespace["__validate_on_write__"] = validate_on_write
-        if check_queries is not None:
-            namespace["__check_queries__"] = check_queries
-        if version_field is not None:
-            namespace["__version_field__"] = version_field
+        if validator not in (None, "error", "warn"):
+            raise DefinitionError(f'{name}: validator={shown(validator)}: use "error" or "warn"')
+        said = {
+            "__validate_on_write__": validate_on_write,
+            "__check_queries__": check_queries,
+            "__version_field__": version_field,
+            "__validator__": validator,
+        }
+        namespace.update({key: value for key, value in said.items() if value is not None})
         try:
             cls = super().__new__(mcls, name, bases, namespace, **config)
         except TypeError as error:

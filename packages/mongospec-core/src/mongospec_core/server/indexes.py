@@ -105,17 +105,22 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
         raise DefinitionError(f"{cls.__name__}.__indexes__: {shown(declaration)} has no keys")
     key = _key_document(keys)
     index = {name: value for name, value in (index | options).items() if value is not None}
-    for option in index.keys() - set(_OPTIONS):  # a server may have options of its own
-        from difflib import get_close_matches  # noqa: PLC0415 - a millisecond, for rare mistakes
-
-        if meant := get_close_matches(option, _OPTIONS, 1, 0.7):
-            raise DefinitionError(
-                f"{cls.__name__}.__indexes__: {shown(declaration)} has the option {shown(option)}, which "
-                f"does not exist; did you mean {meant[0]!r}?"
-            )
+    refuse_misspelt(f"{cls.__name__}.__indexes__: {shown(declaration)}", index, _OPTIONS)
     name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())
     # As the server will return it: enums, dates and the like in a partialFilterExpression.
     return decode(encode({"key": key, "name": name, **index}))
+
+
+def refuse_misspelt(where: str, options: Iterable[str], known: Sequence[str]) -> None:
+    """Refuse an option that is like a known one; a server may have options of its own."""
+    for option in set(options) - set(known):
+        from difflib import get_close_matches  # noqa: PLC0415 - a millisecond, for rare mistakes
+
+        if meant := get_close_matches(option, known, 1, 0.7):
+            raise DefinitionError(
+                f"{where} has the option {shown(option)}, which does not exist; "
+                f"did you mean {meant[0]!r}?"
+            )
 
 
 def _key_document(keys: Any) -> dict[str, Any]:
@@ -156,7 +161,7 @@ async def ensure_indexes(
             f"{each.owner} declares the index {_described(each.document)}, which is missing"
             for each in missing
         ]
-    _report(problems, conflicts)
+    report(problems, conflicts)
     if missing and mode == "create":
         await _create(call, missing, existing, conflicts)
 
@@ -223,7 +228,7 @@ async def _create(
             for each in missing:
                 await _create(call, [each], existing, conflicts)
             return
-        _report([problem], conflicts, error)
+        report([problem], conflicts, error)
 
 
 def _problem(
@@ -270,16 +275,20 @@ def _described(index: Mapping[str, Any]) -> str:
     return f"{index['name']!r} {dict(index['key'])}{' ' + str(shown) if shown else ''}"
 
 
-def _report(
-    problems: Sequence[str], conflicts: Conflicts, error: OperationError | None = None
+def report(
+    problems: Sequence[str],
+    conflicts: Conflicts,
+    error: OperationError | None = None,
+    kind: type[OperationError] = IndexConflictError,
 ) -> None:
+    """Raise one error of a kind for all problems, or warn of them."""
     if not problems:
         return
     text = "; ".join(problems)
     if conflicts == "warn":
         warnings.warn(text, UserWarning, stacklevel=2)
         return
-    raise IndexConflictError(
+    raise kind(
         text,
         outcome="not_applied",
         code=error.code if error else None,
