@@ -168,6 +168,41 @@ def test_without_a_database_it_says_how_to_name_one(
     assert "does not name a database" in refused(run("plan", "models"))
 
 
+@pytest.mark.parametrize(
+    ("options", "variable", "settings", "found"),
+    [
+        (["--database", "a", "--uri", "SERVER/b"], "SERVER/c", ("d", "SERVER/e"), "a"),
+        (["--uri", "SERVER/b"], "SERVER/c", ("d", "SERVER/e"), "b"),
+        (["--uri", "SERVER/b?retryWrites=true"], None, ("d", None), "b"),
+        (["--uri", "SERVER"], "SERVER/c", ("d", "SERVER/e"), "d"),
+        ([], "SERVER/c", ("d", "SERVER/e"), "c"),
+        ([], "SERVER/?retryWrites=true", ("d", "SERVER/e"), "d"),
+        ([], None, ("d", "SERVER/e"), "d"),
+        ([], None, (None, "SERVER/e"), "e"),
+    ],
+)
+def test_the_database_is_named_by_what_is_nearest(
+    run: Run,
+    folder: Path,
+    mongo_server: MongoServer,
+    options: list[str],
+    variable: str | None,
+    settings: tuple[str | None, str | None],
+    found: str,
+) -> None:
+    server = mongo_server.uri.rstrip("/")
+    lines = [
+        f'{name} = "{value.replace("SERVER", server)}"\n'
+        for name, value in zip(("database", "uri"), settings, strict=True)
+        if value is not None
+    ]
+    (folder / "pyproject.toml").write_text("[tool.mongospec]\n" + "".join(lines))
+    given = [each.replace("SERVER", server) for each in options]
+    uri = None if variable is None else variable.replace("SERVER", server)
+    done = run("plan", "models", "--json", *given, MONGODB_URI=uri)
+    assert done.json["database"] == found, done.err
+
+
 def test_an_unknown_option_or_command_is_refused(run: Run) -> None:
     assert "--chek" in refused(run("plan", "models", "--chek"))
     assert "nothing" in refused(run("nothing"))

@@ -77,7 +77,8 @@ class Common:
     """What every command takes.
 
     :param uri: the server's URI.
-    :param database: the database's name; without it, the one of the URI.
+    :param database: the database's name; without it, the name in the URI, else ``database`` of the
+        settings, else the name in their ``uri``.
     :param json: write the result as JSON.
     :param debug: show the traceback of an error.
     """
@@ -290,8 +291,7 @@ def new_models_command(
 
     async def run() -> str:
         settings = read_settings(Path.cwd())
-        name = common.database or settings.database
-        uri = _uri(common, settings)
+        uri, name = _place(common, settings)
         async with connect(_impatient(uri), document_types=[], database=name) as database:
             return await new_models(database, sample=sample)
 
@@ -325,8 +325,7 @@ async def connected(
     """
     settings = read_settings(Path.cwd())
     document_types = found_types(targets, settings)
-    uri = _uri(common, settings)
-    database = common.database or settings.database
+    uri, database = _place(common, settings)
     async with connect(
         _impatient(uri),
         document_types=document_types,
@@ -337,9 +336,16 @@ async def connected(
         yield document_types
 
 
-def _uri(common: Common, settings: Settings) -> str:
-    if uri := common.uri or settings.uri:
-        return uri
+def _place(common: Common, settings: Settings) -> tuple[str, str | None]:
+    """Return the URI, and the database's name; None: the one in the URI.
+
+    What is said for this run comes before the settings, as a whole: a name in its URI as well.
+    """
+    if uri := common.uri:
+        named = urlsplit(uri).path.strip("/")
+        return uri, common.database or (None if named else settings.database)
+    if uri := settings.uri:
+        return uri, common.database or settings.database
     raise CommandError("no server: set MONGODB_URI, or give --uri mongodb://HOST:27017/NAME")
 
 
