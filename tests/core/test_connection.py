@@ -364,3 +364,17 @@ async def test_an_own_client_is_told_how_to_learn_why_there_is_no_server() -> No
     with pytest.raises(OperationTimeoutError, match=r"no answer.*serverSelectionTimeoutMS.*less"):
         await init(client["app"], [Numbered], timeout=0.2, close_client=False)
     await client.close()
+
+
+class _Plain:
+    pass
+
+
+@pytest.mark.parametrize(
+    "given", [5, None, "User", _Plain, _Plain(), MongoDocument, [1]], ids=[*"abcdefg"]
+)
+async def test_what_is_not_a_concrete_document_class_is_refused_by_init(
+    mongo_db: mongojet.Database, given: Any
+) -> None:
+    with pytest.raises(DefinitionError, match=r"is not a document class|is abstract"):
+        await init(mongo_db, [given], close_client=False)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from mongospec_core import OptionError
+from mongospec_core import MongoDocument, MongospecError, OptionError
 from tests.conftest import Bind
 from tests.zoo.people import Account, Address, Person, Place, Role
 
@@ -66,3 +66,31 @@ async def test_a_filter_that_is_no_dict_is_refused(bind: Bind) -> None:
             await Person.find_one(bad)
         with pytest.raises(OptionError, match="find_by_id"):
             await Person.find(bad).to_list()
+
+
+@pytest.mark.parametrize("check", [True, False])
+async def test_a_lone_surrogate_in_a_filter_or_an_update_is_refused(
+    bind: Bind, check: bool
+) -> None:
+    class Loose(MongoDocument):
+        name: str = ""
+        age: int = 0
+        more: dict[str, Any] = {}
+
+    await bind(Loose)
+    await Loose(name="a").insert()
+    for bad in ({"name": "\ud800"}, {"age": "\ud800"}, {"more.\ud800": 1}, {"more": {"\ud800": 1}}):
+        for call in (
+            Loose.find_one(bad, check=check),
+            Loose.count(bad, check=check),
+            Loose.delete_many(bad, check=check),
+            Loose.update_one(bad, {"$set": {"age": 1}}, check=check),
+            Loose.update_many({}, {"$set": bad}, check=check),
+        ):
+            with pytest.raises(MongospecError) as told:
+                await call
+            assert told.value.outcome == "not_applied"
+    for unfit in (Loose(name="\ud800"), Loose(more={"\ud800": 1}), Loose(more={"x": ["\ud800"]})):
+        with pytest.raises(MongospecError, match="Loose"):
+            await unfit.insert()
+    assert [each.name for each in await Loose.find_all({})] == ["a"]

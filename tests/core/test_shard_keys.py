@@ -323,3 +323,42 @@ async def test_names_that_are_not_stored_are_refused_at_init(bind: Bind) -> None
     ):
         with pytest.raises(DefinitionError, match=rf"{cls.__name__}.__shard_key__.*{said}"):
             await bind(cls)
+
+
+async def test_a_change_of_the_shard_key_that_may_not_have_arrived_needs_a_reload(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Order)
+    one = await Order(tenant="a").insert()
+    one.tenant = "b"
+    with mongo_proxy.cut("update"), pytest.raises(OperationError) as told:
+        await one.save()
+    assert told.value.outcome == "unknown"
+    with pytest.raises(DocumentNotFoundError, match="tenant='b' is not in the collection"):
+        await one.save()
+    await one.reload()
+    assert one.tenant == "a"
+    one.tenant = "b"
+    await one.save()
+    assert [each["tenant"] for each in await stored(Order)] == ["b"]
+
+
+@pytest.mark.parametrize("value", [{"$gt": ""}, {"$ne": None}, {"x": {"$gt": 1}}], ids=repr)
+async def test_operators_that_are_stored_in_the_shard_key_stay_values(
+    bind: Bind, mongo_proxy: FaultProxy, value: dict[str, Any]
+) -> None:
+    class Loose(MongoDocument):
+        __shard_key__ = ("tenant",)
+
+        tenant: Any = None
+        total: int = 0
+
+    await bind(Loose)
+    await Loose.get_collection().insert_one({"tenant": value, "total": 0})
+    one = await Loose.get_one({})
+    one.total = 1
+    with mongo_proxy.recording() as seen:
+        await one.save()
+        await one.delete()
+    assert [query["tenant"] for query, _ in updates(seen)] == [{"$eq": value}]
+    assert await stored(Loose) == []

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import mongojet
@@ -388,6 +389,22 @@ async def test_what_is_no_timeout_is_refused(bind: Bind, seconds: Any) -> None:
         pass
     with pytest.raises(OptionError, match="number of seconds"):
         await Person.find_one(timeout=seconds)
+
+
+@pytest.mark.parametrize("seconds", [2_147_484, 1e12, 1e308, float("inf"), 10**400], ids=[*"abcde"])
+@pytest.mark.parametrize("name", READS)
+async def test_a_read_may_have_a_timeout_beyond_the_servers_numbers_or_is_refused(
+    bind: Bind, name: str, seconds: Any
+) -> None:
+    await bind(Person)
+    if seconds == 10**400:
+        with pytest.raises(OptionError, match="number of seconds"):
+            await READS[name](timeout=seconds)
+        return
+    with suppress(StopAsyncIteration):  # there is no document
+        await READS[name](timeout=seconds)
+    with timeout(seconds), suppress(StopAsyncIteration):
+        await READS[name]()
 
 
 # -- late writes: what waits in the driver is sent when it can be

@@ -15,6 +15,7 @@ from bson import ObjectId
 from mongospec_core import (
     DuplicateKeyError,
     EncodingError,
+    MongospecError,
     NotBoundError,
     OptionError,
     register_encoder,
@@ -452,3 +453,17 @@ async def test_an_encoder_holds_for_values_whose_base_bson_knows(store: type[App
     await store.set_many({"c": {"at": Door(3, 4), "loud": Volume(5)}})
     assert await store.get("c") == {"at": "3/4", "loud": "5 dB"}
     assert await store.count({"value": Volume(3)}) == 1
+
+
+async def test_a_lone_surrogate_in_a_key_or_a_value_is_refused(store: Store) -> None:
+    for call in (
+        store.get("\ud800"),
+        store.set("\ud800", 1),
+        store.set("k", "\ud800"),
+        store.set_many({"k": 1, "\ud800": 2}),
+        store.delete_key("\ud800"),
+        store.has("\ud800"),
+    ):
+        with pytest.raises(MongospecError):
+            await call
+    assert await store.get_all() == {}

@@ -15,6 +15,7 @@ from pymongo import InsertOne, UpdateOne
 
 from mongospec_core import (
     DuplicateKeyError,
+    EncodingError,
     OptionError,
     TransactionError,
     WrongDatabaseError,
@@ -375,3 +376,24 @@ async def test_a_projection_and_a_plain_struct_know_the_database_of_their_refere
     card.agency.name = "b"
     with pytest.raises(WrongDatabaseError):
         await card.agency.save()
+
+
+async def test_a_deep_or_endless_query_is_refused_in_a_process_that_used_tenants(
+    tenants: Any, mongo_db: mongojet.Database
+) -> None:
+    with using(mongo_db):
+        await Agency.find_one({})
+    deep: dict[str, Any] = {}
+    for _ in range(5_000):
+        deep = {"x": deep}
+    endless: list[Any] = []
+    endless.append({"x": endless})
+    for value in (deep, endless, [deep], {"x": endless}):
+        for call in (
+            lambda value: Agency.find_one({"name": value}, check=False),
+            lambda value: Agency.update_many({}, {"$set": {"name": value}}, check=False),
+            lambda value: Agency.aggregate([{"$match": {"name": value}}]).to_list(),
+            lambda value: Agency.delete_many({"name": value}, check=False),
+        ):
+            with pytest.raises(EncodingError):
+                await call(value)
