@@ -10,6 +10,9 @@ from typing import Any, ClassVar
 
 import mongojet
 import pytest
+from bson import Code
+from hypothesis import given
+from hypothesis import strategies as st
 from mongojet import IndexModel
 
 from mongospec_core import (
@@ -19,7 +22,7 @@ from mongospec_core import (
     run_in_transaction,
     transaction,
 )
-from mongospec_core.server.driver_errors import to_operation_error
+from mongospec_core.server.driver_errors import duplicate_key, to_operation_error
 from mongospec_core.server.driver_text import write_errors
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
@@ -77,6 +80,94 @@ async def test_a_value_of_a_user_does_not_speak_for_the_server(bind: Bind, title
     with pytest.raises(DuplicateKeyError):
         await run_in_transaction(counted, timeout=5)
     assert calls == 1
+
+
+class Pair(MongoDocument):
+    __indexes__: ClassVar[Any] = [IndexModel([("title", 1), ("by", 1)], unique=True)]
+    title: str
+    by: str
+    note: str = ""
+
+
+@pytest.mark.parametrize("note", ["", ", by: ", "x"])
+@pytest.mark.parametrize(
+    "title", [*MISLEADING, 'x", labels: {', '" }', 'a", by: "b', "\\", "\0\n\u0301"]
+)
+async def test_a_value_of_a_user_does_not_name_the_keys_of_an_index(
+    bind: Bind, title: str, note: str
+) -> None:
+    await bind(Titled, Pair)
+    await Titled(title=title).insert()
+    await Pair(title=title, by=title, note=note).insert()
+    for one, pattern in (
+        (Titled(title=title), {"title": 1}),
+        (Pair(title=title, by=title, note=note), {"title": 1, "by": 1}),
+    ):
+        with pytest.raises(DuplicateKeyError) as told:
+            await one.insert()
+        assert told.value.key_pattern == pattern
+        assert told.value.key_value == dict.fromkeys(pattern, title)
+
+
+PIECES = st.sampled_from(['"', "{", "}", "[", "]", ", ", ": ", "a", "b", " ", "\\", " }", '", b: '])
+NASTY = st.lists(PIECES, max_size=8).map("".join)
+VALUES = NASTY | st.integers() | st.none() | st.dictionaries(NASTY, NASTY, max_size=2)
+
+
+def as_told(value: Any) -> str:
+    """The text of a value in the message of a server, which escapes nothing."""
+    match value:
+        case str():
+            return f'"{value}"'
+        case dict():
+            return "{ " + ", ".join(f"{key}: {as_told(each)}" for key, each in value.items()) + " }"
+        case None:
+            return "null"
+        case _:
+            return str(value)
+
+
+@given(document=st.dictionaries(st.sampled_from("abc"), VALUES, min_size=1))
+def test_the_names_in_a_duplicate_keys_message_are_the_indexs_or_none(
+    document: dict[str, Any],
+) -> None:
+    key = ", ".join(f"{name}: {as_told(value)}" for name, value in document.items())
+    message = f"E11000 duplicate key error collection: d.c index: i_1 dup key: {{ {key} }}"
+    for sent in (document, {**document, "d": "x"}):
+        index, pattern, value = duplicate_key(message, None, sent)
+        assert index == "i_1"
+        assert pattern in (None, dict.fromkeys(document, 1))
+        assert value == (None if pattern is None else document)
+        if not any(isinstance(each, dict) for each in document.values()):
+            assert pattern is not None
+    for sent in (None, {}):
+        _, pattern, _ = duplicate_key(message, None, sent)
+        if len(document) == 1:
+            assert pattern in (None, dict.fromkeys(document, 1))
+
+
+@pytest.mark.parametrize(
+    ("key", "document", "names"),
+    [
+        ('{ tags: "b" }', {"tags": ["a", "b"]}, ["tags"]),
+        ('{ a.b: "x" }', {"a": [{"b": 'y", c: "'}, {"b": "x"}]}, ["a.b"]),
+        ('{ tags: "x", b: "y" }', {"tags": ["x", 'x", b: "y']}, None),  # either
+        ("{ a: { b: 1, c: [ 2 ] }, d: 3 }", {"a": {"b": 1, "c": [2]}, "d": 3}, ["a", "d"]),
+        ("{ a: ObjectId('5f') , d: 3 }", {"a": 1, "d": 3}, None),
+        ("{ a: Timestamp(1, 2), b: new Date(5), c: -1.5 }", {}, ["a", "b", "c"]),
+        ("{ a: x, b: 1 }", {"a": Code("x, b: 1")}, None),
+        ('{ a: CollationKey(0x2c), b: "x" }', {"a": "A", "b": "x"}, ["a", "b"]),
+        ("{ a: 1", {"a": 1}, None),
+        ("{ : 1 }", {}, None),
+        ("{ a: /x/ }", {"a": 1}, None),
+        ('{ a: "cut off', {}, None),
+    ],
+)
+def test_the_names_are_found_by_the_documents_own_values(
+    key: str, document: dict[str, Any], names: list[str] | None
+) -> None:
+    _, pattern, _ = duplicate_key(f"E11000 index: i_1 dup key: {key}", None, document)
+    assert pattern == (None if names is None else dict.fromkeys(names, 1))
 
 
 async def test_a_write_concern_error_may_speak_of_authentication(

@@ -25,7 +25,6 @@ from mongospec_core.extension import (
     Operation,
     Plan,
     class_cache,
-    forget_by,
     plan_of,
     type_args,
     unwrap,
@@ -60,6 +59,7 @@ def references_in(holder: Any) -> list[Reference]:
     return found
 
 
+@class_cache
 def has_references(cls: type[Any]) -> bool:
     """Return whether instances of a class may hold references."""
     return bool(_walks_of(cls))
@@ -127,20 +127,12 @@ def refuse_projection_into_references(cls: type[Any], projection: type[msgspec.S
 
 # -- compiling
 
-_walks: dict[type[Any], tuple[tuple[str, str, Walk], ...]] = {}
-forget_by(_walks.clear)
 
-
+@class_cache
 def _walks_of(cls: type[Any]) -> tuple[tuple[str, str, Walk], ...]:
     """Return attribute, stored name and walk of the fields that may hold references."""
-    walks = _walks.get(cls)
-    if walks is None:
-        found = [(each, _walk_of(each.type)) for each in plan_of(cls).fields]
-        walks = tuple(
-            (field.name, field.encode_name, walk) for field, walk in found if walk is not None
-        )
-        _walks[cls] = walks
-    return walks
+    found = [(each, _walk_of(each.type)) for each in plan_of(cls).fields]
+    return tuple((field.name, field.encode_name, walk) for field, walk in found if walk is not None)
 
 
 def reference_fields(cls: type[Any]) -> list[str]:

@@ -196,10 +196,11 @@ class Cascade:
             cls._before_write(documents)
             changes = prepare_changed(binding_of(cls).plan, documents)
             changed |= {id(each.document): each for each in changes}
-        found = _by_class(each for each in loaded if id(each) in changed)
-        return [
-            (cls, [changed[id(each)] for each in documents]) for cls, documents in found.items()
-        ]
+        found: dict[type[Any], list[Change]] = {}
+        for each in loaded:
+            if id(each) in changed:
+                found.setdefault(class_of(each), []).append(changed[id(each)])
+        return list(found.items())
 
     async def send(self) -> None:
         """Send the changes of the references, with one ``update`` command for each collection.

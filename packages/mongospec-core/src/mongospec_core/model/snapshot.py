@@ -16,7 +16,7 @@ visit them, and only ``save()`` decodes them.
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from math import isnan
 from struct import Struct
@@ -285,28 +285,25 @@ _ONE_SPELLING: Final = frozenset({2, 7, 8, 9, 16, 18})
 _count = Struct("<i").unpack_from
 
 
-def _spans(data: bytes, start: int = 4) -> Iterator[tuple[int, int, int]]:
-    """Return the start, the start of the value and the end of each element of a BSON document."""
-    end = len(data) - 1
-    while start < end:
-        value = data.index(0, start + 1) + 1
-        kind = data[start]
-        if kind in _COUNTED:
-            stop = value + _count(data, value)[0] + _COUNTED[kind]
-        elif kind in _SIZES:
-            stop = value + _SIZES[kind]
-        else:  # a regular expression: two texts
-            stop = data.index(0, data.index(0, value) + 1) + 1
-        yield start, value, stop
-        start = stop
+def _end(data: bytes, kind: int, value: int) -> int:
+    """Return the end of an element whose value starts at *value*."""
+    if kind in _COUNTED:
+        size: int = _count(data, value)[0]
+        return value + size + _COUNTED[kind]
+    if kind in _SIZES:
+        return value + _SIZES[kind]
+    return data.index(0, data.index(0, value) + 1) + 1  # a regular expression: two texts
 
 
 def split_elements(data: bytes, start: int = 4) -> dict[str, bytes]:
     """Return the elements of a BSON document by name; each includes its type and its name."""
-    return {
-        data[begin + 1 : value - 1].decode(): data[begin:stop]
-        for begin, value, stop in _spans(data, start)
-    }
+    elements: dict[str, bytes] = {}
+    while start < len(data) - 1:
+        value = data.index(0, start + 1) + 1
+        end = _end(data, data[start], value)
+        elements[data[start + 1 : value - 1].decode()] = data[start:end]
+        start = end
+    return elements
 
 
 def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -318,12 +315,15 @@ def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict
     of_one: dict[str, bytes] = {}
     of_other: dict[str, bytes] = {}
     at = start = 4
-    for start, value, stop in _spans(other):
+    last = len(other) - 1
+    while start < last:
+        value = other.index(0, start + 1) + 1
+        stop = _end(other, other[start], value)
         element = other[start:stop]
         if one.startswith(element, at):
             at += stop - start
         elif one.startswith(other[start + 1 : value], at + 1):  # the same field
-            _, _, end = next(_spans(one, at))
+            end = _end(one, one[at], at + value - start)
             name = other[start + 1 : value - 1].decode()
             of_one[name], of_other[name] = one[at:end], element
             at = end
@@ -331,8 +331,7 @@ def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict
                 return of_one, of_other
         else:
             break
-    else:
-        start = len(other) - 1  # one has further fields
+        start = stop
     rest, other_rest = split_elements(one, at), split_elements(other, start)
     of_one |= {name: each for name, each in rest.items() if other_rest.get(name) != each}
     of_other |= {name: each for name, each in other_rest.items() if rest.get(name) != each}

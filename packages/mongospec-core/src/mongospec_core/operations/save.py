@@ -5,9 +5,8 @@ from functools import partial
 from typing import Any, NoReturn, Self, Unpack
 
 import msgspec
-from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode, encode_trusted
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
     DocumentNotFoundError,
@@ -26,7 +25,6 @@ from mongospec_core.model.snapshot import (
     element_value,
     join_elements,
     snapshot_of,
-    split_elements,
 )
 from mongospec_core.model.version import note_version, refuse_stale, refuse_taken, stale
 from mongospec_core.model.write import (
@@ -277,11 +275,7 @@ async def send_many(
     statements = [
         _guarded_statement(call, each)
         if guarded
-        else Statement(
-            "update",
-            encode_trusted({"q": each.filter, "u": RawBSONDocument(each.update or b"")}),
-            each.document,
-        )
+        else Statement("update", _statement(each), each.document)
         for each in changes
     ]
     sent = BulkState(statements, indexes)
@@ -309,6 +303,15 @@ async def send_many(
     return result_of(sent)
 
 
+def _statement(change: Change, *, trapped: bool = False) -> bytes:
+    """Return the statement of an ``update`` command; :data:`_TRAP` is why it may be an upsert."""
+    assert change.update is not None
+    elements = [b"\3q\0", encode(change.filter), b"\3u\0", change.update]
+    if trapped:
+        elements[3:] = join_elements((change.update[4:-1], _TRAP)), b"\x08upsert\0\1"
+    return join_elements(elements)
+
+
 _IMMUTABLE_FIELD = 66
 _TRAP = encode({"$setOnInsert": {"_id": None}})[4:-1]
 """In an upsert, it makes the server fail if nothing matches: an insert would change the ``_id``.
@@ -319,15 +322,11 @@ many there are, and a later read cannot tell whose write raised their version.
 
 
 def _guarded_statement(call: Operation, change: Change) -> Statement:
-    update = change.update or b""
-    statement: dict[str, Any] = {"q": change.filter, "u": RawBSONDocument(update)}
     alone = None
     if change.moves or (change.version is not None and not call.is_alone):  # an error would end it
         alone = partial(_reply_alone, call, change)
-    elif change.version is not None:
-        update = join_elements([*split_elements(update).values(), _TRAP])
-        statement |= {"u": RawBSONDocument(update), "upsert": True}
-    return Statement("update", encode_trusted(statement), change.document, alone=alone)
+    trapped = change.version is not None and alone is None
+    return Statement("update", _statement(change, trapped=trapped), change.document, alone=alone)
 
 
 async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:

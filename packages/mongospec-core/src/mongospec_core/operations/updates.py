@@ -114,13 +114,13 @@ def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
 
     :raises OptionError: a key is not an operator, or a whole document is an operand.
     """
-    given: list[Any] = list(change)
-    if not given or not all(isinstance(key, str) and key.startswith("$") for key in given):
-        raise OptionError(
-            f"{cls.__name__}: an update has operators, like {{'$set': {{...}}}}, "
-            f"not {shown(change)}; to replace a whole document use find_one_and_replace"
-        )
-    for operator, fields in change.items():
+    given: dict[Any, Any] = change or {"": None}  # which is refused as well
+    for operator, fields in given.items():
+        if not (isinstance(operator, str) and operator.startswith("$")):
+            raise OptionError(
+                f"{cls.__name__}: an update has operators, like {{'$set': {{...}}}}, "
+                f"not {shown(change)}; to replace a whole document use find_one_and_replace"
+            )
         if isinstance(fields, DocumentBase):
             raise OptionError(
                 f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "

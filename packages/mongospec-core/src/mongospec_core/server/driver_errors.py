@@ -259,9 +259,10 @@ def duplicate_key(
     """Return the index name, key pattern and key value of a duplicate key error.
 
     The server's reply has them, if there was one; an insert's error has only the message, which
-    names the fields: their values are then taken from the raw *document* that was sent.
+    names the fields: their values are then taken from the raw *document* that was sent. Both are None
+    if the fields cannot be told from the text of a user in it.
     """
-    index, fields = duplicate_key_names(message)
+    index, fields = duplicate_key_names(message, document)
     for reply in (details or {}, *((details or {}).get("writeErrors") or ())[:1]):
         if "keyPattern" in reply:
             return index, reply["keyPattern"], reply.get("keyValue")

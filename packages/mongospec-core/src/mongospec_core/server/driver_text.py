@@ -1,10 +1,11 @@
 """Parse the text of mongojet's errors: kind, labels, the server's reply, code and message."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
+from bson import Code, DBRef, Regex
 from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
@@ -28,7 +29,8 @@ _WITH_VALUES = ("Command failed", "An error occurred when trying to execute ")
 _LABELS = r', labels: \{((?:"[^"]*+"(?:, )?)*+)\}$'
 _REPLY = r'Some\(RawDocumentBuf \{ data: "([0-9a-f]*+)" \}\)$'
 _SYMBOL = r'(?s)"(?:[^"\\]++|\\.)*+"|[{}()\[\]]'
-_NAME = r'(?s)"(?:[^"\\]++|\\.)*+"|[{}()\[\],:]|[^{}()\[\],:"]++|"'
+_NAME = r'([^"{}\[\],:]++): '
+_SCALAR = r"(?:new )?[\w.+:-]++(?:\([^()]*+\))?"
 _CODE_POINT = r"\\u\{([0-9a-f]+)\}"
 _READABLE = DECIMAL_CODEC_OPTIONS.with_options(unicode_decode_error_handler="replace")
 
@@ -161,32 +163,75 @@ def _unescaped(text: str) -> str:
     return text.replace("\\", "").replace("\udcff", "\\")
 
 
-def duplicate_key_names(message: str) -> tuple[str | None, list[str] | None]:
+def duplicate_key_names(
+    message: str, document: Mapping[str, Any] | None = None
+) -> tuple[str | None, list[str] | None]:
     """Return the index and the fields that the message of a duplicate key error names.
 
-    The fields are None if it names no key.
+    The fields are None if it names no key, or if a user's text in it may be read as a name: servers do
+    not escape the values.
+
+    :param document: the raw document that was sent, by whose values their ends are found.
     """
     _, _, rest = message.partition(" index: ")
     before, _, key = rest.partition(" dup key: ")
     index = before.partition(" collation: ")[0] or None
-    return index, _first_names(key) if key.startswith("{") else None
+    return index, _key_names(key, document) if key.startswith("{ ") else None
 
 
-def _first_names(text: str) -> list[str]:
-    """Return the top-level names in ``{ a.b: "x: y", c: { d: 1 } }``."""
+def _key_names(key: str, document: Mapping[str, Any] | None) -> list[str] | None:
+    """Return the names in ``{ a.b: "x: y", c: { d: 1 } }``."""
     names: list[str] = []
-    depth, word = 0, ""
-    for token in re.compile(_NAME).finditer(text):
-        part = token[0]
-        if part in "{[(":
-            depth, word = depth + 1, ""
-        elif part in "}])":
-            depth -= 1
-        elif part == ",":
-            word = ""
-        elif part == ":":
-            if depth == 1:
-                names.append(word.strip())
-        else:
-            word = part
-    return [each for each in names if each and " " not in each and '"' not in each]
+    place = len("{ ")
+    while (name := re.compile(_NAME).match(key, place)) is not None:
+        names.append(name[1].strip())
+        end = _after_value(key, name.end(), _values_at(document, names[-1]))
+        if end is None or key.startswith(" }", end):
+            return None if end is None else names
+        if not key.startswith(", ", end):
+            break
+        place = end + len(", ")
+    return None
+
+
+def _after_value(key: str, place: int, values: Sequence[Any]) -> int | None:
+    """Return the position after the value at *place*; None if it is not certain.
+
+    :param values: those that the document has in the field.
+    """
+    if key.startswith('"', place):
+        ends = {
+            place + len(each) + 2
+            for each in values
+            if isinstance(each, str) and key.startswith(f'"{each}"', place)
+        }
+        if ends:
+            return ends.pop() if len(ends) == 1 else None
+        last = key.rfind('" }')
+        return None if '", ' in key[place:] or last <= place else last + 1
+    if not all(map(_is_harmless, values)):
+        return None
+    if key.startswith(("{", "["), place):
+        return _closed(key, place + 1) if values else None
+    scalar = re.compile(_SCALAR).match(key, place)
+    return None if scalar is None else scalar.end()
+
+
+def _values_at(document: Any, path: str) -> list[Any]:
+    """Return the values at a path, as an index has them: those of a list's elements."""
+    found = [document]
+    for step in path.split("."):
+        inside = [each for one in found for each in (one if isinstance(one, list) else [one])]
+        found = [each[step] for each in inside if isinstance(each, Mapping) and step in each]
+    return [each for one in found for each in (one if isinstance(one, list) else [one])]
+
+
+def _is_harmless(value: Any) -> bool:
+    """Return whether a value's text cannot be taken for the end of it."""
+    if isinstance(value, Mapping):
+        return all(_is_harmless(each) for item in value.items() for each in item)
+    if isinstance(value, list):
+        return all(map(_is_harmless, value))
+    if isinstance(value, Code | Regex | DBRef):
+        return False
+    return not isinstance(value, str) or not re.search(r'["\\{}()\[\]]', value)
