@@ -17,7 +17,9 @@ from mongospec_core import (
     DefinitionError,
     DocumentNotFoundError,
     DuplicateKeyError,
+    EncodingError,
     MongoDocument,
+    MongospecError,
     OperationError,
     OptionError,
     StaleDocumentError,
@@ -305,6 +307,61 @@ async def test_a_version_that_was_changed_by_hand_is_the_one_that_is_expected(bi
     read.version = 1
     await read.save()
     assert read.version == 2
+
+
+async def _save(one: Any) -> None:
+    await one.save()
+
+
+async def _upsert(one: Any) -> None:
+    await one.save(upsert=True)
+
+
+async def _save_many(one: Any) -> None:
+    await type(one).save_many([one])
+
+
+async def _delete(one: Any) -> None:
+    await one.delete()
+
+
+async def _replace(one: Any) -> None:
+    await type(one).find_one_and_replace({"_id": one.id}, one)
+
+
+@pytest.mark.parametrize("write", [_save, _upsert, _save_many, _delete, _replace])
+@pytest.mark.parametrize("seen", [0, 77])
+@pytest.mark.parametrize("cls", [Product, Renamed])
+async def test_a_version_that_was_set_is_compared_if_nothing_else_was_changed(
+    bind: Bind, write: Callable[[Any], Any], seen: int, cls: Any
+) -> None:
+    await bind(cls)
+    one = await cls().insert()
+    await cls.update_by_id(one.id, {"$set": {"stock": 1} if cls is Product else {"fullName": "a"}})
+    read, before = await cls.get_by_id(one.id), await the_only(cls)
+    setattr(read, cls.__version_field__, seen)
+    with pytest.raises((StaleDocumentError, BulkWriteError)) as caught:
+        await write(read)
+    error = caught.value
+    failures = error.failures if isinstance(error, BulkWriteError) else [error]
+    assert [each.expected for each in failures] == [seen]
+    assert error.outcome == "not_applied"
+    assert await the_only(cls) == before
+
+
+async def test_a_version_that_was_set_to_the_stored_one_is_written(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Product)
+    mine, theirs = await two()
+    theirs.stock = 1
+    await theirs.save()
+    mine.version = 1
+    with mongo_proxy.recording() as seen:
+        await mine.save()
+        await mine.save()
+    assert updates(seen) == [({"_id": mine.id, "version": 1}, {"$set": {"version": 2}})]
+    assert (mine.version, (await the_only(Product))["stock"]) == (2, 1)
 
 
 async def test_a_frozen_document_is_raised_as_well(bind: Bind) -> None:
@@ -1052,3 +1109,37 @@ async def test_a_field_that_cannot_count_is_refused_at_init(bind: Bind) -> None:
     for cls in (Missing, Text, One, Required, Optional, Boolean):
         with pytest.raises(DefinitionError, match=rf"{cls.__name__}: .*declare version: int = 0"):
             await bind(cls)
+
+
+# -- values that are no versions
+
+
+@pytest.mark.parametrize(
+    "version",
+    [{"$gt": 0}, {"$ne": 5}, {}, "", "x", True, 1.5, -1, 2**63 - 1, 2**63],
+    ids=repr,
+)
+async def test_a_version_that_was_set_to_what_is_none_changes_and_deletes_nothing(
+    bind: Bind, version: Any
+) -> None:
+    await bind(Product)
+    one = await Product(name="a").insert()
+    await one.save()
+    before = await stored(Product)
+    one.name, one.version = "b", version
+    for options in ({}, {"validate_on_write": False}):
+        with pytest.raises(MongospecError):
+            await one.save(**options)
+        with pytest.raises(MongospecError):
+            await Product.save_many([one], **options)
+    with pytest.raises(MongospecError):
+        await one.delete()
+    assert await stored(Product) == before
+
+
+async def test_the_greatest_version_is_named_if_it_cannot_be_raised(bind: Bind) -> None:
+    await bind(Product)
+    one = await Product(name="a", version=2**63 - 1).insert()
+    one.name = "b"
+    with pytest.raises(EncodingError, match=r"Product\.version of _id=.*can be raised"):
+        await one.save()

@@ -80,6 +80,17 @@ async def test_a_stale_reference_ends_the_cascade(bind: Bind) -> None:
     assert [each.version for each in (first, second, book)] == [1, 2, 1]
 
 
+async def test_a_version_that_was_set_in_a_reference_is_compared(bind: Bind) -> None:
+    book = await shelf(bind)
+    book.authors[1].version = 77
+    for write in (book.save, lambda: Book.save_many([book])):
+        with pytest.raises(CascadeSaveError) as caught:
+            await write()
+        assert [each.expected for each in caught.value.failures] == [77]
+        assert caught.value.outcome == "not_applied"
+    assert [each["version"] for each in await stored(Author)] == [0, 0]
+
+
 async def test_a_stale_root_says_which_references_were_saved(bind: Bind) -> None:
     book = await shelf(bind)
     await Book.update_by_id(book.id, {"$set": {"title": "theirs"}})

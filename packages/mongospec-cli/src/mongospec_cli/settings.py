@@ -12,8 +12,9 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
     """What the command line need not say each time.
 
     :param targets: packages and modules with document classes.
-    :param uri: of the server; ``MONGODB_URI`` comes first.
-    :param database: the database's name; without it, the one of the URI.
+    :param uri: of the server; ``--uri`` and ``MONGODB_URI`` come first.
+    :param database: the database's name, unless ``--uri`` or ``MONGODB_URI`` has one; without it, the
+        one in ``uri``.
     :param python_path: folders to import from beside the current one, relative to the file's own.
     """
 

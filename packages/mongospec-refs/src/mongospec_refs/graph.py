@@ -201,7 +201,7 @@ def _reachable(annotation: Any) -> Iterable[Any]:
 
 def _document(cls: type[Any], *, strict: bool) -> Walk:
     def walk(value: Any, path: str, found: list[Reference]) -> None:
-        if isinstance(value, DocumentBase) or (strict and value is not msgspec.UNSET):
+        if (strict and value is not msgspec.UNSET) or isinstance(value, DocumentBase):
             found.append(Reference(path, cls, value))
 
     return walk
@@ -322,7 +322,8 @@ def references_of(document: Any) -> list[Any]:
     return [
         reference.document
         for reference in references_in(document)
-        if isinstance(reference.document, DocumentBase) and is_resolved(reference.document)
+        if type(reference.document) is reference.target
+        or (isinstance(reference.document, DocumentBase) and is_resolved(reference.document))
     ]
 
 

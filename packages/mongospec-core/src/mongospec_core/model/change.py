@@ -145,10 +145,9 @@ def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:
             f"and insert the copy, then delete this document"
         )
     changed.pop("_id", None)
-    if plan.version is not None:
-        changed.pop(plan.version, None)
-        if changed or not known:  # a write that changes nothing leaves the version
-            changed[plan.version] = cast("GuardedChange", change).raise_version(plan)
+    # A write that changes nothing leaves the version. One that was set by hand is to be compared.
+    if plan.version is not None and (changed or not known):
+        changed[plan.version] = cast("GuardedChange", change).raise_version(plan)
     if not upsert and known:
         if not changed:
             return None

@@ -14,12 +14,20 @@ from typing import Any, TypeIs
 
 from bson import ObjectId, Regex, Timestamp
 
-from mongospec_core.codec.codec_options import decode, encode, is_embedded, key_to_raw, to_raw
+from mongospec_core.codec.codec_options import (
+    ENDLESS,
+    decode,
+    encode,
+    is_embedded,
+    key_to_raw,
+    to_raw,
+)
 from mongospec_core.codec.paths import Node, PathTree
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import (
     DefinitionError,
     DocumentValidationError,
+    EncodingError,
     FilterValueError,
     InvalidDocument,
     UnknownFieldError,
@@ -392,14 +400,18 @@ def check_document(tree: PathTree, document: Mapping[str, Any]) -> None:
 
     :raises UnknownFieldError: the class, or one inside of it, does not have a field.
     :raises DocumentValidationError: a Struct or a dataclass is not of its field's class.
+    :raises EncodingError: a value is nested too deeply, or contains itself.
     """
     for key, value in document.items():
         name = key_to_raw(key)
         node = tree.at(name)
-        if _holds_embedded(value):
-            _check_value(tree, node, name, value)
-        else:
-            tree.check_names(node, value, name)
+        try:
+            if _holds_embedded(value):
+                _check_value(tree, node, name, value)
+            else:
+                tree.check_names(node, value, name)
+        except RecursionError as error:
+            raise EncodingError(f"{tree.cls.__name__}.{name}: {ENDLESS}") from error
 
 
 def _holds_embedded(value: Any) -> bool:

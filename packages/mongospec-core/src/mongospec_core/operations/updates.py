@@ -44,7 +44,7 @@ async def encode_update(
     if places.used:
         refuse_foreign(update)
     hooked = not skip_hooks and "__pre_update__" in binding.hooks
-    if isinstance(update, Mapping):
+    if type(update) is dict or isinstance(update, Mapping):
         change = dict(update)
         if hooked:
             change = await run_dict_hook(cls, "__pre_update__", change)
@@ -121,7 +121,7 @@ def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
                 f"{cls.__name__}: an update has operators, like {{'$set': {{...}}}}, "
                 f"not {shown(change)}; to replace a whole document use find_one_and_replace"
             )
-        if isinstance(fields, DocumentBase):
+        if type(fields) is not dict and isinstance(fields, DocumentBase):
             raise OptionError(
                 f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
                 f"fields, or save() the document, which sends what changed"

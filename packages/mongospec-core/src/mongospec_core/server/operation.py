@@ -33,6 +33,7 @@ type BatchCursor = DriverCursor
 """What :meth:`Operation.open` returns, for :meth:`Operation.fetch`."""
 
 _CURSORS = frozenset({"find", "aggregate"})
+_UNSEEN = nullcontext()
 _TIMED = frozenset(verb for verb, known in driver.OPTIONS.items() if "max_time_ms" in known)
 
 
@@ -343,7 +344,7 @@ class Operation:
 
         attributes = (target.database.name, target.name, command, self.operation, size)
         told = is_observed() if seen is None else seen
-        with observed(*attributes) if told else nullcontext():
+        with observed(*attributes) if told else _UNSEEN:
             if self.transaction is None:
                 return await send(self.session)
             return await self.transaction._run(self, command, deadline, send)
