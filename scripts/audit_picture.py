@@ -13,6 +13,7 @@ from mongospec_cli.document_report import show_audit
 PICTURE = Path(__file__).parent.parent / "docs" / "images" / "audit.svg"
 IDS = [ObjectId(f"65f0c0ffee65f0c0ffee{number:04}") for number in range(5)]
 FOUND = Audit(
+    finished=True,
     database="shop",
     read=[
         Audited(owner="Customer", collection="customers", documents=80_211),

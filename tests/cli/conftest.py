@@ -25,6 +25,31 @@ class User(MongoDocument):
     email: str = ""
 """
 
+INTERRUPT = """
+import os, signal
+
+import mongospec_cli.batches
+from mongospec import MongoDocument
+
+mongospec_cli.batches.BATCH = 2  # documents
+
+
+class Note(MongoDocument):
+    __collection_name__ = "notes"
+
+    _id: int | None = None
+    text: str
+
+    @classmethod
+    def __upgrade__(cls, raw):
+        if raw["_id"] == 3 and os.environ.pop("CTRL_C", None):  # in the second batch
+            os.kill(os.getpid(), signal.SIGINT)
+        if "title" in raw:
+            raw["text"] = raw.pop("title")
+        return raw
+"""
+"""Models of which the reading is interrupted once if CTRL_C is set."""
+
 
 @dataclass
 class Done:

@@ -16,7 +16,7 @@ from mongospec_cli import Audit, Position, ReadProgress, audit
 from mongospec_cli.errors import CommandError
 from mongospec_testing import FaultProxy
 from scripts.audit_picture import PICTURE, picture
-from tests.cli.conftest import Run
+from tests.cli.conftest import INTERRUPT, Run
 from tests.conftest import Bind
 
 
@@ -337,6 +337,25 @@ def test_an_audit_that_cannot_start_is_told_in_one_line(run: Run) -> None:
     done = run("audit", "models", "--after", "Nobody:1")
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert "no class 'Nobody'" in done.err
+
+
+async def test_ctrl_c_leaves_what_was_found_and_says_how_to_go_on(
+    run: Run, folder: Path, mongo_db: mongojet.Database
+) -> None:
+    (folder / "models.py").write_text(INTERRUPT)
+    await mongo_db["notes"].insert_many([{"_id": n, "title": n} for n in range(1, 6)])
+    done = run("audit", "models", CTRL_C="1")
+    assert done.code == 130
+    assert "4 documents read so far, 4 documents cannot be read" in done.out
+    assert done.err == "done up to Note:4; go on with --after Note:4\nmongospec: interrupted\n"
+    done = run("audit", "models", "--json", CTRL_C="1")
+    assert done.code == 130
+    assert (done.json["finished"], done.json["after"]) == (False, "Note:4")
+    assert done.json["read"][0]["documents"] == 4
+    done = run("audit", "models", "--json", "--after", done.json["after"])
+    assert done.code == 1
+    assert (done.json["finished"], done.json["after"]) == (True, None)
+    assert done.json["read"][0]["documents"] == 1
 
 
 def test_the_picture_is_what_the_command_writes() -> None:

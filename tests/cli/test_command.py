@@ -1,11 +1,30 @@
 """What all commands have in common: targets, settings, exit codes, errors of one line."""
 
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mongojet
 import pytest
 
+from benchmarks.load import Server
 from mongospec_testing import MongoServer
 from tests.cli.conftest import Done, Run
+
+SECRET = "s3cret-w0rd"
+COMMANDS = [
+    *((name, "models") for name in ("plan", "audit", "upgrade")),
+    ("apply", "models", "--yes"),
+    ("new-models",),
+]
+UPGRADE = """
+    @classmethod
+    def __upgrade__(cls, raw):
+        if "full_name" in raw:
+            raw["name"] = raw.pop("full_name")
+        return raw
+"""
 
 
 def refused(done: Done) -> str:
@@ -29,6 +48,8 @@ def test_a_module_that_fails_is_told_in_one_line(run: Run, folder: Path) -> None
     assert "'broken' cannot be imported: ModuleNotFoundError" in refused(run("plan", "broken"))
     (folder / "broken.py").write_text("def (\n")
     assert "'broken' cannot be imported: SyntaxError" in refused(run("plan", "broken"))
+    (folder / "broken.py").write_text("1 / 0\n")
+    assert "ZeroDivisionError: division by zero" in refused(run("plan", "broken"))
 
 
 def test_debug_shows_the_traceback(run: Run, folder: Path) -> None:
@@ -36,6 +57,20 @@ def test_debug_shows_the_traceback(run: Run, folder: Path) -> None:
     done = run("plan", "broken", "--debug")
     assert done.code == 2
     assert "Traceback" in done.err and "ZeroDivisionError" in done.err
+
+
+def test_a_module_that_ends_the_process_does_not_end_a_pipeline_well(
+    run: Run, folder: Path
+) -> None:
+    (folder / "ends.py").write_text("import sys\nsys.exit(0)\n")
+    assert "calls sys.exit(0)" in refused(run("plan", "ends", "--check"))
+
+
+def test_what_a_module_prints_is_not_in_the_result(run: Run, folder: Path) -> None:
+    with (folder / "models.py").open("a") as file:
+        file.write("print('hello')\n")
+    done = run("plan", "models", "--json")
+    assert (len(done.json["steps"]), done.err) == (1, "hello\n")
 
 
 def test_a_module_without_classes_is_refused(run: Run, folder: Path) -> None:
@@ -63,7 +98,67 @@ def test_a_uri_that_is_none_is_refused(run: Run) -> None:
 
 def test_a_server_that_is_not_there_is_told_in_one_line(run: Run) -> None:
     uri = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100"
-    assert "127.0.0.1:1" in refused(run("plan", "models", "--uri", uri))
+    for command in COMMANDS:
+        told = refused(run(*command, "--uri", uri))
+        assert "127.0.0.1:1" in told and "check that the server runs" in told
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], str]]:
+    """The URI of a server with users: ``reader`` may read one database, ``other`` another one."""
+    if sys.version_info >= (3, 14):
+        pytest.skip("the embedded server is for Python 3.13")
+    server = Server(tmp_path_factory.mktemp("guarded"))  # which keeps the users when it is killed
+    server.start()
+
+    async def users() -> None:
+        client = await mongojet.create_client(server.uri)
+        for name, database in (("reader", "app"), ("other", "elsewhere")):
+            roles = [{"role": "read", "db": database}]
+            command = {"createUser": name, "pwd": SECRET, "roles": roles}
+            await client["app"].run_command(command)
+        await client["app"]["users"].insert_one({"full_name": "Ada"})
+        await client.close()
+
+    asyncio.run(users())
+    server.kill()
+    server.flags.append("--auth")
+    server.start()
+    yield lambda user, password: f"mongodb://{user}:{password}@{server.address}/app?authSource=app"
+    server.kill()
+
+
+def test_a_wrong_password_is_told_in_one_line(run: Run, guarded: Callable[[str, str], str]) -> None:
+    for command in COMMANDS:
+        told = refused(run(*command, "--database", "app", "--uri", guarded("reader", "wr0ng")))
+        assert "authentication failed" in told and "authSource" in told
+        assert "wr0ng" not in told
+
+
+def test_a_missing_right_is_told_in_one_line(
+    run: Run, folder: Path, guarded: Callable[[str, str], str]
+) -> None:
+    with (folder / "models.py").open("a") as file:
+        file.write(UPGRADE)
+    uri = guarded("other", SECRET)
+    for command in COMMANDS:
+        told = refused(run(*command, "--database", "app", "--uri", uri))
+        assert "not authorized" in told and "role" in told
+        assert "response" not in told
+
+
+def test_a_user_who_may_only_read_can_plan_and_audit_but_not_write(
+    run: Run, folder: Path, guarded: Callable[[str, str], str]
+) -> None:
+    with (folder / "models.py").open("a") as file:
+        file.write(UPGRADE)
+    given = ("--database", "app", "--uri", guarded("reader", SECRET))
+    assert run("plan", "models", *given).code == 0
+    assert run("audit", "models", *given).code == 0
+    assert "readWrite" in refused(run("upgrade", "models", *given))
+    done = run("apply", "models", "--yes", *given)
+    assert (done.code, "dbAdmin" in done.err) == (2, True)
+    assert done.out.endswith("0 of 1 changes were made\n")
 
 
 def test_without_a_database_it_says_how_to_name_one(

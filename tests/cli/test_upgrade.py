@@ -12,7 +12,7 @@ from mongospec import MongoDocument, OperationError
 from mongospec_cli import Position, ReadProgress, Upgrade, audit, upgrade
 from mongospec_cli.upgrade import _Upgrader
 from mongospec_testing import FaultProxy
-from tests.cli.conftest import Run
+from tests.cli.conftest import INTERRUPT, Run
 from tests.conftest import Bind
 
 
@@ -241,3 +241,20 @@ async def test_the_command_upgrades_and_says_how_many(
     done = run("upgrade", "models", "--json")
     assert done.code == 1
     assert [each["count"] for each in done.json["left"]] == [1]
+
+
+async def test_ctrl_c_leaves_what_was_written_and_says_how_to_go_on(
+    run: Run, folder: Path, mongo_db: mongojet.Database
+) -> None:
+    (folder / "models.py").write_text(INTERRUPT)
+    await mongo_db["notes"].insert_many([{"_id": n, "title": "x"} for n in range(1, 6)])
+    done = run("upgrade", "models", CTRL_C="1")
+    assert done.code == 130
+    assert "4 written" in done.out  # the batch that was being written is not told as done
+    assert done.err == "done up to Note:2; go on with --after Note:2\nmongospec: interrupted\n"
+    assert await mongo_db["notes"].count_documents({"text": "x"}) == 4
+    await mongo_db["notes"].insert_one({"_id": 0, "title": "x"})
+    done = run("upgrade", "models", "--json", CTRL_C="1")
+    assert (done.code, done.json["finished"]) == (130, False)
+    assert run("upgrade", "models", "--after", done.json["after"]).code == 0
+    assert run("upgrade", "models", "--dry-run").code == 0

@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator, Generator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import mongojet
 import pytest
+from mongojet import IndexModel
+from pymongo import InsertOne
 
 from mongospec_core import (
+    BulkInsertError,
+    BulkWriteError,
     DuplicateKeyError,
+    MongoDocument,
     OperationError,
     ServerUnavailableError,
     Transaction,
@@ -665,3 +670,30 @@ async def test_a_transaction_reads_from_the_primary_whatever_the_client_prefers(
     assert outside[0].body.get("$readPreference", {}).get("mode") == "secondaryPreferred"
     modes = {each.body.get("$readPreference", {"mode": "primary"})["mode"] for each in inside}
     assert modes == {"primary"}
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_the_error_of_an_insert_many_that_aborts_says_that_nothing_is_stored(
+    bind: Bind, ordered: bool
+) -> None:
+    class Named(MongoDocument):
+        __indexes__: ClassVar[Any] = [IndexModel("name", unique=True)]
+        name: str
+
+    await bind(Named)
+    await Named(name="b").insert()
+    given = [Named(name=name) for name in "abc"]
+    with pytest.raises(BulkInsertError, match="nothing of it is stored") as told:
+        async with transaction():
+            await Named.insert_many(given, ordered=ordered)
+    assert (told.value.outcome, told.value.inserted, told.value.unknown) == ("not_applied", [], [])
+    assert (told.value.failures[0].index, told.value.failures[0].code) == (1, 11000)
+    assert [each._id for each in given] == [None, None, None]
+    assert await Named.count() == 1
+    with pytest.raises(BulkWriteError, match="nothing of it is stored") as failed:
+        async with transaction():
+            await Named.bulk_write(
+                [InsertOne(Named(name="a")), InsertOne(Named(name="b"))], ordered=ordered
+            )
+    assert failed.value.outcome == "not_applied"
+    assert await Named.count() == 1

@@ -1,7 +1,6 @@
 """``__upgrade__``: old documents come in today's shape, and a save leaves no old shape behind."""
 
 import copy
-import datetime as dt
 import pickle
 from collections.abc import Mapping
 from typing import Any
@@ -168,20 +167,57 @@ async def test_an_upgrade_that_raises_names_its_documents(bind: Bind) -> None:
     assert [each.first for each in found] == ["Ada", "?", "Plato", "5"]
 
 
-async def test_an_upgrade_that_returns_nothing_is_named(bind: Bind) -> None:
+def endless() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    found["again"] = found
+    return found
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        None,
+        [1],
+        "text",
+        {"data": object()},
+        {"data": "\ud800"},
+        {"data": 2**70},
+        {"data": {5: object()}},
+        {"\ud800": 1},
+        {"a\0b": 1},
+        {"data": endless()},
+        {"name": {}},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_an_upgrade_that_returns_no_document_names_it_and_spares_the_others(
+    bind: Bind, returned: Any
+) -> None:
     class Forgetful(MongoDocument):
         name: str = ""
-        day: dt.date | None = None
+        data: Any = None
 
         @classmethod
         def __upgrade__(cls, raw: dict[str, Any]) -> Any:
-            raw["name"] = "x"
+            if raw["name"] != "bad":
+                return raw
+            raw.clear()
+            return {"_id": id_of(2), **returned} if isinstance(returned, dict) else returned
 
     await bind(Forgetful)
-    await Forgetful.get_collection().insert_one({"name": "a"})
-    for options in ({}, {"on_invalid": "skip"}):
-        with pytest.raises(HookError, match=r"Forgetful\.__upgrade__ returned NoneType"):
-            await Forgetful.find_all(**options)
+    await Forgetful.get_collection().insert_many(
+        [{"_id": id_of(n), "name": "bad" if n == 2 else "good"} for n in (1, 2, 3)]
+    )
+    with pytest.raises(DocumentValidationError, match=r"Forgetful(\.name)? of _id=") as told:
+        await Forgetful.find_all()
+    assert [each.id for each in told.value.failures] == [id_of(2)]
+    with pytest.raises(DocumentValidationError):
+        await Forgetful.find_by_id(id_of(2))
+    found = await Forgetful.find_all(on_invalid="skip", sort="_id")
+    assert [each.id for each in found] == [id_of(1), id_of(3)]
+    seen: list[Any] = []
+    await Forgetful.find_all(on_invalid=lambda failure, raw: seen.append((failure.id, raw)))
+    assert [id_ for id_, _ in seen] == [id_of(2)]
 
 
 async def test_an_upgrade_that_is_a_coroutine_is_named(bind: Bind) -> None:
@@ -194,7 +230,7 @@ async def test_an_upgrade_that_is_a_coroutine_is_named(bind: Bind) -> None:
 
     await bind(Slow)
     await Slow.get_collection().insert_one({"name": "a"})
-    with pytest.raises(HookError, match=r"Slow\.__upgrade__ returned coroutine.*plain"):
+    with pytest.raises(HookError, match=r"Slow\.__upgrade__ is async.*plain"):
         await Slow.find_all()
 
 

@@ -17,7 +17,9 @@ from mongospec_core import (
     DefinitionError,
     DocumentNotFoundError,
     DuplicateKeyError,
+    EncodingError,
     MongoDocument,
+    MongospecError,
     OperationError,
     OptionError,
     StaleDocumentError,
@@ -1107,3 +1109,37 @@ async def test_a_field_that_cannot_count_is_refused_at_init(bind: Bind) -> None:
     for cls in (Missing, Text, One, Required, Optional, Boolean):
         with pytest.raises(DefinitionError, match=rf"{cls.__name__}: .*declare version: int = 0"):
             await bind(cls)
+
+
+# -- values that are no versions
+
+
+@pytest.mark.parametrize(
+    "version",
+    [{"$gt": 0}, {"$ne": 5}, {}, "", "x", True, 1.5, -1, 2**63 - 1, 2**63],
+    ids=repr,
+)
+async def test_a_version_that_was_set_to_what_is_none_changes_and_deletes_nothing(
+    bind: Bind, version: Any
+) -> None:
+    await bind(Product)
+    one = await Product(name="a").insert()
+    await one.save()
+    before = await stored(Product)
+    one.name, one.version = "b", version
+    for options in ({}, {"validate_on_write": False}):
+        with pytest.raises(MongospecError):
+            await one.save(**options)
+        with pytest.raises(MongospecError):
+            await Product.save_many([one], **options)
+    with pytest.raises(MongospecError):
+        await one.delete()
+    assert await stored(Product) == before
+
+
+async def test_the_greatest_version_is_named_if_it_cannot_be_raised(bind: Bind) -> None:
+    await bind(Product)
+    one = await Product(name="a", version=2**63 - 1).insert()
+    one.name = "b"
+    with pytest.raises(EncodingError, match=r"Product\.version of _id=.*can be raised"):
+        await one.save()

@@ -136,6 +136,9 @@ class Audit(msgspec.Struct, kw_only=True):
     :param dangling: references to what is not there.
     :param old: what ``__upgrade__`` changes whenever it is read.
     :param undeclared: fields that no class declares; a read leaves them out.
+    :param finished: whether all was read; otherwise it was broken off, or it failed.
+    :param after: the last document that is done if it was broken off, as ``--after`` and
+        :meth:`Position.parse` take it; None for a sample, which has no order.
     """
 
     database: str
@@ -144,6 +147,8 @@ class Audit(msgspec.Struct, kw_only=True):
     dangling: list[Dangling] = []
     old: list[OldDocuments] = []
     undeclared: list[UndeclaredField] = []
+    finished: bool = False
+    after: str | None = None
 
     @property
     def fits(self) -> bool:
@@ -186,6 +191,7 @@ async def audit(
         raise CommandError("a sample has no order: use either --sample or --after")
     types = audited_types(document_types, after)
     found = into or Audit(database="")
+    found.finished = False
     for cls in types:
         auditor = _Auditor(cls, found)
         total = await count(auditor.binding, sample)
@@ -194,14 +200,16 @@ async def audit(
         async with aclosing(batches):
             async for parts in batches:
                 await auditor.examine(parts)
+                position = last_position(cls, parts) if sample is None else None
+                found.after = None if position is None else str(position)
                 if on_progress is not None:
-                    position = last_position(cls, parts) if sample is None else None
                     done = auditor.read.documents
                     on_progress(
                         ReadProgress(
                             owner=cls.__name__, documents=done, total=total, position=position
                         )
                     )
+    found.finished, found.after = True, None
     return found
 
 

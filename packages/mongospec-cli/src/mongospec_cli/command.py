@@ -7,11 +7,12 @@ exit code. What it raises becomes one line and exit code 2 in :func:`main`.
 
 import asyncio
 import importlib.metadata
+import shlex
 import signal
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +26,7 @@ from rich.text import Text
 
 from mongospec_cli.apply import Progress, apply
 from mongospec_cli.audit import Audit, audit
-from mongospec_cli.batches import Position, ReadProgress
+from mongospec_cli.batches import Position
 from mongospec_cli.document_report import read_progress, show_audit, show_upgrade
 from mongospec_cli.errors import CommandError
 from mongospec_cli.new_models import new_models
@@ -35,13 +36,28 @@ from mongospec_cli.schema import json_schema as json_schema_of
 from mongospec_cli.schema import schema
 from mongospec_cli.settings import Settings, read_settings
 from mongospec_cli.upgrade import Upgrade, upgrade
-from mongospec_core import MongoDocument, MongospecError, connect, enc_hook
+from mongospec_core import (
+    MongoDocument,
+    MongospecError,
+    OperationError,
+    ServerUnavailableError,
+    connect,
+    enc_hook,
+)
 from mongospec_discovery import collect_document_types
 
 OK, DIFFERENT, FAILED, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
 """The exit codes: all is well; there are differences; it could not run; Ctrl-C."""
 _SELECTION = 5_000
 """Milliseconds that the driver looks for a server, unless the URI says otherwise."""
+
+_ADVICE: dict[int | None, str] = {
+    13: "give the user a role with this right: read for audit, readWrite for upgrade, dbAdmin as well "
+    "for plan and apply",
+    18: "check the user, the password and authSource of the URI",
+}
+"""What to do about an error of the server, by its code."""
+_UNREACHED = "check that the server runs, and the host and the port of the URI"
 
 app = App(
     name="mongospec",
@@ -196,22 +212,23 @@ def audit_command(
 
     async def run() -> None:
         async with connected(targets, common) as document_types:
-            with read_progress(console_for(stderr=True)) as show, resumable(show) as note:
+            with read_progress(console_for(stderr=True)) as show, resumable(found):
                 await audit(
                     document_types,
                     sample=sample,
                     after=None if after is None else Position.parse(after),
                     rate=rate,
                     into=found,
-                    on_progress=note,
+                    on_progress=show,
                 )
 
     try:
         asyncio.run(run())
     finally:
-        if found.read and common.json:
+        begun = found.finished or any(each.documents for each in found.read)
+        if begun and common.json:
             _write_json(found)
-        elif found.read:
+        elif begun:
             show_audit(console_for(), found)
     differs = not found.fits or (strict and bool(found.old or found.undeclared))
     return DIFFERENT if differs else OK
@@ -240,22 +257,23 @@ def upgrade_command(
 
     async def run() -> None:
         async with connected(targets, common) as document_types:
-            with read_progress(console_for(stderr=True)) as show, resumable(show) as note:
+            with read_progress(console_for(stderr=True)) as show, resumable(done):
                 await upgrade(
                     document_types,
                     dry_run=dry_run,
                     after=None if after is None else Position.parse(after),
                     rate=rate,
                     into=done,
-                    on_progress=note,
+                    on_progress=show,
                 )
 
     try:
         asyncio.run(run())
     finally:
-        if done.database and common.json:
+        begun = done.finished or any(each.documents or each.written for each in done.collections)
+        if begun and common.json:
             _write_json(done)
-        elif done.database:
+        elif begun:
             show_upgrade(console_for(), done)
     return OK if done.complete else DIFFERENT
 
@@ -286,22 +304,13 @@ def new_models_command(
 
 
 @contextmanager
-def resumable(
-    show: Callable[[ReadProgress], object],
-) -> Generator[Callable[[ReadProgress], None]]:
+def resumable(result: Audit | Upgrade) -> Generator[None]:
     """Say how to go on if what reads documents is interrupted or fails."""
-    last: Position | None = None
-
-    def note(progress: ReadProgress) -> None:
-        nonlocal last
-        last = progress.position
-        show(progress)
-
     try:
-        yield note
+        yield
     except BaseException:
-        if last is not None:
-            line = f"done up to {last}; go on with --after '{last}'"
+        if result.after is not None:
+            line = f"done up to {result.after}; go on with --after {shlex.quote(result.after)}"
             console_for(stderr=True).print(Text(line))
         raise
 
@@ -355,7 +364,13 @@ def found_types(
             'targets = ["myapp.models"] in [tool.mongospec] of pyproject.toml'
         )
     sys.path[:0] = [str(Path.cwd()), *settings.python_path]  # as `python -m` has the folder
-    found = collect_document_types(targets, on_error=_refuse_module)
+    try:
+        with redirect_stdout(sys.stderr):  # what a module prints is not the result
+            found = collect_document_types(targets, on_error=_refuse_module)
+    except SystemExit as error:  # its exit code would be taken for the command's
+        raise CommandError(
+            f"{', '.join(targets)}: a module calls sys.exit({error.code!r}) when it is imported"
+        ) from error
     if not found:
         raise CommandError(f"{', '.join(targets)}: there is no document class")
     return found
@@ -409,12 +424,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (MongospecError, CycloptsError) as error:
         if "--debug" in tokens:
             traceback.print_exc()
-        return _complain(str(error), FAILED)
+        return _complain(f"{error}{_advice(error)}", FAILED)
     except Exception as error:  # noqa: BLE001 - nothing that goes wrong shows a traceback unasked
         if "--debug" in tokens:
             traceback.print_exc()
         return _complain(f"{type(error).__name__}: {error} (--debug shows the traceback)", FAILED)
     return result if isinstance(result, int) else OK
+
+
+def _advice(error: Exception) -> str:
+    """What to do about what a server or the network refuses."""
+    advice = _ADVICE.get(error.code) if isinstance(error, OperationError) else None
+    if isinstance(error, ServerUnavailableError):
+        advice = _UNREACHED
+    return f"; {advice}" if advice else ""
 
 
 def _complain(message: str, status: int) -> int:

@@ -118,9 +118,11 @@ def _sum(audit: Audit) -> str:
         f"{plural(_count(audit.old), 'document')} to upgrade" if audit.old else "",
         f"{plural(len(audit.undeclared), 'undeclared field')}" if audit.undeclared else "",
     ]
-    read = plural(sum(each.documents for each in audit.read), "document")
+    read = plural(sum(each.documents for each in audit.read), "document") + " read"
+    if not audit.finished:
+        read += " so far"
     found = ", ".join(filter(None, parts))
-    return f"{audit.database}: {read} read, {found or 'all of them fit'}"
+    return f"{audit.database}: {read}, {found or 'all of them fit'}"
 
 
 def _count(groups: Iterable[Group]) -> int:

@@ -13,7 +13,7 @@ from bson.raw_bson import RawBSONDocument
 
 from mongospec_cli.audit import type_name
 from mongospec_core import MongoDocument
-from mongospec_core.extension import DECIMAL_CODEC_OPTIONS, encode
+from mongospec_core.extension import DECIMAL_CODEC_OPTIONS, encode, to_operation_error
 from mongospec_refs.identity_map import key_of
 
 _SCALARS = {
@@ -61,11 +61,19 @@ async def new_models(database: mongojet.Database, *, sample: int = 1_000) -> str
     :param database: a database of a mongojet client.
     :param sample: how many documents of each collection are read.
     :returns: the source of a module.
+    :raises OperationError: a read failed.
 
     .. code-block:: python
 
         print(await new_models(client["shop"]))
     """
+    try:
+        return await _source(database, sample)
+    except mongojet.PyMongoError as error:
+        raise to_operation_error(error, f"new_models of {database.name!r}", write=False) from error
+
+
+async def _source(database: mongojet.Database, sample: int) -> str:
     listed = await database.run_command({"listCollections": 1, "cursor": {"batchSize": 100_000}})
     names = sorted(
         each["name"]

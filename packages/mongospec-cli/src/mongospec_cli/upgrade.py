@@ -79,12 +79,17 @@ class Upgrade(msgspec.Struct, kw_only=True):
     :param dry_run: whether nothing was written.
     :param collections: of each class that has an ``__upgrade__``.
     :param left: documents that were left as they are.
+    :param finished: whether all was read; otherwise it was broken off, or it failed.
+    :param after: the last document that is done if it was broken off, as ``--after`` and
+        :meth:`Position.parse` take it.
     """
 
     database: str
     dry_run: bool = False
     collections: list[UpgradedCollection] = []
     left: list[NotUpgraded] = []
+    finished: bool = False
+    after: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -127,7 +132,7 @@ async def upgrade(
             print([each.written for each in done.collections])
     """
     done = into or Upgrade(database="")
-    done.dry_run = dry_run
+    done.dry_run, done.finished = dry_run, False
     for cls in audited_types(document_types, after):
         binding = binding_of(cls)
         done.database = binding.target.database.name
@@ -140,15 +145,18 @@ async def upgrade(
         async with aclosing(batches):
             async for parts in batches:
                 await upgrader.upgrade(parts)
+                position = last_position(cls, parts)
+                done.after = None if position is None else str(position)
                 if on_progress is not None:
                     on_progress(
                         ReadProgress(
                             owner=cls.__name__,
                             documents=upgrader.done.documents,
                             total=total,
-                            position=last_position(cls, parts),
+                            position=position,
                         )
                     )
+    done.finished, done.after = True, None
     return done
 
 

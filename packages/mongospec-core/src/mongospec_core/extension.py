@@ -88,6 +88,7 @@ from mongospec_core.operations.updates import Update, encode_update
 from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.client import Target
 from mongospec_core.server.driver_cursor import split_documents
+from mongospec_core.server.driver_errors import to_operation_error
 from mongospec_core.server.indexes import Declared, existing_indexes, same_index
 from mongospec_core.server.operation import Operation, outcome_of
 from mongospec_core.server.place import ANYWHERE, Place, tenants_exist
@@ -186,6 +187,7 @@ __all__ = (
     "snapshot_of",
     "split_documents",
     "tenants_exist",
+    "to_operation_error",
     "to_raw",
     "to_raw_documents",
     "type_args",

@@ -60,14 +60,14 @@ async def run_dict_hook(cls: type, name: str, value: dict[str, Any]) -> dict[str
 
 
 class UpgradeFailedError(Exception):
-    """An ``__upgrade__`` raised: the document cannot be read."""
+    """An ``__upgrade__`` raised, or returned no document: it cannot be read."""
 
 
 def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, Any]:
     """Run the class's ``__upgrade__`` on one raw document.
 
-    :raises UpgradeFailedError: it raised.
-    :raises HookError: it returned something else than a dict.
+    :raises UpgradeFailedError: it raised, or returned something else than a dict.
+    :raises HookError: it is an async function.
     """
     try:
         result: Any = upgrade(raw)
@@ -75,12 +75,13 @@ def run_upgrade(cls: type, upgrade: Upgrade, raw: dict[str, Any]) -> dict[str, A
         raise
     except Exception as error:
         raise UpgradeFailedError(f"__upgrade__ raised {shown(error)}") from error
+    if inspect.iscoroutine(result):
+        result.close()
+        raise HookError(f"{cls.__name__}.__upgrade__ is async; make it a plain function")
     if not isinstance(result, dict):
-        if inspect.iscoroutine(result):
-            result.close()
-        raise HookError(
-            f"{cls.__name__}.__upgrade__ returned {type(result).__name__}, not the document to go "
-            f"on with; make it a plain function and end it with a return statement"
+        raise UpgradeFailedError(
+            f"__upgrade__ returned {type(result).__name__}, not the document to go on with; end it "
+            f"with a return statement"
         )
     return result
 

@@ -35,7 +35,11 @@ def own_filter(plan: Plan[Any], document: Any, id_: Any) -> dict[str, Any]:
             wanted |= {path: _equal(stored, path) for path in plan.shard_key if path != "_id"}
         if plan.version is not None:
             # A document that was stored before its class had versions counts as version 0.
-            wanted[plan.version] = version_of(plan, document) or {"$in": [0, None]}
+            version: Any = version_of(plan, document)
+            if type(version) is not int:  # set by hand: never an operator
+                wanted[plan.version] = {"$eq": version}
+            else:
+                wanted[plan.version] = version or {"$in": [0, None]}
     return wanted
 
 

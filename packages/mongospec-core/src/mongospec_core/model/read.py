@@ -17,7 +17,13 @@ from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, en
 from mongospec_core.codec.plan import Plan, Upgrade
 from mongospec_core.codec.types import to_python
 from mongospec_core.codec.validation import parse_validation_error
-from mongospec_core.errors import DocumentValidationError, HookError, InvalidDocument, cut
+from mongospec_core.errors import (
+    DocumentValidationError,
+    EncodingError,
+    HookError,
+    InvalidDocument,
+    cut,
+)
 from mongospec_core.model.hooks import UpgradeFailedError, run_upgrade
 from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
@@ -41,6 +47,14 @@ STORED = (
     'stored like this; correct it, teach the class by __upgrade__, or read with on_invalid="skip"'
 )
 _LEFT_OUT: Any = object()
+_UNFIT = (
+    BSONError,
+    msgspec.ValidationError,
+    TypeError,
+    ValueError,
+    RecursionError,
+    UpgradeFailedError,
+)
 _CHUNK = 500
 """How many documents are decoded at a time: their raw dicts are freed while still in the CPU's cache;
 10,000 at once took 1.5 times as long."""
@@ -103,14 +117,12 @@ class Reader[T]:
             if self.upgrade is not None:
                 raws = [run_upgrade(plan.cls, self.upgrade, raw) for raw in raws]
             documents = plan.convert(plan.prepare(raws, self))
-        except (BSONError, msgspec.ValidationError, TypeError, ValueError, UpgradeFailedError):
+            if self.upgrade is not None and self._keeps_form:
+                pairs = zip(parts, raws, strict=True)
+                parts = [upgraded(part, encode_trusted(raw)) for part, raw in pairs]
+        except _UNFIT:
             return self._decode_one_by_one(parts)
         if self._keeps_form:
-            if self.upgrade is not None:
-                parts = [
-                    upgraded(part, encode_trusted(raw))
-                    for part, raw in zip(parts, raws, strict=True)
-                ]
             remember_read(plan, documents, parts, raws)
         return documents
 
@@ -142,19 +154,22 @@ class Reader[T]:
         return documents
 
     def _converted(self, part: bytes, raw: dict[str, Any], failures: list[InvalidDocument]) -> Any:
-        plan = self.plan
+        plan, id_ = self.plan, raw.get("_id")
         if self.upgrade is not None:
             try:
                 raw = run_upgrade(plan.cls, self.upgrade, raw)
-            except UpgradeFailedError as error:
+                part = upgraded(part, encode_trusted(raw))
+            except (UpgradeFailedError, EncodingError) as error:
+                said = (
+                    "" if isinstance(error, UpgradeFailedError) else "__upgrade__ returned this: "
+                )
                 raw = decode(part, self.codec)  # it may have been half changed
-                return self._unfit(InvalidDocument(raw.get("_id"), "", str(error)), raw, failures)
-            part = upgraded(part, encode_trusted(raw))
+                return self._unfit(InvalidDocument(id_, "", f"{said}{error}"), raw, failures)
         try:
             (document,) = plan.convert(plan.prepare([raw], self))
         except msgspec.ValidationError as error:
             path, reason = parse_validation_error(error)
-            return self._unfit(InvalidDocument(raw.get("_id"), path, reason), raw, failures)
+            return self._unfit(InvalidDocument(id_, path, reason), raw, failures)
         if self._keeps_form:
             remember_read(plan, [document], [part], [raw])
         return document

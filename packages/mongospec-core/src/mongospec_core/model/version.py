@@ -7,10 +7,12 @@ from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
-from mongospec_core.errors import DuplicateKeyError, StaleDocumentError, shown
+from mongospec_core.errors import DuplicateKeyError, EncodingError, StaleDocumentError, shown
 from mongospec_core.model.ids import id_filter
 from mongospec_core.model.snapshot import join_elements, snapshot_of, split_elements
 from mongospec_core.server.operation import Operation
+
+_MOST = 2**63 - 1  # of BSON's integers
 
 
 def version_of(plan: Plan[Any], document: Any) -> int:
@@ -23,7 +25,13 @@ def version_of(plan: Plan[Any], document: Any) -> int:
 def raised(plan: Plan[Any], document: Any, data: bytes) -> tuple[int, bytes, bytes]:
     """Return the next version of *document*, its BSON element, and *data* with that version."""
     assert plan.version is not None
-    version = version_of(plan, document) + 1
+    before: Any = version_of(plan, document)  # not validated, if the caller does not want it
+    if type(before) is not int or before >= _MOST:
+        raise EncodingError(
+            f"{plan.cls.__name__}.{plan.version} of _id={shown(document._id)}: {shown(before)} is not a "
+            f"version that can be raised (nothing was written)"
+        )
+    version = before + 1
     elements = split_elements(data)
     element = elements[plan.version] = encode({plan.version: version})[4:-1]
     return version, element, join_elements(elements.values())

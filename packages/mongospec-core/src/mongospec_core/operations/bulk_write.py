@@ -328,7 +328,10 @@ def raise_for(call: Operation, sent: BulkState) -> None:
         about = stale[0].document  # of bulk_write, pymongo's ReplaceOne
         error.document = about if isinstance(about, DocumentBase) else about._doc
         error.expected = stale[0].expected
-    raise error from sent.error
+    cause: BaseException | None = sent.error
+    if cause is None and call.transaction is not None:
+        cause = call.transaction.first_error  # by it, the end of the block knows this error
+    raise error from cause
 
 
 class _StaleBulkError(BulkWriteError, StaleDocumentError):

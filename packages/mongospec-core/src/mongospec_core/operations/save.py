@@ -17,7 +17,6 @@ from mongospec_core.errors import (
     shown,
 )
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.binding import Binding
 from mongospec_core.model.change import Change, prepare
 from mongospec_core.model.ids import Ids
 from mongospec_core.model.snapshot import (
@@ -77,23 +76,11 @@ class SaveOperations(DocumentBase, abstract=True):
         if not upsert:
             refuse_without_id(self)
         await run_hooks_and_checks(binding, [self])
-        await save_document(binding, call, self, upsert=upsert, validate=validate_on_write)
+        with Ids([self]) as ids:  # assigned only if an upsert inserts a new document
+            (change,) = prepare(binding.plan, [self], validate=validate_on_write, upsert=upsert)
+            ids.sent = True
+            await send(call, change, ids)
         return self
-
-
-async def save_document(
-    binding: Binding,
-    call: Operation,
-    document: DocumentBase,
-    *,
-    upsert: bool,
-    validate: bool | None,
-) -> None:
-    """Save a document whose hooks have run: compute the difference and send it."""
-    with Ids([document]) as ids:  # assigned only if an upsert inserts a new document
-        (change,) = prepare(binding.plan, [document], validate=validate, upsert=upsert)
-        ids.sent = True
-        await send(call, change, ids)
 
 
 async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:

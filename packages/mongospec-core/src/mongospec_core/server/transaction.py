@@ -18,6 +18,8 @@ import mongojet
 
 from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.errors import (
+    BulkInsertError,
+    BulkWriteError,
     MongospecError,
     OperationError,
     OperationTimeoutError,
@@ -41,6 +43,8 @@ from mongospec_core.server.instrument import is_observed, observed
 from mongospec_core.server.place import alike, here
 from mongospec_core.server.retry import backoff
 from mongospec_core.server.timeout import block_end, end_of, now
+
+_ROLLED_BACK = "the transaction was aborted, nothing of it is stored"
 
 # -- what cannot take part
 
@@ -276,9 +280,7 @@ class Transaction:
             raise
         if self._first_error is not None:
             await self._abort()
-            raise TransactionError(
-                f"the transaction was aborted, nothing of it is stored: {self._first_error}"
-            ) from self._first_error
+            raise TransactionError(f"{_ROLLED_BACK}: {self._first_error}") from self._first_error
         try:
             if self._session is not None:
                 await self._send_commit(self._session, deadline)
@@ -338,7 +340,8 @@ class Transaction:
 
     def _note_abort(self, error: BaseException | None) -> None:
         """Set the outcome of an operation's error, and of what was made of it, to "not_applied"."""
-        ended = self._first_error, self._cancelled
+        first = self._first_error
+        ended = [each for each in (first, first and first.__cause__, self._cancelled) if each]
         made: list[BaseException] = []
         while error is not None:
             made.append(error)
@@ -346,6 +349,10 @@ class Transaction:
                 for each in made:
                     if isinstance(each, MongospecError | CancelledCall):
                         each.outcome = "not_applied"
+                    if isinstance(each, BulkInsertError):
+                        each.inserted, each.unknown = [], []
+                    if isinstance(each, BulkInsertError | BulkWriteError):  # made before the abort
+                        each.args = (f"{each.args[0]}; {_ROLLED_BACK}",)
                 return
             error = error.__cause__
 
