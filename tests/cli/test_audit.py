@@ -3,13 +3,14 @@
 import asyncio
 import sys
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import mongojet
 import msgspec
 import pytest
-from bson import ObjectId
+from bson import Binary, Code, Decimal128, ObjectId
 
 from mongospec import MongoDocument
 from mongospec_cli import Audit, Position, ReadProgress, audit
@@ -142,6 +143,34 @@ async def test_undeclared_fields_are_told_with_their_types_at_every_depth(bind: 
         "by_kind.{}.zip": {"array": 1},
     }
     assert [each.count for each in found.undeclared if each.path == "nick"] == [3]
+
+
+class Measured(MongoDocument):
+    ratio: float = 0.0
+    price: Decimal = Decimal(0)
+    number: int = 0
+    kinds: set[int] = set()
+    data: bytes = b""
+    text: str = ""
+
+
+async def test_what_a_read_accepts_as_another_type_fits(bind: Bind) -> None:
+    db = await bind(Measured)
+    fitting: list[dict[str, Any]] = [
+        *({"ratio": each} for each in (1, Decimal128("1.5"), float("nan"), float("inf"))),
+        {"kinds": [1, 1]},
+        {"data": Binary(b"x", 128)},
+        {"text": Code("x")},
+    ]
+    await db["Measured"].insert_many(fitting)
+    assert (await audit([Measured])).fits
+    await db["Measured"].insert_many([{"number": 1.0}, {"number": True}, {"ratio": False}])
+    found = await audit([Measured])
+    assert [(each.path, each.count) for each in found.unreadable] == [
+        ("number", 1),
+        ("number", 1),
+        ("ratio", 1),
+    ]
 
 
 async def test_without_checked_queries_the_names_at_the_top_are_compared(bind: Bind) -> None:

@@ -330,6 +330,24 @@ async def test_a_sort_takes_every_form_and_a_score(bind: Bind) -> None:
     Member.find(sort={"score of the text": {"$meta": "textScore"}})
 
 
+@pytest.mark.parametrize(
+    ("sort", "hint"),
+    [
+        ("-email", '; did you mean [("email", -1)]?'),
+        (["-address.city"], '; did you mean [("address.city", -1)]?'),
+        ("-id", '; did you mean [("_id", -1)]?'),
+        ("-nothing_like_it", "; it has "),
+        ("emial", '; did you mean "email"?'),
+    ],
+    ids=str,
+)
+async def test_a_sort_with_a_minus_is_told_how_to_descend(bind: Bind, sort: Any, hint: str) -> None:
+    await bind(Member)
+    with pytest.raises(UnknownFieldError) as caught:
+        await Member.find_all(sort=sort)
+    assert hint in str(caught.value)
+
+
 class Card(msgspec.Struct):
     email: str
     numbr: int = 0

@@ -233,6 +233,16 @@ async def test_options_and_validator_are_created_at_once(
     await bind(cls, indexes="check", validators="check")
 
 
+async def test_a_level_that_is_not_declared_any_more_is_strict_again(bind: Bind) -> None:
+    db = await bind(declaring({"validationLevel": "moderate"}, validator="error"))
+    cls = declaring(validator="error")
+    with pytest.raises(CollectionConflictError, match="another one"):
+        await rebind(bind, cls, validators="check")
+    await rebind(bind, cls)
+    assert (await there(db))["validationLevel"] == "strict"
+    await rebind(bind, cls, validators="check")
+
+
 async def test_without_the_mode_a_validator_is_not_created_with_the_options(bind: Bind) -> None:
     cls = declaring(OPTIONS["capped"], validator="error")
     db = await bind(cls, validators="skip")

@@ -14,11 +14,15 @@ from mongospec_core.extension import (
     Operation,
     Target,
     binding_of,
+    changed_options,
+    coll_mod,
     existing_indexes,
+    existing_options,
     same_index,
 )
 
 _INDEX_NOT_FOUND = 27
+_NAMESPACE_EXISTS = 48
 _POLL_SECONDS = 0.5
 """How often the server is asked how far an index build is."""
 
@@ -61,7 +65,7 @@ async def apply(
 
     .. code-block:: python
 
-        async with connect(uri, document_types=[User], indexes="skip"):
+        async with connect(uri, document_types=[User], indexes="skip", validators="skip"):
             await apply(await plan([User]), [User])
     """
     targets = {binding_of(cls).target.name: binding_of(cls).target for cls in document_types}
@@ -80,6 +84,9 @@ async def apply(
 
 
 async def _make(call: Operation, step: Step) -> None:
+    if step.of == "collection":
+        await _make_collection(call, step)
+        return
     if step.before is not None and await _is_made(call, step):
         return
     match step.action:
@@ -95,6 +102,33 @@ async def _make(call: Operation, step: Step) -> None:
             await call.command({"collMod": step.collection, "index": _change(step)})
         case "drop":
             await _drop(call, step)
+
+
+async def _make_collection(call: Operation, step: Step) -> None:
+    """Create the collection, or change its options and its validator.
+
+    :raises OutdatedPlanError: what is there is neither what the plan saw nor what it wants.
+    """
+    wanted = step.after or {}
+    existing = await existing_options(call)
+    if existing is None and step.before is None:
+        try:
+            await call.command({"create": step.collection, **wanted})
+        except OperationError as error:
+            if error.code != _NAMESPACE_EXISTS:
+                raise
+            existing = await existing_options(call)  # of two at once, the other one was quicker
+        else:
+            return
+    changes, fixed = changed_options(wanted, existing or {})
+    if existing is not None and not changes and not fixed:
+        return
+    if existing is None or existing != step.before:
+        raise OutdatedPlanError(
+            f"the collection {step.collection!r} is not what it was when the plan was made: "
+            f"{'it is gone' if existing is None else existing}; make a new plan"
+        )
+    await call.command(coll_mod(step.collection, changes))
 
 
 async def _is_made(call: Operation, step: Step) -> bool:

@@ -9,12 +9,17 @@ from mongospec_core import MongoDocument, OperationError
 from mongospec_core.extension import (
     Binding,
     Declared,
+    DeclaredCollection,
     DocumentBase,
     Operation,
     binding_of,
+    changed_options,
     declared_by_collection,
+    declared_collections,
     existing_indexes,
+    existing_options,
     same_index,
+    unchangeable,
 )
 
 type Action = Literal["create", "change", "rebuild", "replace", "hide", "drop"]
@@ -48,9 +53,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :param action: what is done.
     :param collection: the collection's name.
-    :param name: the index's name.
+    :param of: what is changed: an index, or the options and the validator of the collection itself.
+    :param name: the index's name, or the collection's.
     :param owner: the class that declares it; empty if none does.
-    :param before: what is there; None if nothing is.
+    :param before: what is there, as ``listIndexes`` or ``listCollections`` has it; None if nothing is.
     :param after: what is there then; None if nothing is.
     :param blocked: what has to wait meanwhile.
     :param size: of the collection.
@@ -58,6 +64,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     action: Action
     collection: str
+    of: Literal["index", "collection"] = "index"
     name: str
     owner: str = ""
     before: dict[str, Any] | None = None
@@ -111,9 +118,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 async def plan(document_types: Iterable[type[MongoDocument]], *, drop: bool = False) -> Plan:
     """Compare the database with bound classes; change nothing.
 
-    Sends ``listIndexes`` and ``collStats`` of each collection.
+    Sends ``listIndexes`` and ``collStats`` of each collection, and ``listCollections`` if its classes declare
+    options or a validator.
 
-    :param document_types: bound classes; bind them with ``init(indexes="skip")``.
+    :param document_types: bound classes; bind them with ``init(indexes="skip", validators="skip")``.
     :param drop: plan to drop the indexes that no class declares. One that is visible is hidden first:
         the next plan drops it.
     :returns: the steps, and what is left alone.
@@ -122,22 +130,71 @@ async def plan(document_types: Iterable[type[MongoDocument]], *, drop: bool = Fa
 
     .. code-block:: python
 
-        async with connect(uri, document_types=[User], indexes="skip"):
+        async with connect(uri, document_types=[User], indexes="skip", validators="skip"):
             print((await plan([User])).differs)
     """
     bindings: dict[type[DocumentBase], Binding] = {cls: binding_of(cls) for cls in document_types}
     steps: list[Step] = []
     undeclared: list[Undeclared] = []
+    problems: list[Problem] = []
+    collections = {each.name: found for each, found in declared_collections(bindings, {})}
     name = ""
     for target, declared in declared_by_collection(bindings, {}):
         name = target.database.name
         call = Operation(target, f"{target.owner}: plan", {}, write=False)
         existing = await existing_indexes(call)
-        size = await _size(call) if existing else CollectionSize()
+        collection = collections.get(target.name)
+        options = None if collection is None else await existing_options(call)
+        size = CollectionSize() if not existing and options is None else await _size(call)
+        if collection is not None:
+            step, problem = _collection_step(target.name, collection, options, size)
+            steps += step
+            problems += problem
         found, others = _index_steps(target.name, declared, existing, size, drop=drop)
         steps += found
         undeclared += others
-    return Plan(database=name, steps=steps, undeclared=undeclared)
+    return Plan(database=name, steps=steps, undeclared=undeclared, problems=problems)
+
+
+def _collection_step(
+    name: str,
+    declared: DeclaredCollection,
+    existing: dict[str, Any] | None,
+    size: CollectionSize,
+) -> tuple[list[Step], list[Problem]]:
+    """The step that makes the collection as declared, and what cannot be made so."""
+    wanted = declared.options | declared.validator
+    action: Action = "create"
+    problems: list[Problem] = []
+    if existing is not None:
+        action = "change"
+        changes, fixed = changed_options(wanted, existing)
+        if fixed:
+            text = unchangeable(declared, name, fixed, existing)
+            problems.append(Problem(collection=name, text=text))
+        if not changes:
+            return [], problems
+        both = {key: _over(existing.get(key), value) for key, value in changes.items()}
+        wanted = {key: value for key, value in (existing | both).items() if value is not None}
+    step = Step(
+        action=action,
+        collection=name,
+        of="collection",
+        name=name,
+        owner=declared.owner,
+        before=existing,
+        after=wanted,
+        blocked="nothing" if existing is None else MOMENT,
+        size=size,
+    )
+    return [step], problems
+
+
+def _over(existing: Any, declared: Any) -> Any:
+    """An option as it will be listed: the server keeps what is not declared of a time series."""
+    if isinstance(existing, dict) and isinstance(declared, dict) and "$jsonSchema" not in declared:
+        return cast("dict[str, Any]", existing) | declared
+    return declared
 
 
 def _index_steps(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -79,7 +79,9 @@ def step_progress(console: Console | None) -> Generator[Callable[[Progress], Non
 
     def show(progress: Progress) -> None:
         step = progress.step
-        name = f"{step.action} {step.collection}.{step.name}"
+        name = f"{step.action} {step.collection}"
+        if step.of == "index":
+            name += f".{step.name}"
         bar.update(
             task, description=name, completed=progress.done, total=progress.of or None, refresh=True
         )
@@ -95,12 +97,17 @@ def step_progress(console: Console | None) -> Generator[Callable[[Progress], Non
 def step_line(step: Step) -> Text:
     """One change in one line."""
     sign, colour = _SIGNS[step.action]
-    what = shown_index(step.after or step.before or {}, full=step.before is None)
-    if step.before is not None and step.after is not None:
-        what += f"  {_difference(step.before, step.after)}"
+    before, after = step.before, step.after or {}
+    if step.of == "collection":
+        what = "".join(f" {name}={_word(value)}" for name, value in after.items())
+        what = what if before is None else f" {', '.join(_changes(before, after))}"
+    else:
+        what = f" {shown_index(step.after or before or {}, full=before is None)}"
+        if before is not None and step.after is not None:
+            what += f"  {_difference(before, step.after)}"
     owner = f"  {step.owner}" if step.owner else ""
     return Text.assemble(
-        (f"  {sign} {step.action} index {what}", colour),
+        (f"  {sign} {step.action} {step.of}{what}", colour),
         owner,
         (f"  ({step.blocked})", "dim"),
     )
@@ -137,13 +144,17 @@ def _difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     parts: list[str] = []
     if list(before["key"].items()) != list(after["key"].items()):
         parts.append(f"instead of {shown_index(before, full=False)}")
-    old, new = _options(before), _options(after)
-    parts += [
+    return ", ".join(parts + _changes(_options(before), _options(after)))
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [
         f"{name} {_word(old.get(name))} -> {_word(new.get(name))}"
+        if _word(old.get(name)) != _word(new.get(name))
+        else f"{name} changed"
         for name in _in_order(old, new)
         if old.get(name) != new.get(name)
     ]
-    return ", ".join(parts)
 
 
 def _in_order(*options: Iterable[str]) -> list[str]:
@@ -151,7 +162,9 @@ def _in_order(*options: Iterable[str]) -> list[str]:
 
 
 def _word(value: Any) -> str:
-    return "none" if value is None else str(value)
+    if isinstance(value, Mapping) and "$jsonSchema" in value:
+        return "$jsonSchema"  # `mongospec schema` shows it
+    return "none" if value is None else str(cast("object", value))
 
 
 def _sum(plan: Plan) -> str:

@@ -157,7 +157,7 @@ class ForPydantic:
     """Make pydantic and FastAPI read and write a type as msgspec does: ``Annotated[Card, ForPydantic]``.
 
     For plain Structs, for an ``ObjectId`` (:data:`PydanticObjectId`), and for containers of them.
-    Document classes and ``Page`` do not need it. Importing it does not import pydantic.
+    A ``msgspec.Meta`` beside it counts: ``Annotated[int, msgspec.Meta(ge=1), ForPydantic]``. Document classes and ``Page`` do not need it. Importing it does not import pydantic.
 
     .. code-block:: python
 
@@ -180,9 +180,9 @@ class ForPydantic:
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
         """Answer pydantic."""
         # Not at the top: pydantic is optional, and is installed if pydantic calls this.
-        from mongospec_core.codec.pydantic_schema import core_schema_of  # noqa: PLC0415
+        from mongospec_core.codec import pydantic_schema  # noqa: PLC0415
 
-        return core_schema_of(source)
+        return pydantic_schema.core_schema_of(pydantic_schema.beside_marker(source, cls))
 
 
 PydanticObjectId = Annotated[ObjectId, ForPydantic]

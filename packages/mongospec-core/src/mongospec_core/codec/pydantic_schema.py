@@ -8,11 +8,13 @@ It is imported when pydantic asks for a schema: no other module imports pydantic
 # JSON and its schemas are of any type; this module tells the types apart.
 
 import datetime as dt
+import functools
 import re
+import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, get_args, get_origin, is_typeddict
 
 import msgspec
 from pydantic import GetJsonSchemaHandler
@@ -40,13 +42,33 @@ def core_schema_of(tp: Any) -> CoreSchema:
     :param tp: a document class, a Struct, an ObjectId, or a container of them (``list[Card]``). A
         tagged document class includes its subclasses.
     """
-    if len(json.family(tp)) > 1:  # no ref: the definitions are those of its members
+    cls = unwrap(tp)
+    if len(json.family(cls)) > 1:  # no ref: the definitions are those of its members
         return core_schema.no_info_plain_validator_function(
-            partial(_validated, tp),
-            metadata={"pydantic_js_functions": [partial(_family_schema, tp)]},
+            _validator(_validated, cls),
+            metadata={"pydantic_js_functions": [partial(_family_schema, cls)]},
             serialization=_SERIALIZATION,
         )
     return _exact_schema_of(tp)
+
+
+def beside_marker(tp: Any, marker: type) -> Any:
+    """Return the type that pydantic asks *marker* about, with the msgspec.Meta beside the marker.
+
+    pydantic passes the type alone. What else is annotated is known only to its function that calls
+    the marker; if a later pydantic has no such function, a Meta beside a marker does not count.
+    """
+    frame = sys._getframe()
+    while (above := frame.f_back) is not None:
+        frame = above
+        around = frame.f_locals.get("annotations", ()) if frame.f_code.co_name == _CALLER else ()
+        if any(each is marker for each in around):
+            metas = [each for each in around if isinstance(each, msgspec.Meta)]
+            return functools.reduce(lambda inner, each: Annotated[inner, each], metas, tp)
+    return tp
+
+
+_CALLER = "_apply_annotations"
 
 
 def _exact_schema_of(tp: Any) -> CoreSchema:
@@ -58,9 +80,28 @@ def _exact_schema_of(tp: Any) -> CoreSchema:
     }
     if _holds_whole_documents(tp) and any(map(json.family, get_args(tp))):
         return core_schema.no_info_wrap_validator_function(
-            partial(_validated_page, tp), _items_schema(*get_args(tp)), **about
+            _validator(_validated_page, tp), _items_schema(*get_args(tp)), **about
         )
-    return core_schema.no_info_plain_validator_function(partial(_validated, tp), **about)
+    return core_schema.no_info_plain_validator_function(_validator(_validated, tp), **about)
+
+
+def _validator(validate: Callable[..., Any], tp: Any) -> Callable[..., Any]:
+    """Return *validate* for a type, with the name that pydantic has in the title of its error."""
+
+    def bound(*given: Any) -> Any:
+        return validate(tp, *given)
+
+    bound.__name__ = bound.__qualname__ = _name(tp)
+    return bound
+
+
+def _class(tp: Any) -> Any:
+    tp = unwrap(tp)
+    return get_origin(tp) or tp
+
+
+def _name(tp: Any) -> str:
+    return getattr(_class(tp), "__name__", "value")
 
 
 def _holds_whole_documents(tp: Any) -> bool:
@@ -78,8 +119,7 @@ def _items_schema(tp: Any) -> CoreSchema:
 
 def _validated(tp: Any, value: Any) -> Any:
     """Return an instance unchanged, or convert JSON values by msgspec."""
-    cls = get_origin(tp) or tp
-    if isinstance(value, msgspec.Struct) and isinstance(value, cls):
+    if isinstance(value, msgspec.Struct) and isinstance(value, _class(tp)):
         return value
     try:
         return read_json(json.own_class(tp, value), value)
@@ -89,7 +129,7 @@ def _validated(tp: Any, value: Any) -> Any:
         kind = "missing" if reason.startswith("missing") else "value_error"
         told = PydanticCustomError(kind, "{reason}", {"reason": reason})
         detail = InitErrorDetails(type=told, loc=tuple(where), input=_at(value, where))
-        raise ValidationError.from_exception_data(cls.__name__, [detail]) from None
+        raise ValidationError.from_exception_data(_name(tp), [detail]) from None
 
 
 def _validated_page(tp: Any, value: Any, read_items: Callable[[Any], Any]) -> Any:
@@ -115,7 +155,7 @@ def read_json(tp: Any, value: Any) -> Any:
 
     :raises msgspec.ValidationError: it does not fit.
     """
-    own_hook = getattr(get_origin(tp) or tp, "dec_hook", None)
+    own_hook = getattr(_class(tp), "dec_hook", None)
 
     def dec_hook(wanted: type, given: Any) -> Any:
         try:
@@ -137,7 +177,7 @@ def read_json(tp: Any, value: Any) -> Any:
 @class_cache
 def _document_in(tp: Any) -> Any:
     """Return a document class inside a type, if any: its documents may be written as their ids."""
-    inside = (each for each in iter_types(tp) if each is not tp)
+    inside = (each for each in iter_types(tp) if each is not unwrap(tp))
     return next((each for each in inside if hasattr(each, "__bson_decoder__")), None)
 
 
@@ -182,8 +222,7 @@ _SERIALIZATION = core_schema.plain_serializer_function_ser_schema(_written, when
 
 def _ref(tp: Any, name: str) -> str:
     # pydantic takes the name of the definition from it: what stands after the last dot.
-    cls = get_origin(tp) or tp
-    return f"{cls.__module__}.{name}:{hash(tp)}"
+    return f"{_class(tp).__module__}.{name}:{hash(tp)}"
 
 
 @class_cache
@@ -202,7 +241,7 @@ def _described(tp: Any) -> tuple[str | None, dict[str, Any]]:
         s["$ref"]: each for s, each in zip(schemas, types, strict=True) if s.keys() == {"$ref"}
     }
     name: str | None = schemas[0].get("$ref")
-    if name is None:
+    if name is None or unwrap(tp) is not tp:
         return None, _linked(schemas[0], named)
     if "properties" in (own := components[name]):
         for field, annotation in _annotations(tp).items():
@@ -244,14 +283,17 @@ def _linked(schema: Any, named: Mapping[str, Any]) -> Any:
         return [_linked(each, named) for each in schema]
     if not isinstance(schema, dict):
         return schema
-    linked = {
-        key: _linked(each, named)
-        for key, each in schema.items()
-        if key not in {"$ref", "mapping"}  # of a discriminator, which need not have it
-    }
+    linked = {key: _linked(each, named) for key, each in schema.items() if key != "$ref"}
     if "$ref" in schema:
         linked["$ref"] = named[schema["$ref"]]
+    if _is_discriminator(schema):
+        linked["mapping"] = {tag: {"$ref": named[name]} for tag, name in schema["mapping"].items()}
     return linked
+
+
+def _is_discriminator(schema: Mapping[str, Any]) -> bool:
+    # Of properties with these names, both are schemas.
+    return isinstance(schema.get("propertyName"), str) and "mapping" in schema
 
 
 def _family_schema(cls: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
@@ -276,6 +318,10 @@ def _json_schema(tp: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, An
         made: dict[str, Any] = _resolved(schema, handler, whole)
     finally:
         _open.reset(token)
+    if (
+        name is None and "$ref" in made
+    ):  # pydantic would write what stands beside it into the definition
+        made["allOf"] = [{"$ref": made.pop("$ref")}]
     return made
 
 
@@ -291,6 +337,10 @@ def _resolved(schema: Any, handler: GetJsonSchemaHandler, whole_documents: bool 
     }
     if "$ref" in schema:
         resolved |= _definition(schema["$ref"], handler, whole_documents)
+    if _is_discriminator(schema):
+        arms = resolved.pop("mapping").items()
+        if all("$ref" in arm for _, arm in arms):  # a reference to a document has no definition
+            resolved["mapping"] = {tag: arm["$ref"] for tag, arm in arms}
     return resolved
 
 

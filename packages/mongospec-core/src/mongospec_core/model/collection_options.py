@@ -24,6 +24,8 @@ _UNSEEN = ("comment",)
 _BY_KEYWORD = ("validator", "validationAction")
 _IN_PLACE = {"expireAfterSeconds", "changeStreamPreAndPostImages", "validationLevel", *_BY_KEYWORD}
 """What ``collMod`` changes; of a capped or a time series collection a little more."""
+_DEFAULTS = {"validationAction": "error", "validationLevel": "strict"}
+"""What the server does if a validator comes without them."""
 _CAPPED = {"size": "cappedSize", "max": "cappedMax"}
 _GRANULARITY = {"granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}
 _NAMESPACE_EXISTS = 48
@@ -55,7 +57,7 @@ def declared_collection(classes: Collection[Any]) -> DeclaredCollection | None:
         return None
     _refuse_different("__collection_options__", options)
     _refuse_different("validator=", actions)
-    said: dict[str, Any] = next(iter(options.values()), {})
+    said: dict[str, Any] = dict(next(iter(options.values()), {}))
     owner = ", ".join(dict.fromkeys(cls.__name__ for cls in (*options, *actions)))
     validator: dict[str, Any] = {}
     if actions:
@@ -65,6 +67,8 @@ def declared_collection(classes: Collection[Any]) -> DeclaredCollection | None:
             )
         action = next(iter(actions.values()))
         validator = {"validator": {"$jsonSchema": _schema(classes)}, "validationAction": action}
+        if "validationLevel" in said:
+            validator["validationLevel"] = said.pop("validationLevel")
     elif "validationLevel" in said:
         raise DefinitionError(
             f"{owner}.__collection_options__ has a validationLevel, but the class has no validator; "
@@ -144,18 +148,21 @@ def changed_options(
 
     :param declared: options and validator; without options, those that exist do not matter.
     """
-    names = [each for each in declared if each not in _UNSEEN]
-    if declared.keys() - _BY_KEYWORD:
-        names += [each for each in (*_MEANINGFUL, "clusteredIndex") if each not in declared]
+    names = dict.fromkeys(each for each in declared if each not in _UNSEEN)
+    if "validator" in declared:
+        names |= dict.fromkeys(_DEFAULTS)
+    if declared.keys() - {"validator", *_DEFAULTS}:
+        names |= dict.fromkeys((*_MEANINGFUL, "clusteredIndex"))
     changes: dict[str, Any] = {}
     fixed: dict[str, Any] = {}
     for name in names:
-        said, there = declared.get(name), existing.get(name)
+        default = _DEFAULTS.get(name)
+        said, there = declared.get(name, default), existing.get(name, default)
         if name == "size" and said and there:
             said, there = _rounded(said), _rounded(there)
         if not _same(said, there):
             in_place = name in _IN_PLACE or _grows(name, said, there)
-            (changes if in_place else fixed)[name] = declared.get(name)
+            (changes if in_place else fixed)[name] = declared.get(name, default)
     return changes, fixed
 
 

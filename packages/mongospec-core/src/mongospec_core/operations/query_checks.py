@@ -477,7 +477,13 @@ def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
     for path, direction in sort.items():
         # {"$meta": "textScore"} may have any name, and "$natural" is not a field.
         if not _is_dict(direction) and not str(path).startswith("$"):
-            tree.at(path)
+            try:
+                tree.at(path)
+            except UnknownFieldError as error:
+                if error.suggestion is None or not path.startswith("-"):
+                    raise
+                hint = f'did you mean [("{error.suggestion}", -1)]?'
+                raise UnknownFieldError(tree.cls, path, error.suggestion, hint) from None
 
 
 def check_projection(tree: PathTree, projection: Mapping[str, Any]) -> None:
