@@ -375,7 +375,8 @@ class BulkInsertError(OperationError):
     """``insert_many`` did not insert every document.
 
     ``inserted``, ``failures`` (with their index, code and key) and ``unknown`` (documents whose
-    batch got no reply) partition the caller's documents.
+    batch got no reply) partition the caller's documents. After the abort of a ``transaction()`` that the
+    error left, nothing is stored: ``inserted`` and ``unknown`` are empty.
     """
 
     def __init__(
