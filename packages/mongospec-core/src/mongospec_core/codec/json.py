@@ -182,7 +182,7 @@ class ForPydantic:
         # Not at the top: pydantic is optional, and is installed if pydantic calls this.
         from mongospec_core.codec import pydantic_schema  # noqa: PLC0415
 
-        return pydantic_schema.core_schema_of(pydantic_schema.beside_marker(source, cls))
+        return pydantic_schema.core_schema_of(source)
 
 
 PydanticObjectId = Annotated[ObjectId, ForPydantic]

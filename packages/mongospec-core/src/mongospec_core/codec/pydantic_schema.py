@@ -8,13 +8,11 @@ It is imported when pydantic asks for a schema: no other module imports pydantic
 # JSON and its schemas are of any type; this module tells the types apart.
 
 import datetime as dt
-import functools
 import re
-import sys
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Annotated, Any, get_args, get_origin, is_typeddict
+from typing import Any, get_args, get_origin, is_typeddict
 
 import msgspec
 from pydantic import GetJsonSchemaHandler
@@ -50,25 +48,6 @@ def core_schema_of(tp: Any) -> CoreSchema:
             serialization=_SERIALIZATION,
         )
     return _exact_schema_of(tp)
-
-
-def beside_marker(tp: Any, marker: type) -> Any:
-    """Return the type that pydantic asks *marker* about, with the msgspec.Meta beside the marker.
-
-    pydantic passes the type alone. What else is annotated is known only to its function that calls
-    the marker; if a later pydantic has no such function, a Meta beside a marker does not count.
-    """
-    frame = sys._getframe()
-    while (above := frame.f_back) is not None:
-        frame = above
-        around = frame.f_locals.get("annotations", ()) if frame.f_code.co_name == _CALLER else ()
-        if any(each is marker for each in around):
-            metas = [each for each in around if isinstance(each, msgspec.Meta)]
-            return functools.reduce(lambda inner, each: Annotated[inner, each], metas, tp)
-    return tp
-
-
-_CALLER = "_apply_annotations"
 
 
 def _exact_schema_of(tp: Any) -> CoreSchema:
