@@ -41,7 +41,10 @@ class ClientFactory:
     async def _drop(self, name: str) -> None:
         if self._own is None:
             self._own = await mongojet.create_client(self._uri)
-        await self._own[name].drop()
+        try:
+            await self._own[name].drop()
+        except mongojet.PyMongoError:  # the server had closed an idle connection
+            await self._own[name].drop()
 
     def close(self) -> None:
         """Close the factory's own client, and wait until all are really gone."""
