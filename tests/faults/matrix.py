@@ -41,12 +41,16 @@ def tasks_of(row: Row, places: Sequence[Place]) -> Iterator[Task]:
             yield place, fault, ("repeat", "save")[(turn + number) % 2]
 
 
+ATTEMPTS = 3
+
+
 async def run(
     row: Row, lanes: list[Lane], *, published: Mapping[str, Mapping[str, str]], only: str = ""
 ) -> tuple[list[Case], list[Exception]]:
     """All cases of an operation.
 
-    What goes wrong is run once more: a busy machine can be late for what a case should meet.
+    What goes wrong is run twice more, the last time after a pause: a busy machine can be late for what a
+    case should meet, and a transaction that a case left open conflicts with the next until the server ends it.
 
     :param published: the outcomes that are known.
     :returns: the cases, and what was found wrong.
@@ -63,17 +67,19 @@ async def run(
 
     async def work(lane: Lane) -> None:
         for place, fault, then in waiting:
-            for attempt in (1, 2):
+            for attempt in range(1, ATTEMPTS + 1):
+                if attempt == ATTEMPTS:
+                    await asyncio.sleep(2)
                 try:
                     case = await lane.run(row, place, fault, done, then=then)
                 except Exception as error:
                     lane.proxy.clear()
-                    if attempt == 2:
+                    if attempt == ATTEMPTS:
                         error.add_note(f"{row.name}, {place}, {fault.name}, then {then}")
                         wrong.append(error)
                 else:
                     expected = published.get(case.place, {}).get(case.fault, case.outcome)
-                    if attempt == 2 or case.outcome == expected:
+                    if attempt == ATTEMPTS or case.outcome == expected:
                         cases.append(case)
                         break
 
