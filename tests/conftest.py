@@ -1,6 +1,7 @@
 """What all tests share. The servers and databases come from mongospec-testing's pytest plugin."""
 
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -15,6 +16,9 @@ from mongospec_core.server import place
 # A naive datetime causes a warning if local time is not UTC: tests of it set another zone themselves.
 os.environ["TZ"] = "UTC"
 time.tzset()
+
+# A shell that runs the tests in the background lets them ignore Ctrl-C, and so what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 type Bind = Callable[..., Awaitable[mongojet.Database]]
 

@@ -1,6 +1,5 @@
 import os
 import shutil
-import signal
 import stat
 import sys
 import time
@@ -21,9 +20,6 @@ SECANTUSD = shutil.which(
     EXECUTABLE, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 )
 FAKE_MONGOD = Path(__file__).with_name("fake_mongod.py")
-
-# A shell that runs the tests in the background lets them ignore Ctrl-C, and so what they start.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
