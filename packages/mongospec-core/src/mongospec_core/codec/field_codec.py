@@ -42,17 +42,6 @@ from typing import (
 import msgspec
 from bson import ObjectId
 
-from mongospec_core.codec.codec_options import (
-    Encoder,
-    Rejected,
-    in_order,
-    is_embedded,
-    is_embedded_class,
-    is_registered,
-    key_to_raw,
-    rejected,
-    to_raw,
-)
 from mongospec_core.codec.datetimes import (
     Truncation,
     truncate,
@@ -64,6 +53,17 @@ from mongospec_core.codec.datetimes import (
 )
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.keys import key_codec, key_type
+from mongospec_core.codec.raw_values import (
+    Encoder,
+    Rejected,
+    in_order,
+    is_embedded,
+    is_embedded_class,
+    is_registered,
+    key_to_raw,
+    rejected,
+    to_raw,
+)
 from mongospec_core.codec.types import (
     DECODERS,
     Decoder,

@@ -17,7 +17,8 @@ import msgspec
 from bson import ObjectId
 from bson.errors import BSONError
 
-from mongospec_core.codec.codec_options import (
+from mongospec_core.codec.datetimes import Truncation
+from mongospec_core.codec.raw_values import (
     MILLISECOND,
     Rejected,
     in_utc,
@@ -25,7 +26,6 @@ from mongospec_core.codec.codec_options import (
     key_to_raw,
     rejected,
 )
-from mongospec_core.codec.datetimes import Truncation
 from mongospec_core.errors import DefinitionError
 
 _READ_BY_MSGSPEC = (str, int, float)

@@ -29,7 +29,6 @@ from mongospec_core.codec.annotations import (
     names_in,
 )
 from mongospec_core.codec.class_cache import forget_by
-from mongospec_core.codec.codec_options import Encoder, note_hidden, register_builtin
 from mongospec_core.codec.datetimes import Truncation
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
@@ -42,6 +41,7 @@ from mongospec_core.codec.field_codec import (
     type_args,
     unwrap,
 )
+from mongospec_core.codec.raw_values import Encoder, note_hidden, register_builtin
 from mongospec_core.codec.types import Decoder
 from mongospec_core.codec.validation import BUILTIN_TYPES, unencodable
 from mongospec_core.errors import DefinitionError, EncodingError

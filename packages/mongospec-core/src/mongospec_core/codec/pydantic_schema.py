@@ -27,10 +27,10 @@ from pydantic_core import (
 from mongospec_core.codec import json
 from mongospec_core.codec.annotations import declared_fields, iter_types, resolve_names
 from mongospec_core.codec.class_cache import class_cache
-from mongospec_core.codec.codec_options import to_raw
 from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import Plan, plan_of
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.codec.validation import parse_validation_error
 
 
