@@ -34,7 +34,7 @@ from bson import (
     Timestamp,
 )
 
-from mongospec_core.codec.field_codec import accepts_anything, unwrapped
+from mongospec_core.codec.annotations import accepts_anything, unwrapped
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.paths import Member, members_of
 from mongospec_core.codec.raw_values import is_registered, to_raw

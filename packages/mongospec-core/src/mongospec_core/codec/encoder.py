@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import FieldInfo
 
-from mongospec_core.codec.field_codec import type_args
+from mongospec_core.codec.annotations import type_args
 from mongospec_core.codec.raw_values import Encoder
 
 

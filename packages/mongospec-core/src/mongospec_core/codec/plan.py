@@ -27,6 +27,8 @@ from mongospec_core.codec.annotations import (
     holds_decimals,
     iter_types,
     names_in,
+    type_args,
+    unwrap,
 )
 from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.codec.datetimes import Truncation
@@ -38,8 +40,6 @@ from mongospec_core.codec.field_codec import (
     decoded_fields,
     is_scalar,
     not_of,
-    type_args,
-    unwrap,
 )
 from mongospec_core.codec.raw_values import Encoder, note_hidden, register_builtin
 from mongospec_core.codec.types import Decoder
