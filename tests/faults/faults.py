@@ -52,6 +52,11 @@ class Fault:
     lost: bool = False
     noticed: bool = False
 
+    @property
+    def timed(self) -> bool:
+        """Whether what it leads to depends on when it happens."""
+        return bool(self.slow or self.options or self.cancel)
+
 
 @contextmanager
 def no_rule(proxy: FaultProxy, place: Place) -> Iterator[None]:

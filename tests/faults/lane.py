@@ -36,6 +36,10 @@ class FoundError(AssertionError):
     """What a case found."""
 
 
+class UnsettledError(FoundError):
+    """A case was late, or could not begin: an earlier one is still in its way."""
+
+
 class Case(msgspec.Struct, frozen=True):
     """What became of one operation that met one fault."""
 
@@ -118,14 +122,10 @@ class Lane:
 
         :param then: ``"repeat"`` or ``"save"``: what the user does next.
         """
-        await self.empty()
-        await self.client["admin"].run_command({"ping": 1})  # it may still look for the server
-        state_of(self.client).silent = False
-        objects = await row.prepare(self.models)
-        seeded = {each["_id"] for each in await self.documents()}
-        before = await self.state(seeded)
-        if {each for each in before if len(before[each]) > 1}:
-            raise FoundError("what an earlier case had sent has arrived now")
+        try:
+            objects, seeded, before = await self._begin(row)
+        except Exception as error:
+            raise UnsettledError(f"{row.name} cannot begin: {error!r}") from error
         error, took = await self._meet(row, place, fault, objects)
         outcome = _outcome(error)
         after = await self.state(seeded)
@@ -144,12 +144,25 @@ class Lane:
             if not fault.cancel and state_of(self.client).in_flight:
                 raise FoundError("a call is left in flight")
         except Exception as wrong:
-            raise FoundError(
+            kind = UnsettledError if isinstance(wrong, UnsettledError) else FoundError
+            raise kind(
                 f"{row.name}, {place.command}[{place.skip}], {fault.name}, then {then}: {wrong}\n"
                 f"  reported {outcome}: {error!r}\n  before {before}\n  after  {after}\n  done   {done}"
             ) from wrong
         name = type(error).__name__ if error is not None else ""
         return Case(row.name, place.name, fault.name, outcome, name)
+
+    async def _begin(self, row: Row) -> tuple[list[Any], set[Any], State]:
+        """The objects that take part, the ids that are stored, and the state of the database."""
+        await self.empty()
+        await self.client["admin"].run_command({"ping": 1})  # it may still look for the server
+        state_of(self.client).silent = False
+        objects = await row.prepare(self.models)
+        seeded = {each["_id"] for each in await self.documents()}
+        before = await self.state(seeded)
+        if any(len(documents) > 1 for documents in before.values()):
+            raise UnsettledError("what an earlier case had sent has arrived now")
+        return objects, seeded, before
 
     async def _meet(
         self, row: Row, place: Place, fault: Fault, objects: list[Any]
@@ -204,7 +217,7 @@ class Lane:
         if row.repeats:
             most += REPEATED
         if took > most:
-            raise FoundError(f"it took {took:.2f} seconds, {most:.2f} at most")
+            raise UnsettledError(f"it took {took:.2f} seconds, {most:.2f} at most")
 
     async def _repeat(
         self, row: Row, objects: list[Any], seeded: set[Any], outcome: str, done: State

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tests.faults.faults import (
     ANYWHEN,
@@ -16,11 +17,31 @@ from tests.faults.faults import (
     no_rule,
     refused,
 )
-from tests.faults.lane import Case, Lane
+from tests.faults.lane import Case, FoundError, Lane, UnsettledError
 from tests.faults.operations import Row
 from tests.faults.outcomes_page import FAULTS
 
 type Task = tuple[Place, Fault, str]
+
+
+@dataclass
+class Findings:
+    """What a run found.
+
+    :ivar repeated: what was wrong with cases that were repeated, and succeeded then or are in ``wrong`` as well.
+    """
+
+    cases: list[Case] = field(default_factory=list)
+    wrong: list[Exception] = field(default_factory=list)
+    repeated: list[Exception] = field(default_factory=list)
+
+
+class OutcomeError(FoundError):
+    """A case reported another outcome than the published one."""
+
+    def __init__(self, case: Case, expected: str) -> None:
+        super().__init__(f"{case.row}, {case.place}, {case.fault}: {case.outcome}, not {expected}")
+        self.case = case
 
 
 def tasks_of(row: Row, places: Sequence[Place]) -> Iterator[Task]:
@@ -41,19 +62,19 @@ def tasks_of(row: Row, places: Sequence[Place]) -> Iterator[Task]:
             yield place, fault, ("repeat", "save")[(turn + number) % 2]
 
 
-ATTEMPTS = 3
+PAUSE = 2.0
+"""Seconds before a case is repeated: what an earlier one left open has ended then."""
 
 
 async def run(
     row: Row, lanes: list[Lane], *, published: Mapping[str, Mapping[str, str]], only: str = ""
-) -> tuple[list[Case], list[Exception]]:
+) -> Findings:
     """All cases of an operation.
 
-    What goes wrong is run twice more, the last time after a pause: a busy machine can be late for what a
-    case should meet, and a transaction that a case left open conflicts with the next until the server ends it.
+    A case whose result depends on time is repeated if it fails: a busy machine can be late for what it should
+    meet, and what an earlier case left open is in its way until the server ends it. It must succeed twice then.
 
     :param published: the outcomes that are known.
-    :returns: the cases, and what was found wrong.
     """
     names = await lanes[0].used_by(row)
     for lane in lanes:
@@ -62,31 +83,42 @@ async def run(
     tasks = [task for task in tasks_of(row, places) if only in task[1].name]
     tasks.sort(key=lambda task: not task[1].slow)  # these wait for the driver, others run meanwhile
     waiting = iter(tasks)
-    cases: list[Case] = []
-    wrong: list[Exception] = []
+    found = Findings()
+
+    async def case_of(lane: Lane, place: Place, fault: Fault, then: str) -> Case:
+        try:
+            case = await lane.run(row, place, fault, done, then=then)
+        except Exception as error:
+            lane.proxy.clear()
+            error.add_note(f"{row.name}, {place}, {fault.name}, then {then}")
+            raise
+        expected = published.get(case.place, {}).get(case.fault, case.outcome)
+        if case.outcome != expected:
+            raise OutcomeError(case, expected)
+        return case
 
     async def work(lane: Lane) -> None:
         for place, fault, then in waiting:
-            for attempt in range(1, ATTEMPTS + 1):
-                if attempt == ATTEMPTS:
-                    await asyncio.sleep(2)
+            try:
                 try:
-                    case = await lane.run(row, place, fault, done, then=then)
+                    case = await case_of(lane, place, fault, then)
                 except Exception as error:
-                    lane.proxy.clear()
-                    if attempt == ATTEMPTS:
-                        error.add_note(f"{row.name}, {place}, {fault.name}, then {then}")
-                        wrong.append(error)
-                else:
-                    expected = published.get(case.place, {}).get(case.fault, case.outcome)
-                    if attempt == ATTEMPTS or case.outcome == expected:
-                        cases.append(case)
-                        break
+                    if not (fault.timed or isinstance(error, UnsettledError)):
+                        raise
+                    found.repeated.append(error)
+                    for _ in range(2):
+                        await asyncio.sleep(PAUSE)
+                        case = await case_of(lane, place, fault, then)
+                found.cases.append(case)
+            except OutcomeError as error:  # the whole of the outcomes shows it
+                found.cases.append(error.case)
+            except Exception as error:
+                found.wrong.append(error)
 
     async with asyncio.TaskGroup() as group:
         for lane in lanes:
             group.create_task(work(lane))
-    return cases, wrong
+    return found
 
 
 def outcomes(cases: Sequence[Case]) -> dict[str, dict[str, str]]:
