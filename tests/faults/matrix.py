@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from tests.faults.faults import (
     ANYWHEN,
@@ -28,12 +29,14 @@ type Task = tuple[Place, Fault, str]
 class Findings:
     """What a run found.
 
+    :ivar timed: how many cases depend on time.
     :ivar repeated: what was wrong with cases that were repeated, and succeeded then or are in ``wrong`` as well.
     """
 
     cases: list[Case] = field(default_factory=list)
     wrong: list[Exception] = field(default_factory=list)
     repeated: list[Exception] = field(default_factory=list)
+    timed: int = 0
 
 
 class OutcomeError(FoundError):
@@ -76,14 +79,12 @@ async def run(
 
     :param published: the outcomes that are known.
     """
-    names = await lanes[0].used_by(row)
-    for lane in lanes:
-        lane.names = names
     places, done = await lanes[0].golden(row)
     tasks = [task for task in tasks_of(row, places) if only in task[1].name]
-    tasks.sort(key=lambda task: not task[1].slow)  # these wait for the driver, others run meanwhile
-    waiting = iter(tasks)
-    found = Findings()
+    # Half of the lanes begin with cases that wait for the driver, the others compute meanwhile.
+    slow = iter([task for task in tasks if task[1].slow])
+    quick = iter([task for task in tasks if not task[1].slow])
+    found = Findings(timed=sum(task[1].timed for task in tasks))
 
     async def case_of(lane: Lane, place: Place, fault: Fault, then: str) -> Case:
         try:
@@ -97,7 +98,7 @@ async def run(
             raise OutcomeError(case, expected)
         return case
 
-    async def work(lane: Lane) -> None:
+    async def work(lane: Lane, waiting: Iterator[Task]) -> None:
         for place, fault, then in waiting:
             try:
                 try:
@@ -116,8 +117,9 @@ async def run(
                 found.wrong.append(error)
 
     async with asyncio.TaskGroup() as group:
-        for lane in lanes:
-            group.create_task(work(lane))
+        for number, lane in enumerate(lanes):
+            order = chain(slow, quick) if number % 2 else chain(quick, slow)
+            group.create_task(work(lane, order))
     return found
 
 
