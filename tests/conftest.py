@@ -10,7 +10,7 @@ import mongojet
 import pytest
 
 from mongospec_core import MongoDocument, close, init
-from mongospec_core.codec import codec_options
+from mongospec_core.codec import raw_values
 from mongospec_core.server import place
 
 # A naive datetime causes a warning if local time is not UTC: tests of it set another zone themselves.
@@ -26,14 +26,14 @@ type Bind = Callable[..., Awaitable[mongojet.Database]]
 @pytest.fixture(autouse=True)
 def registered_encoders() -> Iterator[None]:
     """What a test registers is forgotten at its end."""
-    registered, hidden = dict(codec_options._registered), set(codec_options._hidden)
+    registered, hidden = dict(raw_values._registered), set(raw_values.hidden_types)
     yield
-    if codec_options._registered != registered:
-        codec_options._registered.clear()
-        codec_options._registered.update(registered)
-        codec_options._hidden.clear()
-        codec_options._hidden.update(hidden)
-        codec_options._forget_encoders()
+    if raw_values._registered != registered:
+        raw_values._registered.clear()
+        raw_values._registered.update(registered)
+        raw_values.hidden_types.clear()
+        raw_values.hidden_types.update(hidden)
+        raw_values._forget_encoders()
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple, NewType, Self
 
 import msgspec
 import pytest
+from bson import ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from mongospec_core import (
@@ -20,7 +21,7 @@ from mongospec_core import (
     changes,
     register_encoder,
 )
-from mongospec_core.codec import codec_options
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import alike, stored
@@ -218,7 +219,7 @@ async def test_a_stored_value_that_the_dec_hook_refuses_is_named(bind: Bind) -> 
     assert await Shop.find_all(on_invalid="skip") == []
 
 
-_ID = codec_options.ObjectId()
+_ID = ObjectId()
 
 
 async def test_a_value_of_another_type_is_refused_before_the_write(bind: Bind) -> None:
@@ -360,7 +361,7 @@ def test_an_encoder_holds_for_types_whose_base_bson_knows(beside: dict[str, Any]
     register_encoder(Handle, lambda handle: str(handle).lower())
     register_encoder(Level, lambda level: int(level) + 100)
     sent = {"$or": [{"handle": Handle("Ann")}, {"level": {"$in": [Level(1)]}}], **beside}
-    read = codec_options.decode(codec_options.encode(sent))
+    read = decode(encode(sent))
     assert read["$or"] == [{"handle": "ann"}, {"level": {"$in": [101]}}]
 
 

@@ -1,7 +1,7 @@
 """The store's methods, over the wire."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -20,7 +20,6 @@ from mongospec_core import (
     OptionError,
     register_encoder,
 )
-from mongospec_core.codec import codec_options
 from mongospec_kv import KeyNotFoundError, KVStoreItem, StoredValueError
 from mongospec_testing import FaultProxy
 
@@ -433,16 +432,10 @@ class Door(NamedTuple):
 
 
 @pytest.fixture
-def encoders() -> Iterator[None]:
+def encoders() -> None:
     """Encoders for these tests alone."""
-    before = dict(codec_options._registered)
     register_encoder(Volume, lambda volume: f"{int(volume)} dB")
     register_encoder(Door, lambda door: f"{door.x}/{door.y}")
-    yield
-    codec_options._registered.clear()
-    codec_options._registered.update(before)
-    codec_options._encoders.clear()
-    codec_options._hidden.clear()
 
 
 @pytest.mark.usefixtures("encoders")

@@ -1,6 +1,5 @@
 """Typed MongoDB documents: msgspec Structs on the mongojet driver."""
 
-from mongospec_core.codec.codec_options import register_encoder
 from mongospec_core.codec.json import (
     ForPydantic,
     PydanticObjectId,
@@ -10,6 +9,7 @@ from mongospec_core.codec.json import (
     type_decoders,
     type_encoders,
 )
+from mongospec_core.codec.raw_values import register_encoder
 from mongospec_core.connection import close, connect, create_indexes, init, using
 from mongospec_core.document import MongoDocument
 from mongospec_core.errors import (

@@ -15,22 +15,14 @@
 - the snapshot: what a document knows of its stored copy.
 """
 
-from mongospec_core.codec.annotations import resolve_names
+from mongospec_core.codec.annotations import resolve_names, type_args, unwrap
 from mongospec_core.codec.bson_schema import bson_schema
 from mongospec_core.codec.class_cache import class_cache, forget_by
-from mongospec_core.codec.codec_options import (
-    DECIMAL_CODEC_OPTIONS,
-    decode,
-    encode,
-    named,
-    register_builtin,
-    rejected,
-    to_raw,
-)
-from mongospec_core.codec.field_codec import type_args, unwrap
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode, named
 from mongospec_core.codec.json import own_class
 from mongospec_core.codec.paths import StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
+from mongospec_core.codec.raw_values import register_builtin, rejected, to_raw
 from mongospec_core.codec.types import CHECKING, Decoder
 from mongospec_core.connection import declared_by_collection, declared_collections
 from mongospec_core.errors import Outcome, shown

@@ -1,4 +1,4 @@
-"""Resolve annotations to types, names of document classes included.
+"""Annotations: their names resolved to types, aliases unwrapped, and the types in them found.
 
 Document classes refer to each other, often by a name that its module cannot see at run time (a
 class defined later inside a function, an import under ``if TYPE_CHECKING``). Every document class
@@ -15,14 +15,29 @@ from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from inspect import get_annotations
 from types import MappingProxyType
-from typing import Any, ClassVar, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    NewType,
+    NotRequired,
+    ReadOnly,
+    Required,
+    TypeAliasType,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 from weakref import WeakSet
 
 import msgspec
 from bson import Decimal128
 from msgspec.structs import FieldInfo
 
-from mongospec_core.codec.field_codec import accepts_anything, type_args, unwrap
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.errors import DefinitionError
 
@@ -33,6 +48,7 @@ if sys.version_info >= (3, 14):
         get_annotate_from_class_namespace,
     )
 
+_WRAPPERS = (Required, NotRequired, ReadOnly, Final)
 _named: dict[str, WeakSet[type]] = {}
 
 
@@ -183,6 +199,54 @@ def declared_fields(tp: Any) -> tuple[FieldInfo, ...]:
     hints = hints_of(tp)
     names = [each.name for each in dataclasses.fields(cls)]
     return tuple(FieldInfo(name, name, hints[name]) for name in names)
+
+
+# -- what an annotation has in it
+
+
+def accepts_anything(annotation: Any) -> bool:
+    """Return whether an annotation accepts any value."""
+    return annotation in (Any, object) or isinstance(annotation, TypeVar)
+
+
+def type_args(annotation: Any) -> tuple[Any, ...]:
+    """Return the annotations directly inside an annotation."""
+    tp = unwrap(annotation)
+    if get_origin(tp) is Literal:
+        return ()
+    if is_typeddict(get_origin(tp) or tp):
+        return tuple(hints_of(tp).values())
+    return get_args(tp)
+
+
+def unwrap(annotation: Any) -> Any:
+    """Return the annotation without aliases and qualifiers (``Annotated``, ``NewType``, ...)."""
+    return unwrapped(annotation)[0]
+
+
+def unwrapped(tp: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
+    """Return the annotation without aliases and qualifiers, and msgspec's constraints around it."""
+    metas: tuple[msgspec.Meta, ...] = ()
+    while True:
+        if isinstance(tp, TypeAliasType):
+            tp = tp.__value__
+        elif isinstance(tp, NewType):
+            tp = tp.__supertype__
+        elif isinstance(get_origin(tp), TypeAliasType):
+            tp = get_origin(tp).__value__[get_args(tp)]
+        elif get_origin(tp) is Annotated:
+            tp, *around = get_args(tp)
+            metas += tuple(each for each in around if isinstance(each, msgspec.Meta))
+        elif get_origin(tp) in _WRAPPERS:
+            (tp,) = get_args(tp)
+        else:
+            return tp, metas
+
+
+def class_of(annotation: Any) -> Any:
+    """Return the class of an annotation, without its parameters."""
+    tp = unwrap(annotation)
+    return get_origin(tp) or tp
 
 
 def has_default_factory(default_factory: Any) -> bool:

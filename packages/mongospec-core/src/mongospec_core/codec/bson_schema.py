@@ -34,10 +34,10 @@ from bson import (
     Timestamp,
 )
 
-from mongospec_core.codec.codec_options import is_registered, to_raw
-from mongospec_core.codec.field_codec import accepts_anything, unwrapped
+from mongospec_core.codec.annotations import accepts_anything, unwrapped
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.paths import Member, members_of
+from mongospec_core.codec.raw_values import is_registered, to_raw
 
 type Schema = dict[str, Any]
 

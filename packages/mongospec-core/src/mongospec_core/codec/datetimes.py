@@ -22,7 +22,7 @@ import msgspec
 from bson.tz_util import utc
 
 from mongospec_core.codec.class_cache import forget_by
-from mongospec_core.codec.codec_options import ENDLESS, Rejected
+from mongospec_core.codec.raw_values import ENDLESS, Rejected
 from mongospec_core.errors import EncodingError
 
 type Truncation = Callable[[Any, str], Any]

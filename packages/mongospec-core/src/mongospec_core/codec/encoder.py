@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 from msgspec.structs import FieldInfo
 
-from mongospec_core.codec.codec_options import Encoder
-from mongospec_core.codec.field_codec import type_args
+from mongospec_core.codec.annotations import type_args
+from mongospec_core.codec.raw_values import Encoder
 
 
 def write_encoder(

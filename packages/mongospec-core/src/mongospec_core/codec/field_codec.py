@@ -14,7 +14,6 @@ and the like, so a flat class has an empty plan and pays nothing. For others a :
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-import dataclasses
 import datetime as dt
 import types
 import uuid
@@ -22,37 +21,12 @@ from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import (
-    Annotated,
-    Any,
-    Final,
-    Literal,
-    NewType,
-    NotRequired,
-    ReadOnly,
-    Required,
-    TypeAliasType,
-    TypeVar,
-    Union,
-    get_args,
-    get_origin,
-    is_typeddict,
-)
+from typing import Any, Literal, Union, get_args, get_origin, is_typeddict
 
 import msgspec
 from bson import ObjectId
 
-from mongospec_core.codec.codec_options import (
-    Encoder,
-    Rejected,
-    in_order,
-    is_embedded,
-    is_embedded_class,
-    is_registered,
-    key_to_raw,
-    rejected,
-    to_raw,
-)
+from mongospec_core.codec.annotations import accepts_anything, class_of, unwrap, unwrapped
 from mongospec_core.codec.datetimes import (
     Truncation,
     truncate,
@@ -64,6 +38,17 @@ from mongospec_core.codec.datetimes import (
 )
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.keys import key_codec, key_type
+from mongospec_core.codec.raw_values import (
+    Encoder,
+    Rejected,
+    in_order,
+    is_embedded,
+    is_embedded_class,
+    is_registered,
+    key_to_raw,
+    rejected,
+    to_raw,
+)
 from mongospec_core.codec.types import (
     DECODERS,
     Decoder,
@@ -97,7 +82,6 @@ class Scope(msgspec.Struct, frozen=True):
 NOTHING = FieldCodec()
 ANYTHING = FieldCodec(to_raw, decode_any, truncate)
 _ARRAYS = (list, tuple, set, frozenset)
-_WRAPPERS = (Required, NotRequired, ReadOnly, Final)
 _KNOWN_TO_MSGSPEC = (
     *(str, int, float, bool, bytes, bytearray, Decimal, uuid.UUID),
     *(dt.datetime, dt.date, dt.time, dt.timedelta),
@@ -118,7 +102,7 @@ def compile_codec(annotation: Any, scope: Scope) -> FieldCodec:
     if origin is Literal:
         return NOTHING
     cls = origin or tp
-    if tp in (Any, object) or isinstance(tp, TypeVar) or not isinstance(cls, type):
+    if accepts_anything(tp) or not isinstance(cls, type):
         return ANYTHING
     if is_registered(cls) and not hasattr(cls, "__bson_decoder__"):
         return FieldCodec(to_raw, _by_hook(cls, scope.dec_hook))
@@ -142,7 +126,7 @@ def _class_codec(cls: type, tp: Any, scope: Scope) -> FieldCodec:
         return FieldCodec(
             enum_value if all(type(each.value) in _SCALARS for each in cls) else to_raw
         )
-    if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
+    if is_embedded_class(cls):
         return scope.nested(tp)
     if is_typeddict(cls):
         fields = {name: compile_codec(each, scope) for name, each in hints_of(tp).items()}
@@ -174,11 +158,6 @@ def _by_hook(cls: Any, dec_hook: Callable[[type, Any], Any] | None) -> Decoder |
     return decode
 
 
-def accepts_anything(annotation: Any) -> bool:
-    """Return whether an annotation accepts any value."""
-    return annotation in (Any, object) or isinstance(annotation, TypeVar)
-
-
 def is_scalar(annotation: Any) -> bool:
     """Return whether an annotation has only scalars, which are read as they are stored."""
     tp, metas = unwrapped(annotation)
@@ -186,40 +165,6 @@ def is_scalar(annotation: Any) -> bool:
         return all(map(is_scalar, get_args(tp)))
     known = tp in (*_SCALARS, dt.datetime, ObjectId) and not is_registered(tp)
     return known and not any(each.tz is False for each in metas)
-
-
-def type_args(annotation: Any) -> tuple[Any, ...]:
-    """Return the annotations directly inside an annotation."""
-    tp = unwrap(annotation)
-    if get_origin(tp) is Literal:
-        return ()
-    if is_typeddict(get_origin(tp) or tp):
-        return tuple(hints_of(tp).values())
-    return get_args(tp)
-
-
-def unwrap(annotation: Any) -> Any:
-    """Return the annotation without aliases and qualifiers (``Annotated``, ``NewType``, ...)."""
-    return unwrapped(annotation)[0]
-
-
-def unwrapped(tp: Any) -> tuple[Any, tuple[msgspec.Meta, ...]]:
-    """Return the annotation without aliases and qualifiers, and msgspec's constraints around it."""
-    metas: tuple[msgspec.Meta, ...] = ()
-    while True:
-        if isinstance(tp, TypeAliasType):
-            tp = tp.__value__
-        elif isinstance(tp, NewType):
-            tp = tp.__supertype__
-        elif isinstance(get_origin(tp), TypeAliasType):
-            tp = get_origin(tp).__value__[get_args(tp)]
-        elif get_origin(tp) is Annotated:
-            tp, *around = get_args(tp)
-            metas += tuple(each for each in around if isinstance(each, msgspec.Meta))
-        elif get_origin(tp) in _WRAPPERS:
-            (tp,) = get_args(tp)
-        else:
-            return tp, metas
 
 
 # -- unions and containers
@@ -244,7 +189,7 @@ def _union(args: tuple[Any, ...], scope: Scope) -> FieldCodec:
         return FieldCodec(codecs[0].encode, decode, codecs[0].truncate)
     if any(_is_special(each) for each in codecs) and not any(map(accepts_anything, arms)):
         members = zip([each for each in args if each is not type(None)], codecs, strict=True)
-        find = _by_type({_class_of(each): codec for each, codec in members})
+        find = _by_type({class_of(each): codec for each, codec in members})
         return FieldCodec(
             lambda value: (find(type(value)).encode or to_raw)(value),
             decode,
@@ -260,11 +205,6 @@ def _union(args: tuple[Any, ...], scope: Scope) -> FieldCodec:
 def _is_special(codec: FieldCodec) -> bool:
     """Return whether values are encoded or cut differently from a value of type ``Any``."""
     return codec.encode not in (None, to_raw) or codec.truncate not in (None, truncate)
-
-
-def _class_of(annotation: Any) -> Any:
-    tp = unwrap(annotation)
-    return get_origin(tp) or tp
 
 
 def _by_type(members: Mapping[Any, FieldCodec]) -> Callable[[type], FieldCodec]:
@@ -393,7 +333,7 @@ def _fixed(cls: type, codecs: list[FieldCodec]) -> FieldCodec:
 
 def _mapping(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
     key, value = args if len(args) == 2 else (Any, Any)
-    keys = key_codec(key_type(key, unwrap), scope.dec_hook)
+    keys = key_codec(key_type(key), scope.dec_hook)
     item = compile_codec(value, scope)
     kind, refused, decode_key, cut_key = keys
     encode, decode = item.encode or to_raw, item.decode

@@ -11,13 +11,15 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 from bson import ObjectId
 from bson.errors import BSONError
 
-from mongospec_core.codec.codec_options import (
+from mongospec_core.codec.annotations import accepts_anything, unwrap
+from mongospec_core.codec.datetimes import Truncation
+from mongospec_core.codec.raw_values import (
     MILLISECOND,
     Rejected,
     in_utc,
@@ -25,7 +27,6 @@ from mongospec_core.codec.codec_options import (
     key_to_raw,
     rejected,
 )
-from mongospec_core.codec.datetimes import Truncation
 from mongospec_core.errors import DefinitionError
 
 _READ_BY_MSGSPEC = (str, int, float)
@@ -60,7 +61,7 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
     :param dec_hook: the ``dec_hook`` of the class that has the field.
     :raises DefinitionError: the key cannot be read back from its text.
     """
-    if tp is Any or tp is object or isinstance(tp, TypeVar):
+    if accepts_anything(tp):
         return ANY_KEY  # read as text: values of type Any are read as BSON's own types, too
     if get_origin(tp) is Literal:
         return KeyCodec(None, _of_kinds(tuple({type(each) for each in get_args(tp)})))
@@ -78,7 +79,7 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
     return KeyCodec(None, _of_own(tp, decode), decode)
 
 
-def key_type(annotation: Any, unwrap: Callable[[Any], Any]) -> Any:
+def key_type(annotation: Any) -> Any:
     """Return the annotation of keys without None, which cannot be a key.
 
     :raises DefinitionError: it is a union, whose members cannot be told apart as text.

@@ -46,11 +46,12 @@ from bson import (
     Timestamp,
 )
 
-from mongospec_core.codec.annotations import declared_fields
-from mongospec_core.codec.codec_options import decode, encode, is_registered, key_to_raw, to_raw
-from mongospec_core.codec.field_codec import FieldCodec, accepts_anything, unwrapped
+from mongospec_core.codec.annotations import accepts_anything, declared_fields, unwrapped
+from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.field_codec import FieldCodec
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import DecHook, codec_of
+from mongospec_core.codec.raw_values import is_registered, key_to_raw, to_raw
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.codec.validation import BUILTIN_TYPES, parse_validation_error
 from mongospec_core.errors import EncodingError, UnknownFieldError

@@ -27,9 +27,10 @@ from mongospec_core.codec.annotations import (
     holds_decimals,
     iter_types,
     names_in,
+    type_args,
+    unwrap,
 )
 from mongospec_core.codec.class_cache import forget_by
-from mongospec_core.codec.codec_options import Encoder, note_hidden, register_builtin
 from mongospec_core.codec.datetimes import Truncation
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
@@ -39,9 +40,8 @@ from mongospec_core.codec.field_codec import (
     decoded_fields,
     is_scalar,
     not_of,
-    type_args,
-    unwrap,
 )
+from mongospec_core.codec.raw_values import Encoder, note_hidden, register_builtin
 from mongospec_core.codec.types import Decoder
 from mongospec_core.codec.validation import BUILTIN_TYPES, unencodable
 from mongospec_core.errors import DefinitionError, EncodingError

@@ -25,12 +25,18 @@ from pydantic_core import (
 )
 
 from mongospec_core.codec import json
-from mongospec_core.codec.annotations import declared_fields, iter_types, resolve_names
+from mongospec_core.codec.annotations import (
+    class_of,
+    declared_fields,
+    iter_types,
+    resolve_names,
+    type_args,
+    unwrap,
+)
 from mongospec_core.codec.class_cache import class_cache
-from mongospec_core.codec.codec_options import to_raw
-from mongospec_core.codec.field_codec import type_args, unwrap
 from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import Plan, plan_of
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.codec.validation import parse_validation_error
 
 
@@ -74,13 +80,8 @@ def _validator(validate: Callable[..., Any], tp: Any) -> Callable[..., Any]:
     return bound
 
 
-def _class(tp: Any) -> Any:
-    tp = unwrap(tp)
-    return get_origin(tp) or tp
-
-
 def _name(tp: Any) -> str:
-    return getattr(_class(tp), "__name__", "value")
+    return getattr(class_of(tp), "__name__", "value")
 
 
 def _holds_whole_documents(tp: Any) -> bool:
@@ -98,7 +99,7 @@ def _items_schema(tp: Any) -> CoreSchema:
 
 def _validated(tp: Any, value: Any) -> Any:
     """Return an instance unchanged, or convert JSON values by msgspec."""
-    if isinstance(value, msgspec.Struct) and isinstance(value, _class(tp)):
+    if isinstance(value, msgspec.Struct) and isinstance(value, class_of(tp)):
         return value
     try:
         return read_json(json.own_class(tp, value), value)
@@ -134,7 +135,7 @@ def read_json(tp: Any, value: Any) -> Any:
 
     :raises msgspec.ValidationError: it does not fit.
     """
-    own_hook = getattr(_class(tp), "dec_hook", None)
+    own_hook = getattr(class_of(tp), "dec_hook", None)
 
     def dec_hook(wanted: type, given: Any) -> Any:
         try:
@@ -201,7 +202,7 @@ _SERIALIZATION = core_schema.plain_serializer_function_ser_schema(_written, when
 
 def _ref(tp: Any, name: str) -> str:
     # pydantic takes the name of the definition from it: what stands after the last dot.
-    return f"{_class(tp).__module__}.{name}:{hash(tp)}"
+    return f"{class_of(tp).__module__}.{name}:{hash(tp)}"
 
 
 @class_cache

@@ -17,7 +17,7 @@ from typing import Any
 
 from bson import Binary, Decimal128, Int64, Regex
 
-from mongospec_core.codec.codec_options import MILLISECOND, rejected, to_raw
+from mongospec_core.codec.raw_values import MILLISECOND, rejected, to_raw
 
 type Decoder = Callable[[Any, Any], Any]
 

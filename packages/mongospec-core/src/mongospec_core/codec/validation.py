@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from mongospec_core.codec.codec_options import ENDLESS, encode
+from mongospec_core.codec.codec_options import encode
+from mongospec_core.codec.raw_values import ENDLESS
 from mongospec_core.errors import EncodingError
 
 BUILTIN_TYPES = (

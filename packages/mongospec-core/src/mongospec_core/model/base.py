@@ -9,16 +9,11 @@ import msgspec
 from bson import ObjectId
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec.codec_options import (
-    DECIMAL_CODEC_OPTIONS,
-    encode,
-    named,
-    register_builtin,
-    to_raw,
-)
+from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, encode, named
 from mongospec_core.codec.datetimes import truncate
 from mongospec_core.codec.json import ForPydantic
 from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.raw_values import register_builtin, to_raw
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import DefinitionError, EncodingError, MissingIdError
 from mongospec_core.model.binding import binding_of, reading_plan, refuse_elsewhere

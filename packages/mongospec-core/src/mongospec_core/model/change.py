@@ -5,8 +5,9 @@ from typing import Any, ClassVar, cast
 
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec.codec_options import decode, encode, to_raw
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.errors import InvalidIdError, OptionError, Outcome, shown
 from mongospec_core.model.ids import id_filter, take_back_id

@@ -7,8 +7,7 @@ from typing import Any, get_origin
 import msgspec
 from bson import Regex
 
-from mongospec_core.codec.annotations import declared_fields
-from mongospec_core.codec.field_codec import type_args, unwrap
+from mongospec_core.codec.annotations import declared_fields, type_args, unwrap
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import DefinitionError, shown
 from mongospec_core.model.base import DocumentBase

@@ -15,9 +15,9 @@ from itertools import chain
 from typing import Any, Union
 
 from mongospec_core.codec.annotations import iter_types
-from mongospec_core.codec.codec_options import Encoder, Rejected
 from mongospec_core.codec.field_codec import decoded_fields
 from mongospec_core.codec.plan import DecHook, Plan, Upgrade, hook_of, plan_of
+from mongospec_core.codec.raw_values import Encoder, Rejected
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import shown
 from mongospec_core.model.hooks import run_upgrade

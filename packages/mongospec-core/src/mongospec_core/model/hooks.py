@@ -9,8 +9,8 @@ from collections.abc import Generator
 from copy import copy
 from typing import Any
 
-from mongospec_core.codec.codec_options import ENDLESS
 from mongospec_core.codec.plan import Upgrade
+from mongospec_core.codec.raw_values import ENDLESS
 from mongospec_core.errors import EncodingError, HookError, shown
 
 NAMES = ("__pre_save__", "__pre_update__", "__pre_find__", "__upgrade__")

@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
-from mongospec_core.codec.codec_options import NestingError, encode, to_raw
+from mongospec_core.codec.codec_options import encode
+from mongospec_core.codec.nesting import NestingError
 from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.codec.validation import parse_validation_error, unencodable
 from mongospec_core.errors import (

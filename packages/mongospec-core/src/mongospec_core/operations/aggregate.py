@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Union, Unpack, cast, get_args, get_origin
 
 import msgspec
 
+from mongospec_core.codec.annotations import unwrap
 from mongospec_core.codec.codec_options import decode, encode, named
-from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.types import CHECKING, to_python
 from mongospec_core.errors import DefinitionError, OptionError, shown

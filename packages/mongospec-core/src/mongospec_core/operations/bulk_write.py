@@ -6,8 +6,9 @@ from typing import Any, Unpack, cast
 
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named, to_raw
+from mongospec_core.codec.codec_options import decode, encode, encode_trusted, named
 from mongospec_core.codec.paths import PathTree
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import (
     BulkWriteError,
     OperationError,

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Unpack
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import encode
 from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import refuse_elsewhere
 from mongospec_core.model.ids import id_filter

@@ -7,9 +7,10 @@ import msgspec
 from bson import ObjectId
 from bson.errors import InvalidId
 
-from mongospec_core.codec.codec_options import encode, named, to_raw
-from mongospec_core.codec.field_codec import unwrap
+from mongospec_core.codec.annotations import unwrap
+from mongospec_core.codec.codec_options import encode, named
 from mongospec_core.codec.plan import DecHook, Plan
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, shown
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook

@@ -6,8 +6,9 @@ from typing import Any, Self, Unpack, overload
 import msgspec
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec.codec_options import encode, to_raw
+from mongospec_core.codec.codec_options import encode
 from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import DocumentNotFoundError, shown
 from mongospec_core.model.binding import refuse_elsewhere
 from mongospec_core.model.ids import id_filter

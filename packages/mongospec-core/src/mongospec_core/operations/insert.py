@@ -7,8 +7,9 @@ from typing import Any, Self, Unpack
 from bson import ObjectId
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec.codec_options import decode, encode, named, to_raw
+from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.codec.datetimes import truncate
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import (
     DuplicateKeyError,
     MissingIdError,

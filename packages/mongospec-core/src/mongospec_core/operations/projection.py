@@ -5,10 +5,9 @@ from typing import Any, ClassVar, cast, get_args, get_origin
 
 import msgspec
 
-from mongospec_core.codec.annotations import fields_of
+from mongospec_core.codec.annotations import fields_of, unwrap
 from mongospec_core.codec.class_cache import class_cache
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
-from mongospec_core.codec.field_codec import unwrap
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase

@@ -14,16 +14,10 @@ from typing import Any, TypeIs
 
 from bson import ObjectId, Regex, Timestamp
 
-from mongospec_core.codec.codec_options import (
-    ENDLESS,
-    decode,
-    encode,
-    is_embedded,
-    key_to_raw,
-    to_raw,
-)
+from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.paths import Node, PathTree
 from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.raw_values import ENDLESS, is_embedded, key_to_raw, to_raw
 from mongospec_core.errors import (
     DefinitionError,
     DocumentValidationError,

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Self, Unpack
 
-from mongospec_core.codec.codec_options import decode, to_raw
+from mongospec_core.codec.codec_options import decode
 from mongospec_core.codec.plan import plan_of
+from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import MongospecError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding

@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import UNSET
 
-from mongospec_core.codec.codec_options import key_to_raw
 from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.raw_values import key_to_raw
 from mongospec_core.model.binding import Binding
 from mongospec_core.operations.query_checks import check_insert, equalities
 
