@@ -38,6 +38,7 @@ from mongospec_core.model.family import (
 from mongospec_core.model.hooks import overridden
 from mongospec_core.operations.query_checks import check_indexes
 from mongospec_core.server.client import Target, drain, refuse_after_fork
+from mongospec_core.server.driver_text import parse
 from mongospec_core.server.indexes import (
     Conflicts,
     Declared,
@@ -295,7 +296,10 @@ async def connect(
     try:
         client = await mongojet.create_client(_told_in_time(uri, timeout))
     except (ValueError, mongojet.PyMongoError) as error:
-        raise OptionError(f"connect(): the URI cannot be used: {error}") from error
+        reason = parse(str(error)).kind
+        if reason.startswith("I/O error"):  # the driver does not say of which file
+            reason = f"tlsCertificateKeyFile: {reason}"
+        raise OptionError(f"connect(): the URI cannot be used: {reason}") from error
     try:
         db = _database(client, database)
         await init(
