@@ -115,10 +115,14 @@ class Server:
                 stderr=log,
             )
         until = time.monotonic() + 60
-        while ask(self.address, {"hello": 1}) is None:
+        while not self.answers():
             if time.monotonic() > until or self._process.poll() is not None:
                 raise RuntimeError((self._folder / "log").read_text(errors="replace")[-2000:])
             time.sleep(0.05)
+
+    def answers(self) -> bool:
+        """Return whether it is there."""
+        return ask(self.address, {"hello": 1}) is not None
 
     def kill(self) -> None:
         """End it by SIGKILL: it cannot save anything any more."""

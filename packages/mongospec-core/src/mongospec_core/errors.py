@@ -131,8 +131,8 @@ class UnknownFieldError(OptionError):
         self.path = path
         self.suggestion = suggestion
         self.hint = hint
-        told = f"; {hint}" if hint else ""
-        super().__init__(f'{document_class.__name__} has no field "{cut(path)}"{told}')
+        way_out = f"; {hint}" if hint else ""
+        super().__init__(f'{document_class.__name__} has no field "{cut(path)}"{way_out}')
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.document_class, self.path, self.suggestion, self.hint)
@@ -153,10 +153,10 @@ class FilterValueError(OptionError, ValueError):
         self.expected = expected
         self.value = value
         self.hint = hint
-        told = f"; {hint}" if hint else ""
+        way_out = f"; {hint}" if hint else ""
         super().__init__(
             f"{document_class.__name__}.{cut(path)} is {expected}: no document has {shown(value)} of type "
-            f"{type(value).__name__} there{told}"
+            f"{type(value).__name__} there{way_out}"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -179,8 +179,6 @@ class NotBoundError(MongospecError, RuntimeError):
 
 class WrongDatabaseError(MongospecError, RuntimeError):
     """A document, a reference or a cursor of one database was used in another; see ``using()``."""
-
-    outcome: Outcome = "not_applied"
 
 
 class InvalidDocument(msgspec.Struct, frozen=True):
@@ -212,13 +210,13 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         self.path: str = self.failures[0].path
         self.reason: str = self.failures[0].reason
         name = document_class.__name__
-        told = "; ".join(
+        text = "; ".join(
             f"{name}{'.' + cut(each.path) if each.path else ''}"
             f"{'' if each.id is None else f' of _id={shown(each.id)}'}: {cut(each.reason)}"
             for each in self.failures[:_SHOWN]
         )
         more = len(self.failures) - _SHOWN
-        super().__init__(told + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
+        super().__init__(text + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.document_class, self.failures, self.advice)

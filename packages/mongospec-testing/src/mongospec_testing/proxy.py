@@ -55,7 +55,7 @@ class FaultProxy(Faults):
     def start(self) -> Self:
         """Find the primary and listen on 127.0.0.1.
 
-        :raises ProxyError: if there is no server to stand in front of, or it wants TLS.
+        :raises ProxyError: if the server does not answer, or requires TLS.
         """
         if self._loop is not None:
             raise ProxyError("the proxy is running already")

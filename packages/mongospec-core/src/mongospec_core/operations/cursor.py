@@ -216,7 +216,7 @@ class Cursor[T]:
     async def _next_batch(self, batch_size: int | None) -> list[T]:
         async with self._lock:
             if self._done:
-                return []  # another task has read the last batch batch batch
+                return []  # another task has read the last batch
             if self._unread is None:
                 self._unread = await self._fetch(batch_size)
             if self._unread is None:

@@ -20,13 +20,17 @@ from mongospec_core.errors import OptionError
 
 __all__ = (
     "OPTIONS",
+    "WIRE_NAMES",
     "ClientSession",
     "appended",
     "client_of",
     "core_of",
     "method",
+    "milliseconds",
     "release",
+    "write_command",
     "write_concern_of",
+    "write_fields",
 )
 
 type Verb = Callable[..., Coroutine[Any, Any, Any]]

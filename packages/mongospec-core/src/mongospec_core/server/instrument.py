@@ -170,12 +170,12 @@ def _leave(manager: AbstractContextManager[Any]) -> None:
 
 
 def _error_attributes(error: BaseException) -> dict[str, Any]:
-    told: dict[str, Any] = {"error.type": type(error).__name__}
+    attributes: dict[str, Any] = {"error.type": type(error).__name__}
     if isinstance(error, OperationError) and error.code is not None:
-        told["db.response.status_code"] = str(error.code)
+        attributes["db.response.status_code"] = str(error.code)
     if (outcome := getattr(error, "outcome", None)) is not None:
-        told["mongospec.outcome"] = outcome
-    return told
+        attributes["mongospec.outcome"] = outcome
+    return attributes
 
 
 def _write_log(

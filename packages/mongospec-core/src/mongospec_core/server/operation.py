@@ -343,8 +343,8 @@ class Operation:
             )
 
         attributes = (target.database.name, target.name, command, self.operation, size)
-        told = is_observed() if seen is None else seen
-        with observed(*attributes) if told else _UNSEEN:
+        reported = is_observed() if seen is None else seen
+        with observed(*attributes) if reported else _UNSEEN:
             if self.transaction is None:
                 return await send(self.session)
             return await self.transaction._run(self, command, deadline, send)
