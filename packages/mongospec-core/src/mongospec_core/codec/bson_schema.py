@@ -33,10 +33,14 @@ from bson import (
     Regex,
     Timestamp,
 )
+from msgspec.structs import FieldInfo
 
-from mongospec_core.codec.annotations import accepts_anything, unwrapped
-from mongospec_core.codec.hints import hints_of
-from mongospec_core.codec.paths import Member, members_of
+from mongospec_core.codec.annotations import (
+    accepts_anything,
+    declared_fields,
+    stored_fields,
+    unwrapped,
+)
 from mongospec_core.codec.raw_values import is_registered, to_raw
 
 type Schema = dict[str, Any]
@@ -76,15 +80,15 @@ def bson_schema(*classes: Any) -> Schema:
 
 def _document(tp: Any, above: tuple[Any, ...]) -> Schema:
     cls: Any = get_origin(tp) or tp
-    members = members_of(tp)
+    fields = stored_fields(tp)
     properties = {
-        each.stored: _without_null(each.annotation, above)
-        if each.stored == "_id"
-        else _schema(each.annotation, above)
-        for each in members
+        each.encode_name: _without_null(each.type, above)
+        if each.encode_name == "_id"
+        else _schema(each.type, above)
+        for each in fields
     }
     schema: Schema = {"bsonType": "object", "title": cls.__name__, "properties": properties}
-    needed = [each.stored for each in members if each.required or each.is_tag]
+    needed = [each.encode_name for each in fields if each.required]
     if needed:  # MongoDB refuses an empty list
         schema["required"] = needed
     config = getattr(cls, "__struct_config__", None)
@@ -159,7 +163,7 @@ def _of_type(tp: Any, above: tuple[Any, ...]) -> Schema:
 def _of_class(cls: Any, tp: Any, above: tuple[Any, ...]) -> Schema:
     is_struct = issubclass(cls, msgspec.Struct)
     if is_struct and cls.__struct_config__.array_like:
-        return _types(("array",)) if tp in above else _row(members_of(tp), (*above, tp))
+        return _types(("array",)) if tp in above else _row(stored_fields(tp), (*above, tp))
     if is_struct or dataclasses.is_dataclass(cls) or is_typeddict(cls):
         return _types(("object",)) if tp in above else _document(tp, (*above, tp))
     if issubclass(cls, Mapping):
@@ -168,25 +172,23 @@ def _of_class(cls: Any, tp: Any, above: tuple[Any, ...]) -> Schema:
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         if tp in above:
             return _types(("array",))
-        optional: Collection[str] = getattr(cls, "_field_defaults")  # noqa: B009 - of no type
-        named = [Member(n, n, t, n not in optional) for n, t in hints_of(tp).items()]
-        return _row(named, (*above, tp))
+        return _row(declared_fields(tp), (*above, tp))
     args = get_args(tp)
     if issubclass(cls, tuple) and args and args[-1] is not ...:
-        return _row([Member("", "", each, required=True) for each in args], above)
+        return _row([FieldInfo("", "", each) for each in args], above)
     if issubclass(cls, Collection) and not issubclass(cls, str | bytes):
         item = _schema(args[0], above) if args else {}
         return {"bsonType": "array"} | ({"items": item} if item else {})
     return {}
 
 
-def _row(members: Collection[Member], above: tuple[Any, ...]) -> Schema:
+def _row(fields: Collection[FieldInfo], above: tuple[Any, ...]) -> Schema:
     """The schema of an array of different elements."""
     return {
         "bsonType": "array",
-        "items": [_schema(each.annotation, above) for each in members],
+        "items": [_schema(each.type, above) for each in fields],
         "additionalItems": False,
-        "minItems": sum(each.required or each.is_tag for each in members),
+        "minItems": sum(each.required for each in fields),
     }
 
 

@@ -26,7 +26,13 @@ from typing import Any, Literal, Union, get_args, get_origin, is_typeddict
 import msgspec
 from bson import ObjectId
 
-from mongospec_core.codec.annotations import accepts_anything, class_of, unwrap, unwrapped
+from mongospec_core.codec.annotations import (
+    accepts_anything,
+    class_of,
+    declared_fields,
+    unwrap,
+    unwrapped,
+)
 from mongospec_core.codec.datetimes import (
     Truncation,
     truncate,
@@ -36,7 +42,6 @@ from mongospec_core.codec.datetimes import (
     truncate_naive,
     truncate_places,
 )
-from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.keys import key_codec, key_type
 from mongospec_core.codec.raw_values import (
     Encoder,
@@ -129,14 +134,12 @@ def _class_codec(cls: type, tp: Any, scope: Scope) -> FieldCodec:
     if is_embedded_class(cls):
         return scope.nested(tp)
     if is_typeddict(cls):
-        fields = {name: compile_codec(each, scope) for name, each in hints_of(tp).items()}
+        fields = {each.name: compile_codec(each.type, scope) for each in declared_fields(tp)}
         return _typed_dict(cls, fields)
     if issubclass(cls, Mapping):
         return _mapping(cls, get_args(tp), scope)
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        hints = hints_of(tp)
-        names: tuple[str, ...] = getattr(cls, "_fields")  # noqa: B009 - known of no type
-        return _fixed(cls, [compile_codec(hints.get(name, Any), scope) for name in names])
+        return _fixed(cls, [compile_codec(each.type, scope) for each in declared_fields(tp)])
     if issubclass(cls, Collection):
         return _collection(cls, get_args(tp), scope)
     return NOTHING

@@ -23,9 +23,6 @@ from typing import (
     Any,
     Literal,
     NamedTuple,
-    NotRequired,
-    ReadOnly,
-    Required,
     Union,
     get_args,
     get_origin,
@@ -45,11 +42,18 @@ from bson import (
     Regex,
     Timestamp,
 )
+from msgspec.structs import FieldInfo
 
-from mongospec_core.codec.annotations import accepts_anything, declared_fields, unwrapped
+from mongospec_core.codec.annotations import (
+    accepts_anything,
+    class_of,
+    declared_fields,
+    stored_fields,
+    tag_of,
+    unwrapped,
+)
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.field_codec import FieldCodec
-from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import DecHook, codec_of
 from mongospec_core.codec.raw_values import is_registered, key_to_raw, to_raw
 from mongospec_core.codec.types import CHECKING
@@ -136,54 +140,6 @@ def _constrains(meta: msgspec.Meta) -> bool:
     return any(getattr(meta, name) is not None for name in _CONSTRAINTS)
 
 
-class Member(NamedTuple):
-    """A field of a document, or its tag."""
-
-    name: str
-    stored: str
-    annotation: Any
-    required: bool
-    is_tag: bool = False
-
-
-def members_of(tp: Any) -> tuple[Member, ...]:
-    """Return the fields of a Struct, a dataclass or a TypedDict, and a Struct's tag."""
-    cls: Any = get_origin(tp) or tp
-    if is_typeddict(cls):
-        hints = hints_of(tp)
-        return tuple(
-            Member(name, name, _unqualified(each), name in cls.__required_keys__)
-            for name, each in hints.items()
-        )
-    if dataclasses.is_dataclass(cls):
-        optional = {
-            each.name
-            for each in dataclasses.fields(cls)
-            if (each.default, each.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
-        }
-        return tuple(
-            Member(each.name, each.name, each.type, each.name not in optional)
-            for each in declared_fields(tp)
-        )
-    config = cls.__struct_config__
-    tag = () if config.tag is None else (_tag(config.tag_field, config.tag),)
-    return tag + tuple(
-        Member(each.name, each.encode_name, each.type, each.required)
-        for each in declared_fields(tp)
-    )
-
-
-def _unqualified(tp: Any) -> Any:
-    """Return an annotation without the qualifiers of TypedDict fields."""
-    while get_origin(tp) in (Required, NotRequired, ReadOnly):
-        (tp,) = get_args(tp)
-    return tp
-
-
-def _tag(field: str, tag: str | int) -> Member:
-    return Member(field, field, Literal[tag], required=False, is_tag=True)
-
-
 class Node:
     """One position in a document: the document itself, a field or an element.
 
@@ -265,7 +221,7 @@ class Node:
         if is_registered(cls) or hasattr(cls, "__bson_decoder__") or issubclass(cls, str | bytes):
             self.free = True
         elif array_like:
-            self._rows.append(tuple(each.annotation for each in members_of(arm)))
+            self._rows.append(tuple(each.type for each in stored_fields(arm)))
             return _Scalar(own)
         elif issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls) or is_typeddict(cls):
             self._documents.append(arm)
@@ -281,7 +237,7 @@ class Node:
     def _add_collection(self, cls: type, arm: Any) -> None:
         args = get_args(arm)
         if hasattr(cls, "_fields"):
-            self._rows.append(tuple(hints_of(arm).values()))
+            self._rows.append(tuple(each.type for each in declared_fields(arm)))
         elif issubclass(cls, tuple) and args and args[-1] is not ...:
             self._rows.append(args)
         else:
@@ -290,9 +246,9 @@ class Node:
     # -- below
 
     @cached_property
-    def members(self) -> tuple[tuple[Member, ...], ...]:
+    def members(self) -> tuple[tuple[FieldInfo, ...], ...]:
         """The fields of each class whose documents are allowed here."""
-        return tuple(members_of(each) for each in self._documents)
+        return tuple(map(stored_fields, self._documents))
 
     @cached_property
     def fields(self) -> "dict[str, Node]":
@@ -300,7 +256,7 @@ class Node:
         found: dict[str, dict[Any, None]] = {}
         for each in self.members:
             for member in each:
-                found.setdefault(member.stored, {})[member.annotation] = None
+                found.setdefault(member.encode_name, {})[member.type] = None
         nodes = {name: self.tree.node(tuple(types)) for name, types in found.items()}
         if self._whole and "_id" in nodes:  # what is written there is never taken unseen
             nodes["_id"] = Node(self.tree, nodes["_id"].annotations)
@@ -310,13 +266,15 @@ class Node:
     @cached_property
     def required(self) -> frozenset[str]:
         """The names of the fields that every document here must have."""
-        needed = [{each.stored for each in one if each.required} for one in self.members]
-        return frozenset(set[str].intersection(*needed)) if needed and not self._values else _NONE
+        needed = [{each.encode_name for each in one if each.required} for one in self.members]
+        if not needed or self._values:
+            return frozenset()
+        return frozenset(set[str].intersection(*needed)) - self.tags
 
     @cached_property
     def tags(self) -> frozenset[str]:
         """The names that tell the classes of documents here apart."""
-        return frozenset(each.stored for one in self.members for each in one if each.is_tag)
+        return frozenset(tag[0] for each in self._documents if (tag := tag_of(class_of(each))))
 
     @cached_property
     def is_document(self) -> bool:
@@ -469,9 +427,6 @@ class Node:
         return " or ".join(dict.fromkeys(map(_described, self.annotations)))
 
 
-_NONE: frozenset[str] = frozenset()
-
-
 def _types_of_choice(choice: Any) -> set[type]:
     if choice is dt.time:
         return {str}
@@ -593,7 +548,7 @@ class PathTree:
         name = names[0]
         path = above + ".".join(names)
         inside = node if node.fields or node.element is None else node.element
-        python = {each.name: each.stored for one in inside.members for each in one}
+        python = {each.name: each.encode_name for one in inside.members for each in one}
         if "_id" in inside.fields:
             python.setdefault("id", "_id")
         stored = python.get(name)
