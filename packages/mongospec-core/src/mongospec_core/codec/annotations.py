@@ -194,7 +194,7 @@ def is_classvar(annotation: Any) -> bool:
 def declared_fields(tp: Any) -> tuple[FieldInfo, ...]:
     """Return the fields of a Struct, dataclass, NamedTuple or TypedDict, every annotation resolved.
 
-    Other types have none.
+    The fields of ``tuple[A, B]`` are its positions. Other types have none.
     """
     cls = class_of(tp)
     if not isinstance(cls, type):
@@ -219,6 +219,8 @@ def declared_fields(tp: Any) -> tuple[FieldInfo, ...]:
         names, defaults = hints_of(tp), dict.fromkeys(other.__optional_keys__, msgspec.UNSET)
     elif issubclass(cls, tuple) and hasattr(cls, "_fields"):
         names, defaults = other._fields, other._field_defaults
+    elif issubclass(cls, tuple) and get_args(tp)[-1:] != (...,):
+        return tuple(FieldInfo(str(n), str(n), each) for n, each in enumerate(get_args(tp)))
     else:
         return ()
     hints = hints_of(tp)

@@ -35,7 +35,6 @@ from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.codec.datetimes import Truncation
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
-    FieldCodec,
     Scope,
     compile_codec,
     decoded_fields,
@@ -43,7 +42,7 @@ from mongospec_core.codec.field_codec import (
     not_of,
 )
 from mongospec_core.codec.raw_values import Encoder, note_hidden, register_builtin
-from mongospec_core.codec.types import Decoder
+from mongospec_core.codec.types import Decoder, FieldCodec
 from mongospec_core.codec.validation import BUILTIN_TYPES, unencodable
 from mongospec_core.errors import DefinitionError, EncodingError
 
