@@ -271,10 +271,9 @@ async def send_many(
     try:
         await sent.send(call, ordered=ordered, repeatable=changes[0].version is None)
         await _note_gone(call, sent, changes)
-    except (
-        BaseException
-    ) as error:  # cancelled: if fewer matched than were sent, it is unknown which
+    except BaseException as error:  # cancelled
         applied = sent.applied()
+        # If fewer matched than were sent, it is unknown which.
         if sent.matched < len(applied):
             sent.unknown.update(applied)
         if isinstance(error, CancelledCall):
