@@ -11,45 +11,45 @@ import shlex
 import signal
 import sys
 import traceback
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager, redirect_stdout
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
+from rich.console import Console
 from rich.prompt import Confirm
 from rich.text import Text
 
 from mongospec_cli.apply import Progress, apply
-from mongospec_cli.audit import Audit, audit
-from mongospec_cli.batches import Position
+from mongospec_cli.audit import audit
+from mongospec_cli.batches import Position, ReadProgress
+from mongospec_cli.connection import connected, open_database
 from mongospec_cli.document_report import read_progress, show_audit, show_upgrade
 from mongospec_cli.errors import CommandError
+from mongospec_cli.findings import Audit
 from mongospec_cli.new_models import new_models
 from mongospec_cli.plan import Plan, Step, plan
 from mongospec_cli.report import console_for, show_plan, step_progress
 from mongospec_cli.schema import json_schema as json_schema_of
 from mongospec_cli.schema import schema
-from mongospec_cli.settings import Settings, read_settings
+from mongospec_cli.settings import read_settings
+from mongospec_cli.targets import find_document_types
 from mongospec_cli.upgrade import Upgrade, upgrade
 from mongospec_core import (
     MongoDocument,
     MongospecError,
     OperationError,
     ServerUnavailableError,
-    connect,
     enc_hook,
 )
-from mongospec_discovery import collect_document_types
 
 OK, DIFFERENT, FAILED, INTERRUPTED = 0, 1, 2, 128 + signal.SIGINT
 """The exit codes: all is well; there are differences; it could not run; Ctrl-C."""
-_SELECTION = 5_000
-"""Milliseconds that the driver looks for a server, unless the URI says otherwise."""
 
 _ADVICE: dict[int | None, str] = {
     13: "give the user a role with this right: read for audit, readWrite for upgrade, dbAdmin as well "
@@ -116,7 +116,7 @@ def plan_command(
 
 
 async def _plan(targets: Sequence[str], common: Common, *, drop: bool) -> Plan:
-    async with connected(targets, common) as document_types:
+    async with connected(targets, common.uri, common.database) as document_types:
         return await plan(document_types, drop=drop)
 
 
@@ -158,7 +158,7 @@ def apply_command(
 
 
 async def _apply(targets: Sequence[str], common: Common, found: Plan, made: list[Step]) -> None:
-    async with connected(targets, common) as document_types:
+    async with connected(targets, common.uri, common.database) as document_types:
         with step_progress(None if common.json else console_for()) as show:
 
             def note(progress: Progress) -> None:
@@ -182,7 +182,7 @@ def schema_command(
     :param targets: packages and modules with document classes, like ``myapp.models``.
     :param json_schema: print JSON Schema instead, of the JSON that documents become.
     """
-    document_types = found_types(targets)
+    document_types = find_document_types(targets)
     _write_json(json_schema_of(document_types) if json_schema else schema(document_types), indent=2)
     return OK
 
@@ -200,37 +200,18 @@ def audit_command(
 ) -> int:
     """Tell which stored documents do not fit the classes. Change nothing.
 
-    Exit with 1 if there are documents that a read refuses, or references to what is not there.
+    Exit with 1 if there are documents that a read refuses, or dangling references.
 
     :param targets: packages and modules with document classes, like ``myapp.models``.
     :param sample: read so many documents of each collection, picked at random.
     :param after: go on after a document: CLASS:ID, as a run that was interrupted prints it.
     :param rate: read no more documents a second than this.
-    :param strict: exit with 1 as well if there are documents to upgrade or undeclared fields.
+    :param strict: exit with 1 as well if there are documents to upgrade, lax values or undeclared fields.
     """
     found = Audit(database="")
-
-    async def run() -> None:
-        async with connected(targets, common) as document_types:
-            with read_progress(console_for(stderr=True)) as show, resumable(found):
-                await audit(
-                    document_types,
-                    sample=sample,
-                    after=None if after is None else Position.parse(after),
-                    rate=rate,
-                    into=found,
-                    on_progress=show,
-                )
-
-    try:
-        asyncio.run(run())
-    finally:
-        begun = found.finished or any(each.documents for each in found.read)
-        if begun and common.json:
-            _write_json(found)
-        elif begun:
-            show_audit(console_for(), found)
-    differs = not found.fits or (strict and bool(found.old or found.undeclared))
+    work = partial(audit, sample=sample, after=_position(after), rate=rate, into=found)
+    _read_documents(targets, common, found, work, show_audit)
+    differs = not found.fits or (strict and bool(found.old or found.lax or found.undeclared))
     return DIFFERENT if differs else OK
 
 
@@ -254,27 +235,8 @@ def upgrade_command(
     :param rate: read no more documents a second than this.
     """
     done = Upgrade(database="")
-
-    async def run() -> None:
-        async with connected(targets, common) as document_types:
-            with read_progress(console_for(stderr=True)) as show, resumable(done):
-                await upgrade(
-                    document_types,
-                    dry_run=dry_run,
-                    after=None if after is None else Position.parse(after),
-                    rate=rate,
-                    into=done,
-                    on_progress=show,
-                )
-
-    try:
-        asyncio.run(run())
-    finally:
-        begun = done.finished or any(each.documents or each.written for each in done.collections)
-        if begun and common.json:
-            _write_json(done)
-        elif begun:
-            show_upgrade(console_for(), done)
+    work = partial(upgrade, dry_run=dry_run, after=_position(after), rate=rate, into=done)
+    _read_documents(targets, common, done, work, show_upgrade)
     return OK if done.complete else DIFFERENT
 
 
@@ -291,8 +253,7 @@ def new_models_command(
 
     async def run() -> str:
         settings = read_settings(Path.cwd())
-        uri, name = _place(common, settings)
-        async with connect(_impatient(uri), document_types=[], database=name) as database:
+        async with open_database(common.uri, common.database, settings) as database:
             return await new_models(database, sample=sample)
 
     source = asyncio.run(run())
@@ -303,9 +264,54 @@ def new_models_command(
     return OK
 
 
+def _position(after: str | None) -> Position | None:
+    return None if after is None else Position.parse(after)
+
+
+class _Work(Protocol):
+    """What reads documents, and adds what it finds to a result."""
+
+    def __call__(
+        self,
+        document_types: Sequence[type[MongoDocument]],
+        *,
+        on_progress: Callable[[ReadProgress], object],
+    ) -> Awaitable[object]: ...
+
+
+def _read_documents[R: (Audit, Upgrade)](
+    targets: Sequence[str],
+    common: Common,
+    result: R,
+    work: _Work,
+    show: Callable[[Console, R], None],
+) -> None:
+    """Do *work*, and write its *result*; if it is interrupted or fails, what there is of it."""
+
+    async def run() -> None:
+        async with connected(targets, common.uri, common.database) as document_types:
+            with read_progress(console_for(stderr=True)) as on_progress, _resumable(result):
+                await work(document_types, on_progress=on_progress)
+
+    try:
+        asyncio.run(run())
+    finally:
+        if _has_begun(result):
+            if common.json:
+                _write_json(result)
+            else:
+                show(console_for(), result)
+
+
+def _has_begun(result: Audit | Upgrade) -> bool:
+    if isinstance(result, Audit):
+        return result.finished or any(each.documents for each in result.read)
+    return result.finished or any(each.documents or each.written for each in result.collections)
+
+
 @contextmanager
-def resumable(result: Audit | Upgrade) -> Generator[None]:
-    """Say how to go on if what reads documents is interrupted or fails."""
+def _resumable(result: Audit | Upgrade) -> Generator[None]:
+    """If what reads documents is interrupted or fails, write how to go on."""
     try:
         yield
     except BaseException:
@@ -313,93 +319,6 @@ def resumable(result: Audit | Upgrade) -> Generator[None]:
             line = f"done up to {result.after}; go on with --after {shlex.quote(result.after)}"
             console_for(stderr=True).print(Text(line))
         raise
-
-
-@asynccontextmanager
-async def connected(
-    targets: Sequence[str], common: Common
-) -> AsyncGenerator[list[type[MongoDocument]]]:
-    """Find the document classes and bind them, without a change in the database.
-
-    :raises CommandError: there are no classes, or no URI.
-    """
-    settings = read_settings(Path.cwd())
-    document_types = found_types(targets, settings)
-    uri, database = _place(common, settings)
-    async with connect(
-        _impatient(uri),
-        document_types=document_types,
-        database=database,
-        indexes="skip",
-        validators="skip",
-    ):
-        yield document_types
-
-
-def _place(common: Common, settings: Settings) -> tuple[str, str | None]:
-    """Return the URI, and the database's name; None: the one in the URI.
-
-    What is said for this run comes before the settings, as a whole: a name in its URI as well.
-    """
-    if uri := common.uri:
-        named = urlsplit(uri).path.strip("/")
-        return uri, common.database or (None if named else settings.database)
-    if uri := settings.uri:
-        return uri, common.database or settings.database
-    raise CommandError("no server: set MONGODB_URI, or give --uri mongodb://HOST:27017/NAME")
-
-
-def found_types(
-    targets: Sequence[str], settings: Settings | None = None
-) -> list[type[MongoDocument]]:
-    """Find the document classes of the targets, else of the settings' targets.
-
-    :raises CommandError: there are none, or a module cannot be imported.
-    """
-    settings = settings or read_settings(Path.cwd())
-    targets = list(targets) or settings.targets
-    if not targets:
-        raise CommandError(
-            "no TARGET: name a package or a module with document classes, like myapp.models, or set "
-            'targets = ["myapp.models"] in [tool.mongospec] of pyproject.toml'
-        )
-    sys.path[:0] = [str(Path.cwd()), *settings.python_path]  # as `python -m` has the folder
-    try:
-        with redirect_stdout(sys.stderr):  # what a module prints is not the result
-            found = collect_document_types(targets, on_error=_refuse_module)
-    except SystemExit as error:  # its exit code would be taken for the command's
-        raise CommandError(
-            f"{', '.join(targets)}: a module calls sys.exit({error.code!r}) when it is imported"
-        ) from error
-    if not found:
-        raise CommandError(f"{', '.join(targets)}: there is no document class")
-    return found
-
-
-def _refuse_module(name: str, error: Exception) -> None:
-    """:raises CommandError: always; a class that is not seen would be a hole in the report."""
-    if (
-        isinstance(error, ModuleNotFoundError)
-        and error.name
-        and f"{name}.".startswith(f"{error.name}.")
-    ):
-        raise CommandError(
-            f"there is no module {name!r}; the folder that has it must be in python-path of "
-            f"[tool.mongospec], in PYTHONPATH, or installed"
-        ) from error
-    raise CommandError(
-        f"the module {name!r} cannot be imported: {type(error).__name__}: {error}"
-    ) from error
-
-
-def _impatient(uri: str) -> str:
-    """The URI, with less time to look for a server than the driver's 30 seconds."""
-    parts = urlsplit(uri)
-    if "serverselectiontimeoutms=" in parts.query.lower() or not parts.netloc:
-        return uri
-    query = f"{parts.query}&" if parts.query else ""
-    wait = f"{query}serverSelectionTimeoutMS={_SELECTION}"
-    return parts._replace(path=parts.path or "/", query=wait).geturl()
 
 
 def _write_json(value: Any, *, indent: int = -1) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import mongojet
 
-from mongospec_core.codec.annotations import resolve_names
+from mongospec_core.codec.annotations import resolve_names, tag_of
 from mongospec_core.codec.class_cache import forget_classes
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
@@ -34,11 +34,11 @@ from mongospec_core.model.family import (
     collection_name_of,
     family_plan,
     scope_of,
-    tag_of,
 )
 from mongospec_core.model.hooks import overridden
 from mongospec_core.operations.query_checks import check_indexes
 from mongospec_core.server.client import Target, drain, refuse_after_fork
+from mongospec_core.server.driver_text import parse
 from mongospec_core.server.indexes import (
     Conflicts,
     Declared,
@@ -296,7 +296,10 @@ async def connect(
     try:
         client = await mongojet.create_client(_told_in_time(uri, timeout))
     except (ValueError, mongojet.PyMongoError) as error:
-        raise OptionError(f"connect(): the URI cannot be used: {error}") from error
+        reason = parse(str(error)).kind
+        if reason.startswith("I/O error"):  # the driver does not say of which file
+            reason = f"tlsCertificateKeyFile: {reason}"
+        raise OptionError(f"connect(): the URI cannot be used: {reason}") from error
     try:
         db = _database(client, database)
         await init(

@@ -104,6 +104,17 @@ class MongospecError(Exception):
     given: Mapping[str, Any] | None = None
     """The raw document that a ``find_one_and_*`` returned, if it was applied but cannot be read."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the class's parameters, which differ from the message.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt[E: MongospecError](cls: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class DefinitionError(MongospecError, TypeError):
     """A document class that cannot work; raised when it is created or bound."""
@@ -131,11 +142,8 @@ class UnknownFieldError(OptionError):
         self.path = path
         self.suggestion = suggestion
         self.hint = hint
-        told = f"; {hint}" if hint else ""
-        super().__init__(f'{document_class.__name__} has no field "{cut(path)}"{told}')
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.document_class, self.path, self.suggestion, self.hint)
+        way_out = f"; {hint}" if hint else ""
+        super().__init__(f'{document_class.__name__} has no field "{cut(path)}"{way_out}')
 
 
 class FilterValueError(OptionError, ValueError):
@@ -153,19 +161,10 @@ class FilterValueError(OptionError, ValueError):
         self.expected = expected
         self.value = value
         self.hint = hint
-        told = f"; {hint}" if hint else ""
+        way_out = f"; {hint}" if hint else ""
         super().__init__(
             f"{document_class.__name__}.{cut(path)} is {expected}: no document has {shown(value)} of type "
-            f"{type(value).__name__} there{told}"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (
-            self.document_class,
-            self.path,
-            self.expected,
-            self.value,
-            self.hint,
+            f"{type(value).__name__} there{way_out}"
         )
 
 
@@ -179,8 +178,6 @@ class NotBoundError(MongospecError, RuntimeError):
 
 class WrongDatabaseError(MongospecError, RuntimeError):
     """A document, a reference or a cursor of one database was used in another; see ``using()``."""
-
-    outcome: Outcome = "not_applied"
 
 
 class InvalidDocument(msgspec.Struct, frozen=True):
@@ -212,16 +209,13 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         self.path: str = self.failures[0].path
         self.reason: str = self.failures[0].reason
         name = document_class.__name__
-        told = "; ".join(
+        text = "; ".join(
             f"{name}{'.' + cut(each.path) if each.path else ''}"
             f"{'' if each.id is None else f' of _id={shown(each.id)}'}: {cut(each.reason)}"
             for each in self.failures[:_SHOWN]
         )
         more = len(self.failures) - _SHOWN
-        super().__init__(told + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.document_class, self.failures, self.advice)
+        super().__init__(text + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
 
 
 class EncodingError(MongospecError, ValueError):
@@ -246,9 +240,6 @@ class DocumentNotFoundError(MongospecError, RuntimeError, LookupError):
         super().__init__(message)
         self.document_class = document_class
         self.filter = filter
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (*self.args, self.document_class, self.filter)
 
 
 class StaleDocumentError(MongospecError, RuntimeError):
@@ -304,24 +295,12 @@ class OperationError(MongospecError, mongojet.PyMongoError):
         text = super().__str__()
         return text + _SAID[self.outcome] if self.outcome in _SAID else text
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), self.args, self.__dict__)
-
     def has_error_label(self, label: str) -> bool:
         """Return whether the server or the driver put *label* on this error.
 
         :param label: for example ``"TransientTransactionError"``.
         """
         return label in self.labels
-
-
-def _rebuilt(
-    cls: type[OperationError], args: tuple[Any, ...], state: dict[str, Any]
-) -> OperationError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
 
 
 class ServerUnavailableError(OperationError, ConnectionError):

@@ -37,7 +37,7 @@ _KEYS_BYTES = 8 * 1024 * 1024  # of a command's 16 MB, for the keys in one $in
 def entry_reader(
     store: type[MongoDocument], binding: Binding, value_type: Any = None
 ) -> BatchReader[Any]:
-    """Reads keys and values, and raises :class:`StoredValueError` if a value does not fit.
+    """Return the reader of keys and values, which raises :class:`StoredValueError` if a value does not fit.
 
     :param value_type: the type of the values; default: the store's own annotation.
     """

@@ -108,7 +108,7 @@ class MongoDocument(  # pyright: ignore[reportIncompatibleMethodOverride]  see m
         :returns: the same object, which is now resolved. If the field is annotated with a family's class
             and the document is of a subclass, that document: assign it, ``post.pet = await
             post.pet.fetch()``.
-        :raises MissingReferenceError: there is no such document.
+        :raises MissingReferenceError: the document does not exist.
 
         .. code-block:: python
 

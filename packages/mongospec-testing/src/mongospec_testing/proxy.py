@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self, override
 
 from mongospec_testing.errors import ProxyError
@@ -55,7 +54,7 @@ class FaultProxy(Faults):
     def start(self) -> Self:
         """Find the primary and listen on 127.0.0.1.
 
-        :raises ProxyError: if there is no server to stand in front of, or it wants TLS.
+        :raises ProxyError: if the server does not answer, or requires TLS.
         """
         if self._loop is not None:
             raise ProxyError("the proxy is running already")
@@ -123,12 +122,7 @@ class FaultProxy(Faults):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def _running(self) -> LoopThread:

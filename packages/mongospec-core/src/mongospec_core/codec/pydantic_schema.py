@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, get_args, get_origin, is_typeddict
+from typing import Any, get_args, get_origin
 
 import msgspec
 from pydantic import GetJsonSchemaHandler
@@ -34,7 +34,6 @@ from mongospec_core.codec.annotations import (
     unwrap,
 )
 from mongospec_core.codec.class_cache import class_cache
-from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.codec.validation import parse_validation_error
@@ -224,15 +223,9 @@ def _described(tp: Any) -> tuple[str | None, dict[str, Any]]:
     if name is None or unwrap(tp) is not tp:
         return None, _linked(schemas[0], named)
     if "properties" in (own := components[name]):
-        for field, annotation in _annotations(tp).items():
-            _note_dates(annotation, own["properties"][field])
+        for field in declared_fields(tp):
+            _note_dates(field.type, own["properties"][field.encode_name])
     return name, _linked(own, named)
-
-
-def _annotations(tp: Any) -> Mapping[str, Any]:
-    if is_typeddict(get_origin(tp) or tp):
-        return hints_of(tp)
-    return {each.encode_name: each.type for each in declared_fields(tp)}
 
 
 def _note_dates(annotation: Any, schema: Any) -> None:

@@ -7,12 +7,12 @@ from typing import Any, get_origin
 import msgspec
 from bson import Regex
 
-from mongospec_core.codec.annotations import declared_fields, type_args, unwrap
+from mongospec_core.codec.annotations import declared_fields, tag_of, type_args, unwrap
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import DefinitionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
-from mongospec_core.model.family import are_relatives, collection_name_of, tag_of
+from mongospec_core.model.family import are_relatives, collection_name_of
 from mongospec_core.model.metaclass import is_abstract
 from mongospec_core.server.indexes import Declared
 

@@ -168,7 +168,7 @@ def _refuse_into(cls: type, into: Any) -> None:
 
 
 def _typed(binding: Binding, field: str, values: list[Any], reader: Any) -> list[Any]:
-    """Return distinct values as their field reads them; as ``Any`` if the class has no such field."""
+    """Return distinct values as their field reads them; as ``Any`` if the class does not have it."""
     plan = binding.plan
     if field in plan.encode_names:
         place = plan.encode_names.index(field)

@@ -54,7 +54,7 @@ class CountOperations(DocumentBase, abstract=True):
 
     @classmethod
     async def estimated_document_count(cls, **options: Unpack[EstimatedCountOptions]) -> int:
-        """How many documents the collection has by its metadata: fast, not exact. Sends ``count``.
+        """Return how many documents the collection has by its metadata: fast, not exact. Sends ``count``.
 
         No hook can scope it.
 

@@ -1,4 +1,4 @@
-"""Read a document that must be there."""
+"""Read a document that must exist."""
 
 from collections.abc import Mapping
 from typing import Any, Self, Unpack, overload
@@ -61,9 +61,9 @@ class GetOperations(FindOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """Return the first document that matches, which must be there. Sends one ``find``.
+        """Return the first document that matches, which must exist. Sends one ``find``.
 
-        Parameters as in :meth:`find`. A document that ``on_invalid`` leaves out counts as not there.
+        Parameters as in :meth:`find`. A document that ``on_invalid`` leaves out counts as missing.
 
         :raises DocumentNotFoundError: none matches; it has the class and the filter.
         :raises DocumentValidationError: the stored document does not fit the class.
@@ -74,7 +74,7 @@ class GetOperations(FindOperations, abstract=True):
         """
         read = cls.__read__.of(options, projection, on_invalid)
         found = await read_one(cls, "get_one", filter, read, skip_hooks, options)
-        return _there(cls, "get_one", or_all(filter), found)
+        return _existing(cls, "get_one", or_all(filter), found)
 
     @overload
     @classmethod
@@ -101,10 +101,10 @@ class GetOperations(FindOperations, abstract=True):
         skip_hooks: bool = False,
         **options: Unpack[FindOneOptions],
     ) -> Any:
-        """Return the document with this ``_id``, which must be there. Sends one ``find``.
+        """Return the document with this ``_id``, which must exist. Sends one ``find``.
 
         :param id: an id, or what can be converted to the class's id type: ``"65f0…"``.
-        :raises DocumentNotFoundError: there is no such document.
+        :raises DocumentNotFoundError: no document has this ``_id``.
         :raises InvalidIdError: it cannot be an id of this class; nothing was sent.
 
         .. code-block:: python
@@ -114,7 +114,7 @@ class GetOperations(FindOperations, abstract=True):
         wanted = by_id(plan_of(cls), id)
         read = cls.__read__.of(options, projection, on_invalid)
         found = await read_one(cls, "get_by_id", wanted, read, skip_hooks, options)
-        return _there(cls, "get_by_id", wanted, found)
+        return _existing(cls, "get_by_id", wanted, found)
 
     async def reload(self, **options: Unpack[FindOneOptions]) -> Self:
         """Read this document again, in place; changes that were not saved are lost.
@@ -157,7 +157,7 @@ class GetOperations(FindOperations, abstract=True):
         return self
 
 
-def _there(cls: type[GetOperations], operation: str, filter: Filter, found: Any) -> Any:
+def _existing(cls: type[GetOperations], operation: str, filter: Filter, found: Any) -> Any:
     if found is None:
         raise DocumentNotFoundError(
             f"{cls.__name__}.{operation}: no document matches {shown(filter)}", cls, filter

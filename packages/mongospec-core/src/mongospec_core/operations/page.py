@@ -35,7 +35,7 @@ class Page[T](msgspec.Struct):
     """A page of documents, as returned by ``page()``; msgspec, Litestar and FastAPI can write it.
 
     ``items`` are its documents. ``next`` and ``previous`` are the ``after=`` of the pages around it,
-    as text that may be used in URLs; None if there is no such page. ``total`` is the number of all
+    as text that may be used in URLs; None at the first or last page. ``total`` is the number of all
     documents that match, if it was requested.
     """
 

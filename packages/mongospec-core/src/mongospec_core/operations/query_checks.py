@@ -91,7 +91,7 @@ def has_operators(condition: Any) -> bool:
 
 
 def equalities(filter: Mapping[str, Any]) -> dict[str, Any]:
-    """The paths, and their values, that the server puts into what an upsert by *filter* inserts."""
+    """Return the values that an upsert by *filter* stores when it inserts, by their paths."""
     found: dict[str, Any] = {}
     for path, condition in filter.items():
         if path == "$and" or (path == "$or" and len(list(items_of(condition))) == 1):

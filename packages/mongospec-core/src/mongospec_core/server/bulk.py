@@ -112,11 +112,11 @@ class Account:
         """
         done = len(self.sources) - len(self.failures) - len(self.unknown)
         failures = [self.failures[place] for place in sorted(self.failures)]
-        told = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
+        reasons = "; ".join(f"[{each.index}] {cut(each.message)}" for each in failures[:3])
         first = self.error if isinstance(self.error, OperationError) else None
         return kind(
             f"{operation}: {done} {did}, {len(failures)} failed, {len(self.unknown)} unknown"
-            f"{': ' + told if told else ''}",
+            f"{': ' + reasons if reasons else ''}",
             failures=failures,
             unknown=[self.sources[place] for place in sorted(self.unknown)],
             outcome=self.whole(otherwise),

@@ -211,9 +211,9 @@ async def execute(
         return decode(reply) if command in _COUNTING else reply
     except (mongojet.PyMongoError, ValueError) as error:
         many = command in _MANY
-        told = to_operation_error(error, operation, document, write=write, many=many)
-        state.silent = state.silent or isinstance(told, ConnectionError)
-        raise told from error
+        typed = to_operation_error(error, operation, document, write=write, many=many)
+        state.silent = state.silent or isinstance(typed, ConnectionError)
+        raise typed from error
     except DeadlineExceeded:
         state.silent = True
         outcome: Outcome = "unknown" if write else "not_applied"

@@ -35,9 +35,9 @@ UNKNOWN_CODES: Mapping[int, str] = {
     89: "a router's network timed out",
     90: "what a router waited for was canceled",
     91: "the server is shutting down",
+    134: "the read concern is not available yet: the server counts it as an error to retry after",
     145: "a router dropped its connections",
     172: "the session of a connection was closed",
-    134: "the read concern is not available yet: the server counts it as an error to retry after",
     175: "the plan was killed: an index or the collection was dropped meanwhile",
     189: "the primary is stepping down",
     202: "a router's network exceeded its time limit",
@@ -59,28 +59,9 @@ UNKNOWN_CODES: Mapping[int, str] = {
     11602: "interrupted: the server's role changes",
     46841: "the client was marked as killed",
 }
-"""Codes after which a write, or a part of it, may have been carried out, and what each means."""
+"""Codes after which a write, or a part of it, may have been carried out, and what each means.
 
-UNDONE_CODES: Mapping[int, str] = {
-    2: "a value that the command or a document does not accept",
-    9: "the command cannot be parsed",
-    13: "the user is not authorized",
-    14: "a type that the command or a document does not accept",
-    26: "there is no such collection",
-    112: "a conflict with another write: the storage engine rolled this one back",
-    121: "the collection's validator refused the document",
-    133: "a router found no server for it",
-    148: "the read concern is not available: checked before the command begins",
-    251: "there is no such transaction",
-    365: "the storage engine's cache is too small now: rolled back",
-    371: "writes of users are blocked",
-    433: "the server is overloaded: it was not admitted",
-    449: "too many operations: the same",
-    8000: "Atlas refused it",
-}
-"""Codes after which a write looks as if it might have been applied, but was not, and frequent ones.
-
-A write is not applied after a code in neither table: a check came first, or it was rolled back.
+A write is not applied after any other: a check came first, or it was rolled back.
 """
 
 _NOT_PRIMARY = frozenset({10107, 13435, 13436})
@@ -101,7 +82,25 @@ _NOT_SENT = (
     r"(?:Server selection timeout|Connection pool for|I/O error: Connection refused"
     r"|Client has been shut down|SCRAM failure|Authentication)"
 )
-_SERVER = r"Address: (\S+), Type: \w+(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
+_SERVER = r"Address: (\S+), Type: (\w+)(?:, Error: Kind: (?:I/O error: )?(.*?), labels: )?"
+_NO_ANSWER = "no answer"
+_TLS_ADVICE = (
+    (
+        "UnknownIssuer",
+        "the URI's tlsCAFile must hold, as PEM, the authority of the server's certificate",
+    ),
+    (
+        r"alert: \w*(?:Cert|CA)",
+        "the server wants a certificate that it trusts: tlsCertificateKeyFile in the URI",
+    ),
+    ("[Ee]xpired", "renew the server's certificate, or set the clock of this machine right"),
+    ("not valid for name", "write a name that the server's certificate has into the URI"),
+    (
+        f"{_NO_ANSWER}|reset|end of file|eof|corrupt",
+        "perhaps only one of the two speaks TLS: tls= in the URI",
+    ),
+)
+"""What to do about what a server selection error says."""
 _MOST_TOPOLOGY = 20_000  # characters: the description of many servers is too long to read
 _LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
@@ -242,9 +241,12 @@ def _unreachable(kind: str) -> str:
     servers = re.findall(_SERVER, kind[:_MOST_TOPOLOGY])
     if not servers:
         return _cut(kind)
-    return "; ".join(
-        f"{address} ({reason or 'not what was looked for'})" for address, reason in servers
+    said = "; ".join(
+        f"{address} ({reason or (_NO_ANSWER if kind == 'Unknown' else 'not what was looked for')})"
+        for address, kind, reason in servers
     )
+    advice = next((advice for sign, advice in _TLS_ADVICE if re.search(sign, said)), None)
+    return f"{said}; {advice}" if advice else said
 
 
 def _labels_in(reply: Mapping[str, Any] | None) -> frozenset[str]:

@@ -97,9 +97,8 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
             f'IndexModel("email", unique=True) or {{"key": {{"email": 1}}, "unique": True}}'
         )
     index: dict[str, Any] = dict(cast("Mapping[str, Any]", document))
-    options: dict[str, Any] = (
-        index.pop("options", None) or {}
-    )  # IndexModel(keys, options={...}) keeps them apart
+    # IndexModel(keys, options={...}) keeps them apart.
+    options: dict[str, Any] = index.pop("options", None) or {}
     keys: Any = index.pop("keys", None) or index.pop("key", None)
     if not keys:
         raise DefinitionError(f"{cls.__name__}.__indexes__: {shown(declaration)} has no keys")

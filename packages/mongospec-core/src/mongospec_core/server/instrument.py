@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
-from types import TracebackType
 from typing import Any, Self
 
 from mongospec_core.errors import OperationError, OptionError, shown
@@ -47,12 +46,7 @@ class Instrumentation:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.remove()
 
 
@@ -170,12 +164,12 @@ def _leave(manager: AbstractContextManager[Any]) -> None:
 
 
 def _error_attributes(error: BaseException) -> dict[str, Any]:
-    told: dict[str, Any] = {"error.type": type(error).__name__}
+    attributes: dict[str, Any] = {"error.type": type(error).__name__}
     if isinstance(error, OperationError) and error.code is not None:
-        told["db.response.status_code"] = str(error.code)
+        attributes["db.response.status_code"] = str(error.code)
     if (outcome := getattr(error, "outcome", None)) is not None:
-        told["mongospec.outcome"] = outcome
-    return told
+        attributes["mongospec.outcome"] = outcome
+    return attributes
 
 
 def _write_log(

@@ -184,9 +184,8 @@ class Transaction:
         await self._take_turn(call.operation, deadline)
         try:
             self._refuse(call, verb)  # operations before it in the queue may have changed the state
-            seconds_left(
-                deadline, call.operation
-            )  # here it does not end the transaction: nothing was sent
+            # Outside of the try below: nothing was sent, so it does not end the transaction.
+            seconds_left(deadline, call.operation)
             session = self._session or await self._start(call)
             # Not the operation's own timeout=: a short one must not shorten the commit.
             if call.target.timeout is not None:
