@@ -12,6 +12,7 @@ from mongospec_core.errors import CollectionConflictError, DefinitionError, Oper
 from mongospec_core.model.family import is_member, members_of
 from mongospec_core.server.indexes import Conflicts, Mode, refuse_misspelt, report
 from mongospec_core.server.operation import Operation
+from mongospec_core.server.reply import Listed, ListedCollection
 
 _MEANINGFUL = ("capped", "size", "max", "timeseries", "expireAfterSeconds", "collation")
 """Options that change what a collection does, so that one that is not declared is a difference, too."""
@@ -137,7 +138,7 @@ def _options_of(cls: Any) -> dict[str, Any]:
 async def existing_options(call: Operation) -> dict[str, Any] | None:
     """Return the options of the existing collection; None if it does not exist."""
     command = {"listCollections": 1, "filter": {"name": call.target.name}}
-    found = (await call.command(command))["cursor"]["firstBatch"]
+    found = (await call.command(command, Listed[ListedCollection]))["cursor"]["firstBatch"]
     return found[0].get("options", {}) if found else None
 
 
