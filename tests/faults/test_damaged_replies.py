@@ -88,7 +88,7 @@ async def test_a_damaged_reply_is_an_error_of_ours(row: Row, mongo_server: Mongo
                 await save_later(document, seed)
 
     async with (
-        lanes(mongo_server.uri, 6, f"damaged_{os.getpid()}") as all_lanes,
+        lanes(mongo_server.uri, 6, f"damaged_{os.getpid()}", row) as all_lanes,
         asyncio.TaskGroup() as group,
     ):
         for lane in all_lanes:
