@@ -1,17 +1,21 @@
-"""Draw docs/images/audit.svg: what `mongospec audit` writes into a terminal, by rich's own export."""
-
-import os
-import re
-from pathlib import Path
+"""Draw docs/images/audit.svg: what `mongospec audit` writes into a terminal."""
 
 from bson import ObjectId
-from rich.console import Console
 
-from mongospec_cli import Audit, Audited, Dangling, OldDocuments, UndeclaredField, Unreadable
+from mongospec_cli import (
+    Audit,
+    Audited,
+    Dangling,
+    LaxValue,
+    OldDocuments,
+    UndeclaredField,
+    Unreadable,
+)
 from mongospec_cli.document_report import show_audit
+from scripts import terminal_picture
 
-PICTURE = Path(__file__).parent.parent / "docs" / "images" / "audit.svg"
-IDS = [ObjectId(f"65f0c0ffee65f0c0ffee{number:04}") for number in range(5)]
+PICTURE = terminal_picture.IMAGES / "audit.svg"
+IDS = [ObjectId(f"65f0c0ffee65f0c0ffee{number:04}") for number in range(6)]
 FOUND = Audit(
     finished=True,
     database="shop",
@@ -40,34 +44,31 @@ FOUND = Audit(
     old=[
         OldDocuments(owner="Customer", fields=["full_name", "name"], count=9_034, examples=IDS[3:4])
     ],
+    lax=[
+        LaxValue(
+            owner="Order",
+            path="items[].price",
+            stored="int",
+            written="double",
+            count=5_120,
+            examples=IDS[5:],
+        )
+    ],
     undeclared=[
         UndeclaredField(
             owner="Order",
             path="address.zip",
             count=204,
             types={"string": 201, "int": 3},
-            examples=IDS[4:],
+            examples=IDS[4:5],
         )
     ],
 )
 
 
 def picture() -> str:
-    """The picture, which loads no fonts from elsewhere."""
-    with Path(os.devnull).open("w") as nowhere:
-        console = Console(
-            record=True,
-            width=136,
-            file=nowhere,
-            highlight=False,
-            color_system="standard",
-            force_terminal=True,
-            legacy_windows=False,
-        )
-        console.print("$ mongospec audit shop.models")
-        show_audit(console, FOUND)
-    drawn = console.export_svg(title="mongospec audit", unique_id="audit")
-    return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
+    """The picture of ``mongospec audit``."""
+    return terminal_picture.picture("audit", 152, lambda console: show_audit(console, FOUND))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,10 @@
-"""Draw docs/images/plan.svg: what `mongospec plan` writes into a terminal, by rich's own export."""
-
-import os
-import re
-from pathlib import Path
-
-from rich.console import Console
+"""Draw docs/images/plan.svg: what `mongospec plan` writes into a terminal."""
 
 from mongospec_cli import CollectionSize, Plan, Step, Undeclared
 from mongospec_cli.report import show_plan
+from scripts import terminal_picture
 
-PICTURE = Path(__file__).parent.parent / "docs" / "images" / "plan.svg"
+PICTURE = terminal_picture.IMAGES / "plan.svg"
 ORDERS = CollectionSize(1_204_432, 618_000_000)
 PLAN = Plan(
     database="shop",
@@ -51,21 +46,8 @@ PLAN = Plan(
 
 
 def picture() -> str:
-    """The picture, which loads no fonts from elsewhere."""
-    with Path(os.devnull).open("w") as nowhere:
-        console = Console(
-            record=True,
-            width=118,
-            file=nowhere,
-            highlight=False,
-            color_system="standard",
-            force_terminal=True,
-            legacy_windows=False,
-        )
-        console.print("$ mongospec plan shop.models")
-        show_plan(console, PLAN)
-    drawn = console.export_svg(title="mongospec plan", unique_id="plan")
-    return re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)
+    """The picture of ``mongospec plan``."""
+    return terminal_picture.picture("plan", 118, lambda console: show_plan(console, PLAN))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Finding documents, whole or in smaller shapes."""
 
 import datetime as dt
+import gc
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -232,3 +233,42 @@ async def test_on_invalid_refuses_other_words(bind: Bind) -> None:
         await Person.find_all(on_invalid=wrong)
     with pytest.raises(OptionError, match="on_invalid"):
         Person.find(on_invalid=wrong)
+
+
+class Watched(MongoDocument):
+    """Notes whether the garbage collector may run while its documents are decoded."""
+
+    seen: ClassVar[set[bool]] = set()
+
+    number: int
+
+    def __post_init__(self) -> None:
+        self.seen.add(gc.isenabled())
+
+
+async def test_the_garbage_collector_pauses_for_large_reads_alone(bind: Bind) -> None:
+    await bind(Watched)
+    await Watched.insert_many([Watched(number=number) for number in range(1_200)])
+    Watched.seen.clear()
+    assert len(await Watched.find_all(limit=100)) == 100
+    assert Watched.seen == {True}
+    Watched.seen.clear()
+    assert len(await Watched.find_all()) == 1_200
+    assert Watched.seen == {False}
+    assert gc.isenabled()
+
+    await Watched.update_one({"number": 700}, {"$set": {"number": "seven"}}, check=False)
+    with pytest.raises(DocumentValidationError, match="number"):
+        await Watched.find_all()
+    assert gc.isenabled(), "also if the read fails"
+
+
+async def test_a_large_read_does_not_start_a_garbage_collector_that_was_stopped(bind: Bind) -> None:
+    await bind(Watched)
+    await Watched.insert_many([Watched(number=number) for number in range(600)])
+    gc.disable()
+    try:
+        assert len(await Watched.find_all()) == 600
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

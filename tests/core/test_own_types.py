@@ -681,6 +681,7 @@ async def test_registered_types_that_msgspec_knows_are_read_by_the_dec_hook(bind
     assert alike(found, gig)
     assert changes(gig) == {}
     assert await Gig.count({"day": date(2026, 1, 1), "pairs": Pair(3, 4)}) == 1
+    assert await Gig.count({"day": "2026-01-01", "tone": "LOUD"}) == 1  # as they are stored
     await Gig.get_collection().insert_one({"tone": "SOFT"})
     with pytest.raises(DocumentValidationError, match=r"Gig\.tone"):
         await Gig.find_all()

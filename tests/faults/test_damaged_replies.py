@@ -159,8 +159,8 @@ def test_a_damaged_reply_of_a_read_is_an_error_of_ours(
 
 def test_a_damaged_reply_to_init_is_an_error_of_ours(mongo_server: MongoServer) -> None:
     async def bind(lane: Lane, recipe: Recipe) -> None:
-        await met(lane, recipe, lane.bind)
-        await lane.bind()
+        await met(lane, recipe, lambda: lane.bind(lane.names))
+        await lane.bind(lane.names)
 
     with every_lane(mongo_server.uri, bind):
         pass

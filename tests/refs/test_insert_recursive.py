@@ -115,6 +115,17 @@ async def test_the_driver_like_spelling_is_the_same(bind: Bind) -> None:
         await Post.insert_one_recursive(User(name="a"))  # type: ignore[arg-type]
 
 
+async def test_options_that_it_does_not_take_are_named(bind: Bind) -> None:
+    await bind(*BLOG)
+    wrong: Any = {"ordered": False}
+    with pytest.raises(OptionError, match=r"insert_recursive does not take ordered=; it takes "):
+        await Post(title="x", author=User(name="a")).insert_recursive(**wrong)
+    result = await Post(title="x", author=User(name="a")).insert_recursive()
+    with pytest.raises(RecursiveRollbackError, match=r"rollback does not take ordered=; it takes "):
+        await result.rollback(**wrong)
+    assert await result.rollback() == 2
+
+
 async def test_shared_new_documents_are_inserted_once(bind: Bind) -> None:
     await bind(*BLOG)
     company = Company(name="c")

@@ -1,17 +1,18 @@
 """Tell whether the database is what the document classes say, and make it so."""
 
 from mongospec_cli.apply import Progress, apply
-from mongospec_cli.audit import (
+from mongospec_cli.audit import audit
+from mongospec_cli.batches import Position, ReadProgress
+from mongospec_cli.errors import CommandError, OutdatedPlanError
+from mongospec_cli.findings import (
     Audit,
     Audited,
     Dangling,
+    LaxValue,
     OldDocuments,
     UndeclaredField,
     Unreadable,
-    audit,
 )
-from mongospec_cli.batches import Position, ReadProgress
-from mongospec_cli.errors import CommandError, OutdatedPlanError
 from mongospec_cli.new_models import new_models
 from mongospec_cli.plan import CollectionSize, Plan, Problem, Step, Undeclared, plan
 from mongospec_cli.schema import json_schema, schema
@@ -23,6 +24,7 @@ __all__ = (
     "CollectionSize",
     "CommandError",
     "Dangling",
+    "LaxValue",
     "NotUpgraded",
     "OldDocuments",
     "OutdatedPlanError",

@@ -20,7 +20,6 @@ from mongospec_core.extension import (
     decode,
     encode,
     is_member,
-    split_documents,
 )
 
 BATCH = 1_000
@@ -151,19 +150,11 @@ async def read_batches(
             asked.insert(0, encode({"$match": scope}))
     call = Operation(binding.target, name, options, write=False).without_timeout()
     cursor = await call.open(verb, asked)
-
-    async def fetch() -> list[bytes]:
-        for _ in range(2):  # an empty batch need not be the last
-            batch = await call.fetch(cursor)
-            if batch and (parts := split_documents(batch)):
-                return parts
-        return []
-
     begun, number = time.monotonic(), 0
-    pending = asyncio.create_task(fetch())
+    pending = asyncio.create_task(call.fetch(cursor))
     try:
         while parts := await pending:
-            pending = asyncio.create_task(fetch())
+            pending = asyncio.create_task(call.fetch(cursor))
             yield parts
             number += len(parts)
             if rate is not None:

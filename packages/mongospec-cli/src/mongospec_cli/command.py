@@ -26,11 +26,12 @@ from rich.prompt import Confirm
 from rich.text import Text
 
 from mongospec_cli.apply import Progress, apply
-from mongospec_cli.audit import Audit, audit
+from mongospec_cli.audit import audit
 from mongospec_cli.batches import Position, ReadProgress
 from mongospec_cli.connection import connected, open_database
 from mongospec_cli.document_report import read_progress, show_audit, show_upgrade
 from mongospec_cli.errors import CommandError
+from mongospec_cli.findings import Audit
 from mongospec_cli.new_models import new_models
 from mongospec_cli.plan import Plan, Step, plan
 from mongospec_cli.report import console_for, show_plan, step_progress
@@ -199,18 +200,18 @@ def audit_command(
 ) -> int:
     """Tell which stored documents do not fit the classes. Change nothing.
 
-    Exit with 1 if there are documents that a read refuses, or references to what is not there.
+    Exit with 1 if there are documents that a read refuses, or dangling references.
 
     :param targets: packages and modules with document classes, like ``myapp.models``.
     :param sample: read so many documents of each collection, picked at random.
     :param after: go on after a document: CLASS:ID, as a run that was interrupted prints it.
     :param rate: read no more documents a second than this.
-    :param strict: exit with 1 as well if there are documents to upgrade or undeclared fields.
+    :param strict: exit with 1 as well if there are documents to upgrade, lax values or undeclared fields.
     """
     found = Audit(database="")
     work = partial(audit, sample=sample, after=_position(after), rate=rate, into=found)
     _read_documents(targets, common, found, work, show_audit)
-    differs = not found.fits or (strict and bool(found.old or found.undeclared))
+    differs = not found.fits or (strict and bool(found.old or found.lax or found.undeclared))
     return DIFFERENT if differs else OK
 
 

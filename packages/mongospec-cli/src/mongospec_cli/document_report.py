@@ -8,12 +8,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from mongospec_cli.audit import Audit, Dangling, OldDocuments, UndeclaredField, Unreadable
 from mongospec_cli.batches import ReadProgress
+from mongospec_cli.findings import (
+    Audit,
+    Dangling,
+    LaxValue,
+    OldDocuments,
+    UndeclaredField,
+    Unreadable,
+)
 from mongospec_cli.upgrade import Upgrade
 from mongospec_core.extension import shown
 
-type Group = Unreadable | Dangling | OldDocuments | UndeclaredField
+type Group = Unreadable | Dangling | OldDocuments | LaxValue | UndeclaredField
 
 _SHOWN = 3
 """How many examples stand in a line."""
@@ -53,7 +60,13 @@ def show_audit(console: Console, audit: Audit) -> None:
         console.print(
             Text.assemble((read.owner, "bold"), "  ", (f"{read.collection}, {count}", "dim"))
         )
-        groups: list[Group] = [*audit.unreadable, *audit.dangling, *audit.old, *audit.undeclared]
+        groups: list[Group] = [
+            *audit.unreadable,
+            *audit.dangling,
+            *audit.old,
+            *audit.lax,
+            *audit.undeclared,
+        ]
         for each in groups:
             if each.owner == read.owner:
                 console.print(_line(each))
@@ -89,6 +102,9 @@ def _line(found: Group) -> Text:
             if not stable:
                 what += " (and again whenever it is read)"
             return _told(what, "yellow", plural(found.count, "document"), found.examples)
+        case LaxValue(path=path, stored=stored, written=written):
+            what = f"  ~ lax {path}: stored as {stored}, the class writes {written}"
+            return _told(what, "yellow", plural(found.count, "value"), found.examples)
         case UndeclaredField(path=path, types=types):
             kinds = ", ".join(f"{name} {count:,}" for name, count in types.items())
             return _told(f"  ? undeclared {path}", "cyan", kinds, found.examples)
@@ -112,11 +128,10 @@ def _sum(audit: Audit) -> str:
         f"{plural(_count(audit.unreadable), 'document')} cannot be read"
         if audit.unreadable
         else "",
-        f"{plural(_count(audit.dangling), 'reference')} to what is not there"
-        if audit.dangling
-        else "",
+        plural(_count(audit.dangling), "dangling reference") if audit.dangling else "",
         f"{plural(_count(audit.old), 'document')} to upgrade" if audit.old else "",
-        f"{plural(len(audit.undeclared), 'undeclared field')}" if audit.undeclared else "",
+        plural(_count(audit.lax), "lax value") if audit.lax else "",
+        plural(len(audit.undeclared), "undeclared field") if audit.undeclared else "",
     ]
     read = plural(sum(each.documents for each in audit.read), "document") + " read"
     if not audit.finished:

@@ -11,7 +11,7 @@ import bson
 import mongojet
 from bson.raw_bson import RawBSONDocument
 
-from mongospec_cli.audit import type_name
+from mongospec_cli.bson_types import type_name
 from mongospec_core import MongoDocument
 from mongospec_core.extension import DECIMAL_CODEC_OPTIONS, encode, to_operation_error
 from mongospec_refs.identity_map import key_of

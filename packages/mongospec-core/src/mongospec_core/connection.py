@@ -11,7 +11,7 @@ from typing import Any
 
 import mongojet
 
-from mongospec_core.codec.annotations import resolve_names
+from mongospec_core.codec.annotations import resolve_names, tag_of
 from mongospec_core.codec.class_cache import forget_classes
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
@@ -34,7 +34,6 @@ from mongospec_core.model.family import (
     collection_name_of,
     family_plan,
     scope_of,
-    tag_of,
 )
 from mongospec_core.model.hooks import overridden
 from mongospec_core.operations.query_checks import check_indexes

@@ -104,6 +104,17 @@ class MongospecError(Exception):
     given: Mapping[str, Any] | None = None
     """The raw document that a ``find_one_and_*`` returned, if it was applied but cannot be read."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by the class's parameters, which differ from the message.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt[E: MongospecError](cls: type[E], args: tuple[Any, ...], state: dict[str, Any]) -> E:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class DefinitionError(MongospecError, TypeError):
     """A document class that cannot work; raised when it is created or bound."""
@@ -134,9 +145,6 @@ class UnknownFieldError(OptionError):
         way_out = f"; {hint}" if hint else ""
         super().__init__(f'{document_class.__name__} has no field "{cut(path)}"{way_out}')
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.document_class, self.path, self.suggestion, self.hint)
-
 
 class FilterValueError(OptionError, ValueError):
     """A filter compares a field to a value that no document of the class can have there.
@@ -157,15 +165,6 @@ class FilterValueError(OptionError, ValueError):
         super().__init__(
             f"{document_class.__name__}.{cut(path)} is {expected}: no document has {shown(value)} of type "
             f"{type(value).__name__} there{way_out}"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (
-            self.document_class,
-            self.path,
-            self.expected,
-            self.value,
-            self.hint,
         )
 
 
@@ -218,9 +217,6 @@ class DocumentValidationError(MongospecError, msgspec.ValidationError):
         more = len(self.failures) - _SHOWN
         super().__init__(text + (f"; and {more} more" if more > 0 else "") + f" ({advice})")
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.document_class, self.failures, self.advice)
-
 
 class EncodingError(MongospecError, ValueError):
     """A value that BSON cannot hold, or a document over the size limit; nothing was sent."""
@@ -244,9 +240,6 @@ class DocumentNotFoundError(MongospecError, RuntimeError, LookupError):
         super().__init__(message)
         self.document_class = document_class
         self.filter = filter
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (*self.args, self.document_class, self.filter)
 
 
 class StaleDocumentError(MongospecError, RuntimeError):
@@ -302,24 +295,12 @@ class OperationError(MongospecError, mongojet.PyMongoError):
         text = super().__str__()
         return text + _SAID[self.outcome] if self.outcome in _SAID else text
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), self.args, self.__dict__)
-
     def has_error_label(self, label: str) -> bool:
         """Return whether the server or the driver put *label* on this error.
 
         :param label: for example ``"TransientTransactionError"``.
         """
         return label in self.labels
-
-
-def _rebuilt(
-    cls: type[OperationError], args: tuple[Any, ...], state: dict[str, Any]
-) -> OperationError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
 
 
 class ServerUnavailableError(OperationError, ConnectionError):

@@ -20,7 +20,7 @@ from mongospec_core.codec.bson_schema import bson_schema
 from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode, named
 from mongospec_core.codec.json import own_class
-from mongospec_core.codec.paths import StoredAs
+from mongospec_core.codec.paths import Node, StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.raw_values import register_builtin, rejected, to_raw
 from mongospec_core.codec.types import CHECKING, Decoder
@@ -44,12 +44,15 @@ from mongospec_core.model.read import BatchReader, OnInvalid, Reader, settle_rea
 from mongospec_core.model.snapshot import (
     DELETED,
     UNKNOWN_CONTENT,
+    Snapshot,
     copy_snapshot,
+    differing_elements,
     is_new,
     place_of,
     set_place,
     set_snapshot,
     snapshot_of,
+    split_elements,
     with_fields,
 )
 from mongospec_core.model.write import checked, document_list, encode_document, to_raw_documents
@@ -110,6 +113,7 @@ __all__ = (
     "FindOneOptions",
     "Ids",
     "InsertMany",
+    "Node",
     "OnInvalid",
     "Operation",
     "Options",
@@ -121,6 +125,7 @@ __all__ = (
     "Read",
     "Reader",
     "SaveManyOptions",
+    "Snapshot",
     "Statement",
     "StoredAs",
     "Target",
@@ -141,6 +146,7 @@ __all__ = (
     "declared_by_collection",
     "declared_collections",
     "decode",
+    "differing_elements",
     "document_list",
     "encode",
     "encode_document",
@@ -178,6 +184,7 @@ __all__ = (
     "shown",
     "snapshot_of",
     "split_documents",
+    "split_elements",
     "tenants_exist",
     "to_operation_error",
     "to_raw",

@@ -36,9 +36,6 @@ class UnresolvedReferenceError(MongospecError, RuntimeError):
         super().__init__(message)
         self.reference = reference
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.reference)
-
 
 class MissingReferenceError(UnresolvedReferenceError, LookupError):
     """The document of the reference is not in the database."""
@@ -55,9 +52,6 @@ class UnsavedReferenceError(MongospecError, ValueError):
         super().__init__(message)
         self.reference = reference
         self.path = path
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.reference, self.path)
 
 
 class CascadeSaveError(MongospecError):

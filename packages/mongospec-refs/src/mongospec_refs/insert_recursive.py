@@ -94,7 +94,7 @@ async def insert_recursive[D](
     root: D, validate_on_write: bool | None, options: Mapping[str, Any]
 ) -> RecursiveInsertResult[D]:
     """Insert *root* and every new document that can be reached from it."""
-    _, call = begin(class_of(root), "insert_recursive", "insert_many", options, "write")
+    _, call = begin(class_of(root), "insert_recursive", "insert_one", options, "write")
     documents = await _new_after_hooks(root)
     result = RecursiveInsertResult(root)
     fresh = {id(each) for each in documents if each._id is None}

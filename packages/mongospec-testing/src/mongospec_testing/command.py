@@ -80,9 +80,7 @@ def _serve(server: MongoServer) -> int:
     stopped = threading.Event()
     with _handling(lambda _: stopped.set()):
         print(server.uri, flush=True)  # noqa: T201 - this is what the command is for
-        while not stopped.wait(
-            1
-        ):  # in steps, because on Windows a wait is not interrupted by Ctrl-C
+        while not stopped.wait(1):  # in steps: on Windows, Ctrl-C does not interrupt a wait
             pass
     return 0
 

@@ -4,7 +4,6 @@ import asyncio
 import socket
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
 from typing import Self, override
 
 from mongospec_testing.errors import ProxyError
@@ -94,6 +93,7 @@ class FaultProxy(Faults):
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
+            self._listener = None
         await self._drop_connections()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -122,12 +122,7 @@ class FaultProxy(Faults):
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     def _running(self) -> LoopThread:

@@ -1,7 +1,6 @@
 """A MongoDB for tests: found or started."""
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from mongospec_testing.errors import ServerNotAvailableError
@@ -92,10 +91,5 @@ class MongoServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()

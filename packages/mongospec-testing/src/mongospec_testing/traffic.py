@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from types import TracebackType
 from typing import Any, Self
 
 from mongospec_testing.wire import OP_QUERY, Body, Frame, decode, first_key
@@ -90,15 +89,10 @@ class QueryLimit:
         self.commands = self._recording.__enter__()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._recording.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._recording.__exit__(*error)
         sent = len(self.queries)
-        if error is None and sent > self._limit:
+        if error[0] is None and sent > self._limit:
             lines = "\n".join(f"  {command!r}" for command in self.commands)
             raise AssertionError(
                 f"{sent} queries were sent, {self._limit} allowed; all commands:\n{lines}"
@@ -107,13 +101,8 @@ class QueryLimit:
     async def __aenter__(self) -> Self:
         return self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
+    async def __aexit__(self, *error: Any) -> None:
+        self.__exit__(*error)
 
 
 type MaxQueries = Callable[[int], QueryLimit]

@@ -74,10 +74,8 @@ class Frame:
     def answer(self, document: bytes) -> "Frame":
         """Return a reply to this request."""
         if self.op_code == OP_QUERY:
-            payload = (
-                REPLY_PREFIX.pack(8, 0, 0, 1) + document
-            )  # 8: "await capable", as all servers say
-            return Frame(0, self.request_id, OP_REPLY, payload)
+            prefix = REPLY_PREFIX.pack(8, 0, 0, 1)  # 8: "await capable", as all servers say
+            return Frame(0, self.request_id, OP_REPLY, prefix + document)
         return Frame.message(document, response_to=self.request_id)
 
     def document(self) -> bytes:

@@ -192,13 +192,68 @@ def is_classvar(annotation: Any) -> bool:
 
 
 def declared_fields(tp: Any) -> tuple[FieldInfo, ...]:
-    """Return the fields of a Struct class or a dataclass, every annotation resolved."""
-    cls = get_origin(tp) or tp
+    """Return the fields of a Struct, dataclass, NamedTuple or TypedDict, every annotation resolved.
+
+    The fields of ``tuple[A, B]`` are its positions. Other types have none.
+    """
+    cls = class_of(tp)
+    if not isinstance(cls, type):
+        return ()
     if issubclass(cls, msgspec.Struct):
         return fields_of(tp)
+    if dataclasses.is_dataclass(cls):
+        hints, missing = hints_of(tp), dataclasses.MISSING
+        return tuple(
+            FieldInfo(
+                each.name,
+                each.name,
+                hints[each.name],
+                msgspec.NODEFAULT if each.default is missing else each.default,
+                msgspec.NODEFAULT if each.default_factory is missing else each.default_factory,
+            )
+            for each in dataclasses.fields(cls)
+        )
+    names: Iterable[str]
+    other: Any = cls
+    if is_typeddict(cls):
+        names, defaults = hints_of(tp), dict.fromkeys(other.__optional_keys__, msgspec.UNSET)
+    elif issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        names, defaults = other._fields, other._field_defaults
+    elif issubclass(cls, tuple) and get_args(tp)[-1:] != (...,):
+        return tuple(FieldInfo(str(n), str(n), each) for n, each in enumerate(get_args(tp)))
+    else:
+        return ()
     hints = hints_of(tp)
-    names = [each.name for each in dataclasses.fields(cls)]
-    return tuple(FieldInfo(name, name, hints[name]) for name in names)
+    return tuple(
+        FieldInfo(
+            name,
+            name,
+            _unqualified(hints.get(name, Any)),
+            defaults.get(name, msgspec.NODEFAULT),
+        )
+        for name in names
+    )
+
+
+def _unqualified(tp: Any) -> Any:
+    """Return an annotation without the qualifiers of TypedDict fields."""
+    while get_origin(tp) in _WRAPPERS:
+        (tp,) = get_args(tp)
+    return tp
+
+
+def tag_of(cls: Any) -> tuple[str, str | int] | None:
+    """Return the name and the value of a Struct class's tag; None if it has none."""
+    config = getattr(cls, "__struct_config__", None)
+    tag = getattr(config, "tag", None)  # of Struct itself the config is a descriptor
+    return None if config is None or tag is None else (config.tag_field, tag)
+
+
+def stored_fields(tp: Any) -> tuple[FieldInfo, ...]:
+    """Return the fields of a class, and before them the tag of its documents."""
+    tag = tag_of(get_origin(tp) or tp)
+    fields = declared_fields(tp)
+    return fields if tag is None else (FieldInfo(tag[0], tag[0], Literal[tag[1]]), *fields)
 
 
 # -- what an annotation has in it
@@ -249,9 +304,9 @@ def class_of(annotation: Any) -> Any:
     return get_origin(tp) or tp
 
 
-def has_default_factory(default_factory: Any) -> bool:
+def has_default_factory(field: FieldInfo) -> bool:
     """Return whether the field has a ``default_factory`` of the user's."""
-    return default_factory not in (msgspec.NODEFAULT, dataclasses.MISSING, list, dict, set)
+    return field.default_factory not in (msgspec.NODEFAULT, list, dict, set)
 
 
 def has_fresh_inside(annotation: Any) -> bool:
@@ -259,18 +314,11 @@ def has_fresh_inside(annotation: Any) -> bool:
     if hasattr(unwrap(annotation), "__bson_decoder__"):
         return False  # an id is stored there
     return any(
-        has_default_factory(each) for part in iter_types(annotation) for each in _factories(part)
+        has_default_factory(field)
+        for part in iter_types(annotation)
+        if not hasattr(class_of(part), "__bson_decoder__")
+        for field in declared_fields(part)
     )
-
-
-def _factories(annotation: Any) -> Iterable[Any]:
-    """Return the default factories of a Struct's or a dataclass's fields."""
-    cls = get_origin(annotation) or annotation
-    if not isinstance(cls, type) or hasattr(cls, "__bson_decoder__"):
-        return ()
-    if issubclass(cls, msgspec.Struct):
-        return [each.default_factory for each in fields_of(annotation)]
-    return [each.default_factory for each in getattr(cls, "__dataclass_fields__", {}).values()]
 
 
 def holds_decimals(annotation: Any) -> bool:
@@ -292,27 +340,17 @@ def iter_types(tp: Any) -> Iterable[Any]:
             continue
         yield annotation
         todo.extend(type_args(annotation))
-        cls = get_origin(annotation) or annotation
-        if isinstance(cls, type) and (annotation is tp or not hasattr(cls, "__bson_decoder__")):
-            todo.extend(_inside(annotation, cls))
+        if annotation is tp or not hasattr(class_of(annotation), "__bson_decoder__"):
+            todo.extend(each.type for each in declared_fields(annotation))
 
 
 def names_in(tp: Any) -> set[Any]:
     """Return the types that the fields of a class name, also in containers; not nested classes'."""
     found: set[Any] = set()
-    todo = list(_inside(tp, get_origin(tp) or tp))
+    todo = [each.type for each in declared_fields(tp)]
     while todo:
         annotation = unwrap(todo.pop())
         if isinstance(annotation, type):
             found.add(annotation)
         todo.extend(type_args(annotation))
     return found
-
-
-def _inside(tp: Any, cls: type) -> Iterable[Any]:
-    """Return the annotations of the fields of a Struct, a dataclass or a NamedTuple."""
-    if issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls):
-        return [each.type for each in declared_fields(tp)]
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return hints_of(tp).values()
-    return ()

@@ -9,61 +9,21 @@ text of a ``time``, the keys of a dict or the length of bytes.
 # pyright: reportUnknownMemberType=false
 # Annotations are of any type; this module tells the types apart.
 
-import dataclasses
-import datetime as dt
-import re
-import uuid
-from collections.abc import Collection, Iterable, Mapping
-from decimal import Decimal
-from enum import Enum, Flag
+from collections.abc import Iterable
+from enum import Flag
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, is_typeddict
+from typing import Any, Union, get_args, get_origin, is_typeddict
 
 import msgspec
-from bson import (
-    Binary,
-    Code,
-    DatetimeMS,
-    DBRef,
-    Decimal128,
-    Int64,
-    MaxKey,
-    MinKey,
-    ObjectId,
-    Regex,
-    Timestamp,
-)
+from bson import DBRef
 
-from mongospec_core.codec.annotations import accepts_anything, unwrapped
-from mongospec_core.codec.hints import hints_of
-from mongospec_core.codec.paths import Member, members_of
-from mongospec_core.codec.raw_values import is_registered, to_raw
+from mongospec_core.codec.annotations import stored_fields, unwrapped
+from mongospec_core.codec.raw_values import to_raw
+from mongospec_core.codec.types import SCALARS, Kind, kind_of
 
 type Schema = dict[str, Any]
 
-_WHOLE = ("int", "long")
-_NUMBERS = ("double", *_WHOLE)
-_BSON_TYPES: dict[Any, tuple[str, ...]] = {
-    NoneType: ("null",),
-    str: ("string",),
-    bool: ("bool",),
-    int: _WHOLE,
-    Int64: _WHOLE,
-    dt.timedelta: _WHOLE,
-    float: _NUMBERS,
-    Decimal: ("decimal",),
-    Decimal128: ("decimal",),
-    **dict.fromkeys((dt.datetime, dt.date, DatetimeMS), ("date",)),
-    dt.time: ("string",),
-    **dict.fromkeys((uuid.UUID, bytes, bytearray, memoryview, Binary), ("binData",)),
-    ObjectId: ("objectId",),
-    **dict.fromkeys((re.Pattern, Regex), ("regex",)),
-    Timestamp: ("timestamp",),
-    Code: ("javascript", "javascriptWithScope"),
-    MinKey: ("minKey",),
-    MaxKey: ("maxKey",),
-    DBRef: ("object",),
-}
+_NUMBERS = {"double", "int", "long"}
 _LIMITS = {"ge": "minimum", "gt": "minimum", "le": "maximum", "lt": "maximum"}
 _LENGTHS = {"string": "Length", "array": "Items", "object": "Properties"}
 
@@ -76,15 +36,15 @@ def bson_schema(*classes: Any) -> Schema:
 
 def _document(tp: Any, above: tuple[Any, ...]) -> Schema:
     cls: Any = get_origin(tp) or tp
-    members = members_of(tp)
+    fields = stored_fields(tp)
     properties = {
-        each.stored: _without_null(each.annotation, above)
-        if each.stored == "_id"
-        else _schema(each.annotation, above)
-        for each in members
+        each.encode_name: _without_null(each.type, above)
+        if each.encode_name == "_id"
+        else _schema(each.type, above)
+        for each in fields
     }
     schema: Schema = {"bsonType": "object", "title": cls.__name__, "properties": properties}
-    needed = [each.stored for each in members if each.required or each.is_tag]
+    needed = [each.encode_name for each in fields if each.required]
     if needed:  # MongoDB refuses an empty list
         schema["required"] = needed
     config = getattr(cls, "__struct_config__", None)
@@ -139,54 +99,41 @@ def _types_in(schema: Schema) -> list[str]:
 
 def _of_type(tp: Any, above: tuple[Any, ...]) -> Schema:
     cls: Any = get_origin(tp) or tp
-    if get_origin(tp) is Literal:
-        return {"enum": [to_raw(each) for each in get_args(tp)]}
-    if accepts_anything(tp) or not isinstance(cls, type):
-        return {}
-    if is_registered(cls) and not hasattr(cls, "__bson_decoder__"):
-        return {}
-    if (known := _BSON_TYPES.get(cls)) is not None:
-        return _types(known)
-    if hasattr(cls, "__bson_stored_as__"):
-        return _without_null(cls.__bson_stored_as__().annotation, above)
-    if hasattr(cls, "__bson_decoder__"):
-        return {}
-    if issubclass(cls, Enum):
-        return _types(_WHOLE) if issubclass(cls, Flag) else {"enum": [to_raw(e) for e in cls]}
-    return _of_class(cls, tp, above)
+    match kind_of(tp):
+        case Kind.SCALAR:
+            return _types(SCALARS[cls].stored)
+        case Kind.LITERAL:
+            return {"enum": [to_raw(each) for each in get_args(tp)]}
+        case Kind.ENUM if issubclass(cls, Flag):
+            return _types(SCALARS[int].stored)
+        case Kind.ENUM:
+            return {"enum": [to_raw(each) for each in cls]}
+        case Kind.ID if hasattr(cls, "__bson_stored_as__"):
+            return _without_null(cls.__bson_stored_as__().annotation, above)
+        case Kind.DOCUMENT:
+            return _types(("object",)) if tp in above else _document(tp, (*above, tp))
+        case Kind.ROW:
+            return _types(("array",)) if tp in above else _row(tp, above)
+        case Kind.MAPPING:
+            value = _schema((get_args(tp) or (Any, Any))[-1], above)
+            return {"bsonType": "object"} | ({"additionalProperties": value} if value else {})
+        case Kind.ARRAY:
+            item = _schema((get_args(tp) or (Any,))[0], above)
+            return {"bsonType": "array"} | ({"items": item} if item else {})
+        case _:
+            return _types(("object",)) if cls is DBRef else {}
 
 
-def _of_class(cls: Any, tp: Any, above: tuple[Any, ...]) -> Schema:
-    is_struct = issubclass(cls, msgspec.Struct)
-    if is_struct and cls.__struct_config__.array_like:
-        return _types(("array",)) if tp in above else _row(members_of(tp), (*above, tp))
-    if is_struct or dataclasses.is_dataclass(cls) or is_typeddict(cls):
-        return _types(("object",)) if tp in above else _document(tp, (*above, tp))
-    if issubclass(cls, Mapping):
-        value = _schema((get_args(tp) or (Any, Any))[-1], above)
-        return {"bsonType": "object"} | ({"additionalProperties": value} if value else {})
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        if tp in above:
-            return _types(("array",))
-        optional: Collection[str] = getattr(cls, "_field_defaults")  # noqa: B009 - of no type
-        named = [Member(n, n, t, n not in optional) for n, t in hints_of(tp).items()]
-        return _row(named, (*above, tp))
-    args = get_args(tp)
-    if issubclass(cls, tuple) and args and args[-1] is not ...:
-        return _row([Member("", "", each, required=True) for each in args], above)
-    if issubclass(cls, Collection) and not issubclass(cls, str | bytes):
-        item = _schema(args[0], above) if args else {}
-        return {"bsonType": "array"} | ({"items": item} if item else {})
-    return {}
-
-
-def _row(members: Collection[Member], above: tuple[Any, ...]) -> Schema:
+def _row(tp: Any, above: tuple[Any, ...]) -> Schema:
     """The schema of an array of different elements."""
+    fields = stored_fields(tp)
+    if get_origin(tp) is not tuple:
+        above = (*above, tp)
     return {
         "bsonType": "array",
-        "items": [_schema(each.annotation, above) for each in members],
+        "items": [_schema(each.type, above) for each in fields],
         "additionalItems": False,
-        "minItems": sum(each.required or each.is_tag for each in members),
+        "minItems": sum(each.required for each in fields),
     }
 
 
@@ -195,7 +142,7 @@ def _constrained(schema: Schema, metas: Iterable[msgspec.Meta]) -> Schema:
     types = _types_in(schema)
     schema = dict(schema)
     for meta in metas:
-        if set(types) <= set(_NUMBERS) and types:
+        if types and _NUMBERS.issuperset(types):
             for name, keyword in _LIMITS.items():
                 if (limit := getattr(meta, name)) is not None:
                     schema[keyword] = limit

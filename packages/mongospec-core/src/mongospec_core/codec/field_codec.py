@@ -1,13 +1,7 @@
 """Compile one annotation to its codec.
 
 Most annotations need no codec: bson and msgspec agree on ``str``, ``int``, ``datetime``, ``UUID``
-and the like, so a flat class has an empty plan and pays nothing. For others a :class:`FieldCodec` has
-
-- ``encode``: converts a value to raw data (None: it is sent unchanged),
-- ``decode``: converts raw data to something that :func:`msgspec.convert` accepts for the annotation
-  (None: it is accepted as it is). A decoder takes the raw value and the reader, never changes its
-  arguments, and returns the same object if the value is not of its kind: msgspec then reports it;
-- ``truncate``: cuts a value to the milliseconds that BSON keeps (None: nothing to cut).
+and the like, so a flat class has an empty plan and pays nothing.
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -21,12 +15,17 @@ from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from enum import Enum
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin, is_typeddict
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
-from bson import ObjectId
 
-from mongospec_core.codec.annotations import accepts_anything, class_of, unwrap, unwrapped
+from mongospec_core.codec.annotations import (
+    accepts_anything,
+    class_of,
+    declared_fields,
+    unwrap,
+    unwrapped,
+)
 from mongospec_core.codec.datetimes import (
     Truncation,
     truncate,
@@ -36,10 +35,8 @@ from mongospec_core.codec.datetimes import (
     truncate_naive,
     truncate_places,
 )
-from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.keys import key_codec, key_type
 from mongospec_core.codec.raw_values import (
-    Encoder,
     Rejected,
     in_order,
     is_embedded,
@@ -50,22 +47,18 @@ from mongospec_core.codec.raw_values import (
     to_raw,
 )
 from mongospec_core.codec.types import (
-    DECODERS,
+    NOTHING,
+    SCALARS,
     Decoder,
+    FieldCodec,
+    Kind,
     decode_any,
     enum_value,
+    kind_of,
     wall_clock,
     without_zone,
 )
 from mongospec_core.errors import DefinitionError
-
-
-class FieldCodec(msgspec.Struct, frozen=True):
-    """How values of one annotation are encoded, decoded and truncated."""
-
-    encode: Encoder | None = None
-    decode: Decoder | None = None
-    truncate: Truncation | None = None
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -79,14 +72,13 @@ class Scope(msgspec.Struct, frozen=True):
     dec_hook: Callable[[type, Any], Any] | None
 
 
-NOTHING = FieldCodec()
 ANYTHING = FieldCodec(to_raw, decode_any, truncate)
+NAIVE_DATETIME = FieldCodec(wall_clock, without_zone, truncate_naive)
 _ARRAYS = (list, tuple, set, frozenset)
 _KNOWN_TO_MSGSPEC = (
     *(str, int, float, bool, bytes, bytearray, Decimal, uuid.UUID),
     *(dt.datetime, dt.date, dt.time, dt.timedelta),
 )
-_SCALARS = (str, int, float, bool, bytes, type(None))
 
 
 def compile_codec(annotation: Any, scope: Scope) -> FieldCodec:
@@ -96,50 +88,42 @@ def compile_codec(annotation: Any, scope: Scope) -> FieldCodec:
     :raises DefinitionError: values of the annotation cannot be told apart in the database.
     """
     tp, metas = unwrapped(annotation)
-    origin = get_origin(tp)
-    if origin in (Union, types.UnionType):
+    if get_origin(tp) in (Union, types.UnionType):
         return _union(get_args(tp), scope)
-    if origin is Literal:
-        return NOTHING
-    cls = origin or tp
-    if accepts_anything(tp) or not isinstance(cls, type):
-        return ANYTHING
-    if is_registered(cls) and not hasattr(cls, "__bson_decoder__"):
-        return FieldCodec(to_raw, _by_hook(cls, scope.dec_hook))
-    if cls in _SCALARS:
-        return NOTHING
-    if cls is dt.datetime:
-        return (
-            FieldCodec(wall_clock, without_zone, truncate_naive)
-            if any(each.tz is False for each in metas)
-            else FieldCodec(None, None, truncate)
-        )
-    if cls in DECODERS:
-        return FieldCodec(to_raw, DECODERS[cls], truncate if cls is dt.timedelta else None)
-    return _class_codec(cls, tp, scope)
+    cls: Any = get_origin(tp) or tp
+    match kind_of(tp):
+        case Kind.ANYTHING:
+            return ANYTHING
+        case Kind.REGISTERED:
+            return FieldCodec(to_raw, _by_hook(cls, scope.dec_hook))
+        case Kind.SCALAR:
+            naive = cls is dt.datetime and any(each.tz is False for each in metas)
+            return NAIVE_DATETIME if naive else SCALARS[cls].codec
+        case Kind.ENUM:
+            return FieldCodec(
+                enum_value if all(_is_kept(type(each.value)) for each in cls) else to_raw
+            )
+        case Kind.ID:
+            return FieldCodec(to_raw, cls.__bson_decoder__())
+        case Kind.DOCUMENT | Kind.ROW if is_embedded_class(cls):
+            return scope.nested(tp)
+        case Kind.DOCUMENT:
+            fields = {each.name: compile_codec(each.type, scope) for each in declared_fields(tp)}
+            return _typed_dict(cls, fields)
+        case Kind.ROW:
+            return _fixed(cls, [compile_codec(each.type, scope) for each in declared_fields(tp)])
+        case Kind.MAPPING:
+            return _mapping(cls, get_args(tp), scope)
+        case Kind.ARRAY:
+            return _array(cls, compile_codec((get_args(tp) or (Any,))[0], scope))
+        case Kind.LITERAL | Kind.OTHER:
+            is_text = isinstance(cls, type) and issubclass(cls, str | bytes)
+            return FieldCodec(to_raw) if is_text else NOTHING
 
 
-def _class_codec(cls: type, tp: Any, scope: Scope) -> FieldCodec:
-    if (own := getattr(cls, "__bson_decoder__", None)) is not None:
-        return FieldCodec(to_raw, own())
-    if issubclass(cls, Enum):
-        return FieldCodec(
-            enum_value if all(type(each.value) in _SCALARS for each in cls) else to_raw
-        )
-    if is_embedded_class(cls):
-        return scope.nested(tp)
-    if is_typeddict(cls):
-        fields = {name: compile_codec(each, scope) for name, each in hints_of(tp).items()}
-        return _typed_dict(cls, fields)
-    if issubclass(cls, Mapping):
-        return _mapping(cls, get_args(tp), scope)
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        hints = hints_of(tp)
-        names: tuple[str, ...] = getattr(cls, "_fields")  # noqa: B009 - known of no type
-        return _fixed(cls, [compile_codec(hints.get(name, Any), scope) for name in names])
-    if issubclass(cls, Collection):
-        return _collection(cls, get_args(tp), scope)
-    return NOTHING
+def _is_kept(tp: Any) -> bool:
+    """Return whether values of a type are stored as they are."""
+    return tp in SCALARS and SCALARS[tp].codec.encode is None and not is_registered(tp)
 
 
 def _by_hook(cls: Any, dec_hook: Callable[[type, Any], Any] | None) -> Decoder | None:
@@ -163,8 +147,7 @@ def is_scalar(annotation: Any) -> bool:
     tp, metas = unwrapped(annotation)
     if get_origin(tp) in (Union, types.UnionType):
         return all(map(is_scalar, get_args(tp)))
-    known = tp in (*_SCALARS, dt.datetime, ObjectId) and not is_registered(tp)
-    return known and not any(each.tz is False for each in metas)
+    return _is_kept(tp) and not any(each.tz is False for each in metas)
 
 
 # -- unions and containers
@@ -264,8 +247,9 @@ def _is(value: Any, kinds: Any) -> bool:
     return isinstance(value, kinds) and not is_registered(type(value))
 
 
-def _array(cls: type, encode: Encoder) -> Encoder:
-    """Return the encoder of an array whose items are encoded by *encode*."""
+def _array(cls: type, item: FieldCodec) -> FieldCodec:
+    """Compile an array of any length."""
+    encode, decode = item.encode or to_raw, item.decode
 
     def encoded(value: Any) -> Any:
         if type(value) is not list and not _is(value, _ARRAYS):
@@ -273,17 +257,13 @@ def _array(cls: type, encode: Encoder) -> Encoder:
         raw = [None if each is None else encode(each) for each in value]
         return in_order(raw) if isinstance(value, set | frozenset) else raw
 
-    return encoded
+    def decoded(raw: Any, reader: Any) -> Any:
+        assert decode is not None
+        return [decode(each, reader) for each in raw] if type(raw) is list else raw
 
-
-def _collection(cls: type, args: tuple[Any, ...], scope: Scope) -> FieldCodec:
-    if issubclass(cls, tuple) and not (len(args) == 2 and args[1] is ...):
-        return _fixed(cls, [compile_codec(each, scope) for each in args])
-    item = compile_codec(args[0] if args else Any, scope)
-    leaves = cls is list and item.encode is None
     return FieldCodec(
-        _copied if leaves else _array(cls, item.encode or to_raw),
-        _items(item.decode) if item.decode is not None else None,
+        _copied if cls is list and item.encode is None else encoded,
+        decoded if decode is not None else None,
         _truncate_inside([item], lambda cuts: truncate_items(*cuts)),
     )
 
@@ -296,13 +276,6 @@ def _truncate_inside(
     if all(each in (None, truncate) for each in cuts):
         return truncate if any(cuts) else None
     return special([each or truncate for each in cuts])
-
-
-def _items(decode: Decoder) -> Decoder:
-    def decoded(raw: Any, reader: Any) -> Any:
-        return [decode(each, reader) for each in raw] if type(raw) is list else raw
-
-    return decoded
 
 
 def _fixed(cls: type, codecs: list[FieldCodec]) -> FieldCodec:

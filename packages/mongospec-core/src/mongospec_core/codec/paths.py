@@ -9,12 +9,8 @@ first uses them: a recursive class has an endless tree of few nodes.
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # Annotations and what queries hold are of any type; this module tells the types apart.
 
-import dataclasses
 import datetime as dt
-import re
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
-from decimal import Decimal
 from difflib import get_close_matches
 from enum import Enum, IntFlag
 from functools import cached_property
@@ -23,36 +19,34 @@ from typing import (
     Any,
     Literal,
     NamedTuple,
-    NotRequired,
-    ReadOnly,
-    Required,
     Union,
     get_args,
     get_origin,
-    is_typeddict,
 )
 
 import msgspec
-from bson import (
-    Binary,
-    Code,
-    DatetimeMS,
-    Decimal128,
-    Int64,
-    MaxKey,
-    MinKey,
-    ObjectId,
-    Regex,
-    Timestamp,
-)
+from bson import MaxKey, MinKey
+from msgspec.structs import FieldInfo
 
-from mongospec_core.codec.annotations import accepts_anything, declared_fields, unwrapped
+from mongospec_core.codec.annotations import (
+    class_of,
+    stored_fields,
+    tag_of,
+    unwrapped,
+)
 from mongospec_core.codec.codec_options import decode, encode
-from mongospec_core.codec.field_codec import FieldCodec
-from mongospec_core.codec.hints import hints_of
 from mongospec_core.codec.plan import DecHook, codec_of
-from mongospec_core.codec.raw_values import is_registered, key_to_raw, to_raw
-from mongospec_core.codec.types import CHECKING
+from mongospec_core.codec.raw_values import key_to_raw, to_raw
+from mongospec_core.codec.types import (
+    CHECKING,
+    NUMBERS,
+    PATTERNS,
+    SCALARS,
+    FieldCodec,
+    Kind,
+    Scalar,
+    kind_of,
+)
 from mongospec_core.codec.validation import BUILTIN_TYPES, parse_validation_error
 from mongospec_core.errors import EncodingError, UnknownFieldError
 
@@ -68,54 +62,9 @@ class StoredAs(NamedTuple):
     """The hints for a path to such a value, and for a path that goes on inside it."""
 
 
-class _Scalar(NamedTuple):
-    """A type without anything below it."""
-
-    asked: frozenset[type]
-    """Types of values that a filter may compare it to."""
-    written: frozenset[type] = frozenset()
-    """Types of values that a read accepts without a further check."""
-    summands: frozenset[type] = frozenset()
-    """Types of numbers that keep its type when they are added to it or multiply it."""
-
-
-_NOTHING = _Scalar(frozenset())
-
-
-def _types(*types: type) -> frozenset[type]:
-    return frozenset(types)
-
-
-_NUMBERS = _types(int, float, Int64, Decimal, Decimal128)
-_INTEGERS = _types(int, Int64)
-_TIMES = _types(dt.datetime, dt.date, DatetimeMS)
-_BYTES = _types(bytes, bytearray, memoryview, Binary)
-_PATTERNS = _types(re.Pattern, Regex)
-_ALWAYS = _types(NoneType, MinKey, MaxKey)
+_NOTHING = Scalar((), ())
+_ALWAYS = (NoneType, MinKey, MaxKey)
 """What a filter may compare anything to: a missing field, and the ends of a range."""
-
-_SCALARS: dict[Any, _Scalar] = {
-    NoneType: _Scalar(frozenset(), _types(NoneType)),
-    str: _Scalar(_types(str), _types(str)),
-    bool: _Scalar(_types(bool), _types(bool)),
-    int: _Scalar(_NUMBERS, _types(int), _INTEGERS),
-    Int64: _Scalar(_NUMBERS, _types(Int64), _INTEGERS),
-    float: _Scalar(_NUMBERS, _types(float, int), _INTEGERS | {float}),
-    Decimal: _Scalar(_NUMBERS, _types(Decimal), _types(Decimal, Decimal128)),
-    Decimal128: _Scalar(_NUMBERS, _types(Decimal128), _types(Decimal, Decimal128)),
-    dt.timedelta: _Scalar(
-        _NUMBERS | {dt.timedelta}, _types(dt.timedelta), _INTEGERS | {dt.timedelta}
-    ),
-    dt.datetime: _Scalar(_TIMES, _types(dt.datetime)),
-    dt.date: _Scalar(_TIMES),
-    dt.time: _Scalar(_types(dt.time), _types(dt.time)),
-    DatetimeMS: _Scalar(_TIMES),
-    uuid.UUID: _Scalar(_types(uuid.UUID, Binary), _types(uuid.UUID)),
-    ObjectId: _Scalar(_types(ObjectId), _types(ObjectId)),
-    **dict.fromkeys(_BYTES, _Scalar(_BYTES, _types(bytes))),
-    **dict.fromkeys(_PATTERNS, _Scalar(_PATTERNS)),
-    **{each: _Scalar(_types(each), _types(each)) for each in (Timestamp, Code, MinKey, MaxKey)},
-}
 
 
 def _arms(annotation: Any, constrained: bool = False) -> Iterator[tuple[Any, bool]]:
@@ -134,54 +83,6 @@ _CONSTRAINTS = ("gt", "ge", "lt", "le", "multiple_of", "pattern", "min_length", 
 
 def _constrains(meta: msgspec.Meta) -> bool:
     return any(getattr(meta, name) is not None for name in _CONSTRAINTS)
-
-
-class Member(NamedTuple):
-    """A field of a document, or its tag."""
-
-    name: str
-    stored: str
-    annotation: Any
-    required: bool
-    is_tag: bool = False
-
-
-def members_of(tp: Any) -> tuple[Member, ...]:
-    """Return the fields of a Struct, a dataclass or a TypedDict, and a Struct's tag."""
-    cls: Any = get_origin(tp) or tp
-    if is_typeddict(cls):
-        hints = hints_of(tp)
-        return tuple(
-            Member(name, name, _unqualified(each), name in cls.__required_keys__)
-            for name, each in hints.items()
-        )
-    if dataclasses.is_dataclass(cls):
-        optional = {
-            each.name
-            for each in dataclasses.fields(cls)
-            if (each.default, each.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
-        }
-        return tuple(
-            Member(each.name, each.name, each.type, each.name not in optional)
-            for each in declared_fields(tp)
-        )
-    config = cls.__struct_config__
-    tag = () if config.tag is None else (_tag(config.tag_field, config.tag),)
-    return tag + tuple(
-        Member(each.name, each.encode_name, each.type, each.required)
-        for each in declared_fields(tp)
-    )
-
-
-def _unqualified(tp: Any) -> Any:
-    """Return an annotation without the qualifiers of TypedDict fields."""
-    while get_origin(tp) in (Required, NotRequired, ReadOnly):
-        (tp,) = get_args(tp)
-    return tp
-
-
-def _tag(field: str, tag: str | int) -> Member:
-    return Member(field, field, Literal[tag], required=False, is_tag=True)
 
 
 class Node:
@@ -215,84 +116,65 @@ class Node:
         for annotation in annotations:
             for arm, constrained in _arms(annotation):
                 scalar = self._add(arm)
-                asked |= scalar.asked
-                summands |= scalar.summands
+                asked.update(scalar.asked)
+                summands.update(scalar.summands)
                 if not constrained and len(annotations) == 1:
-                    written |= scalar.written
+                    written.update(scalar.written)
         for stored in self.stand_ins:
             for arm, _ in _arms(stored.annotation):
-                asked |= self._add(arm).asked
+                asked.update(self._add(arm).asked)
         for element in self._elements:  # a condition on a list applies to its elements as well
             asked.update(
-                *(_SCALARS.get(get_origin(arm) or arm, _NOTHING).asked for arm, _ in _arms(element))
+                *(SCALARS.get(get_origin(arm) or arm, _NOTHING).asked for arm, _ in _arms(element))
             )
         self.asked: frozenset[type] = frozenset(asked)
         self.written: frozenset[type] = frozenset(written)
         self.summands: frozenset[type] = frozenset(summands)
         ordered = self.asked.union(*map(_types_of_choice, self._choices))
-        self.ordered: frozenset[type] = ordered | _NUMBERS if ordered & _NUMBERS else ordered
+        self.ordered: frozenset[type] = (
+            ordered if ordered.isdisjoint(NUMBERS) else ordered.union(NUMBERS)
+        )
 
-    def _add(self, arm: Any) -> _Scalar:
+    def _add(self, arm: Any) -> Scalar:
         """Note what is allowed below a type; return what its values may be."""
-        cls = get_origin(arm) or arm
-        if (known := _SCALARS.get(cls)) is not None:
-            self.scalars.add(cls)
-            if arm is dt.time:
+        cls: Any = get_origin(arm) or arm
+        own = (cls,) if cls is arm else ()
+        match Kind.DOCUMENT if self._whole else kind_of(arm):
+            case Kind.SCALAR:
+                self.scalars.add(cls)
+                if cls is dt.time:
+                    self._choices.append(cls)
+                return SCALARS[cls]
+            case Kind.LITERAL:
                 self._choices.append(arm)
-            return known
-        if get_origin(arm) is Literal:
-            self._choices.append(arm)
-            return _NOTHING
-        if accepts_anything(arm) or not isinstance(cls, type):
-            self.free = True
-            return _NOTHING
-        return self._add_class(cls, arm)
-
-    def _add_class(self, cls: type, arm: Any) -> _Scalar:
-        own = _types(cls) if cls is arm else frozenset[type]()
-        if self._whole:
-            self._documents.append(arm)
-            return _NOTHING
-        if hasattr(cls, "__bson_stored_as__"):
-            self.stand_ins.append(cls.__bson_stored_as__())
-            return _Scalar(own, own)
-        if issubclass(cls, Enum):
-            self._choices.append(cls)
-            if issubclass(cls, IntFlag):
-                self.scalars.add(int)
-            return _Scalar(own, own)
-        array_like = getattr(getattr(cls, "__struct_config__", None), "array_like", False)
-        if is_registered(cls) or hasattr(cls, "__bson_decoder__") or issubclass(cls, str | bytes):
-            self.free = True
-        elif array_like:
-            self._rows.append(tuple(each.annotation for each in members_of(arm)))
-            return _Scalar(own)
-        elif issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls) or is_typeddict(cls):
-            self._documents.append(arm)
-            return _Scalar(own)
-        elif issubclass(cls, Mapping):
-            self._values.append((get_args(arm) or (Any, Any))[-1])
-        elif issubclass(cls, Collection):
-            self._add_collection(cls, arm)
-        else:
-            self.free = True
+            case Kind.ENUM:
+                self._choices.append(cls)
+                if issubclass(cls, IntFlag):
+                    self.scalars.add(int)
+                return Scalar((), own, own)
+            case Kind.ID if hasattr(cls, "__bson_stored_as__"):
+                self.stand_ins.append(cls.__bson_stored_as__())
+                return Scalar((), own, own)
+            case Kind.DOCUMENT:
+                self._documents.append(arm)
+                return Scalar((), own)
+            case Kind.ROW:
+                self._rows.append(tuple(each.type for each in stored_fields(arm)))
+                return Scalar((), own) if issubclass(cls, msgspec.Struct) else _NOTHING
+            case Kind.MAPPING:
+                self._values.append((get_args(arm) or (Any, Any))[-1])
+            case Kind.ARRAY:
+                self._elements.append((get_args(arm) or (Any,))[0])
+            case Kind.ID | Kind.REGISTERED | Kind.ANYTHING | Kind.OTHER:
+                self.free = True
         return _NOTHING
-
-    def _add_collection(self, cls: type, arm: Any) -> None:
-        args = get_args(arm)
-        if hasattr(cls, "_fields"):
-            self._rows.append(tuple(hints_of(arm).values()))
-        elif issubclass(cls, tuple) and args and args[-1] is not ...:
-            self._rows.append(args)
-        else:
-            self._elements.append(args[0] if args else Any)
 
     # -- below
 
     @cached_property
-    def members(self) -> tuple[tuple[Member, ...], ...]:
+    def members(self) -> tuple[tuple[FieldInfo, ...], ...]:
         """The fields of each class whose documents are allowed here."""
-        return tuple(members_of(each) for each in self._documents)
+        return tuple(map(stored_fields, self._documents))
 
     @cached_property
     def fields(self) -> "dict[str, Node]":
@@ -300,7 +182,7 @@ class Node:
         found: dict[str, dict[Any, None]] = {}
         for each in self.members:
             for member in each:
-                found.setdefault(member.stored, {})[member.annotation] = None
+                found.setdefault(member.encode_name, {})[member.type] = None
         nodes = {name: self.tree.node(tuple(types)) for name, types in found.items()}
         if self._whole and "_id" in nodes:  # what is written there is never taken unseen
             nodes["_id"] = Node(self.tree, nodes["_id"].annotations)
@@ -310,13 +192,15 @@ class Node:
     @cached_property
     def required(self) -> frozenset[str]:
         """The names of the fields that every document here must have."""
-        needed = [{each.stored for each in one if each.required} for one in self.members]
-        return frozenset(set[str].intersection(*needed)) if needed and not self._values else _NONE
+        needed = [{each.encode_name for each in one if each.required} for one in self.members]
+        if not needed or self._values:
+            return frozenset()
+        return frozenset(set[str].intersection(*needed)) - self.tags
 
     @cached_property
     def tags(self) -> frozenset[str]:
         """The names that tell the classes of documents here apart."""
-        return frozenset(each.stored for one in self.members for each in one if each.is_tag)
+        return frozenset(tag[0] for each in self._documents if (tag := tag_of(class_of(each))))
 
     @cached_property
     def is_document(self) -> bool:
@@ -375,7 +259,7 @@ class Node:
             return True
         if self.refusal(value) is not None:
             return False
-        if tp in _PATTERNS:
+        if tp in PATTERNS:
             return self.is_text or (self.element is not None and self.element.holds(value))
         if isinstance(value, list | tuple | Set):
             return self._holds_list(value) or (self.each is not None and self.each.holds(value))
@@ -412,7 +296,7 @@ class Node:
 
     def _is_choice(self, raw: Any) -> bool:
         """Return whether it is a value of an Enum or a Literal, or a time."""
-        if type(raw) in _NUMBERS and raw == raw // 1:
+        if type(raw) in NUMBERS and raw == raw // 1:
             raw = int(raw)  # MongoDB compares numbers of all types
         for each in self._choices:
             try:
@@ -467,9 +351,6 @@ class Node:
     def __str__(self) -> str:
         """Return the types as text: ``int``, ``list[str]``."""
         return " or ".join(dict.fromkeys(map(_described, self.annotations)))
-
-
-_NONE: frozenset[str] = frozenset()
 
 
 def _types_of_choice(choice: Any) -> set[type]:
@@ -593,7 +474,7 @@ class PathTree:
         name = names[0]
         path = above + ".".join(names)
         inside = node if node.fields or node.element is None else node.element
-        python = {each.name: each.stored for one in inside.members for each in one}
+        python = {each.name: each.encode_name for one in inside.members for each in one}
         if "_id" in inside.fields:
             python.setdefault("id", "_id")
         stored = python.get(name)

@@ -27,6 +27,7 @@ from mongospec_core.codec.annotations import (
     holds_decimals,
     iter_types,
     names_in,
+    tag_of,
     type_args,
     unwrap,
 )
@@ -34,7 +35,6 @@ from mongospec_core.codec.class_cache import forget_by
 from mongospec_core.codec.datetimes import Truncation
 from mongospec_core.codec.encoder import write_encoder
 from mongospec_core.codec.field_codec import (
-    FieldCodec,
     Scope,
     compile_codec,
     decoded_fields,
@@ -42,7 +42,7 @@ from mongospec_core.codec.field_codec import (
     not_of,
 )
 from mongospec_core.codec.raw_values import Encoder, note_hidden, register_builtin
-from mongospec_core.codec.types import Decoder
+from mongospec_core.codec.types import Decoder, FieldCodec
 from mongospec_core.codec.validation import BUILTIN_TYPES, unencodable
 from mongospec_core.errors import DefinitionError, EncodingError
 
@@ -76,9 +76,7 @@ class Plan[T]:
         self.guarded: bool = self.version is not None or bool(self.shard_key)
         self.dec_hook: DecHook | None = None
         config = getattr(cls, "__struct_config__", None)
-        self.tag: tuple[str, str | int] | None = (
-            (config.tag_field or "", config.tag) if config and config.tag is not None else None
-        )
+        self.tag: tuple[str, str | int] | None = tag_of(cls)
         self.upgrade: Upgrade | None = getattr(cls, "__upgrade__", None)
         self.members: Mapping[type, Plan[Any]] | None = None  # see model/family.py
         self._array_like = config is not None and config.array_like
@@ -164,14 +162,12 @@ class Plan[T]:
     def decode(self, raw: Any, reader: Any) -> Any:
         """Prepare nested raw data for msgspec; return data that is not of this class unchanged."""
         if self._array_like and type(raw) is list:
-            named = dict(zip(self._array_names(), raw, strict=False))
+            names = self.encode_names if self.tag is None else (self.tag[0], *self.encode_names)
+            named = dict(zip(names, raw, strict=False))
             return list(decoded_fields(named, self.decoders, reader).values())
         if type(raw) is not dict or (self.tag and raw.get(self.tag[0]) != self.tag[1]):
             return raw
         return decoded_fields(raw, self.decoders, reader)
-
-    def _array_names(self) -> tuple[str, ...]:
-        return self.encode_names if self.tag is None else (self.tag[0], *self.encode_names)
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
         """Prepare a batch for :meth:`convert`; the dicts themselves are not changed."""
@@ -326,7 +322,7 @@ def plan_of(tp: Any) -> Plan[Any]:
             each for each in inside if each is not tp and hasattr(each, "__bson_decoder__")
         )
         places = range(len(plan.fields))
-        plan.fresh = tuple(n for n in places if has_default_factory(plan.fields[n].default_factory))
+        plan.fresh = tuple(n for n in places if has_default_factory(plan.fields[n]))
         plan.fresh_inside = tuple(n for n in places if has_fresh_inside(plan.fields[n].type))
         if not _building:  # complete now, recursive classes too
             _refuse_unsupported(plan)

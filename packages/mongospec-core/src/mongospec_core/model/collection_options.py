@@ -90,9 +90,10 @@ def _schema(classes: Iterable[type]) -> dict[str, Any]:
 
 
 def _refuse_different(what: str, said: Mapping[Any, Any]) -> None:
-    for one, first in list(said.items())[:1]:
-        other, value = next(((o, v) for o, v in said.items() if v != first), (one, first))
-        if other is not one:
+    items = list(said.items())
+    for other, value in items[1:]:
+        one, first = items[0]
+        if value != first:
             raise DefinitionError(
                 f"{one.__name__} and {other.__name__} share a collection and have different {what}: "
                 f"{shown(first)} and {shown(value)}; declare it once"

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, Union
 
-from mongospec_core.codec.annotations import iter_types
+from mongospec_core.codec.annotations import iter_types, tag_of
 from mongospec_core.codec.field_codec import decoded_fields
 from mongospec_core.codec.plan import DecHook, Plan, Upgrade, hook_of, plan_of
 from mongospec_core.codec.raw_values import Encoder, Rejected
@@ -22,16 +22,6 @@ from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import shown
 from mongospec_core.model.hooks import run_upgrade
 from mongospec_core.model.metaclass import is_abstract
-
-type Tag = tuple[str, str | int]
-"""The name of the tag's field, and the tag."""
-
-
-def tag_of(cls: Any) -> Tag | None:
-    """Return the tag of a class's documents; None if it has none."""
-    config = getattr(cls, "__struct_config__", None)
-    tag = getattr(config, "tag", None)  # of Struct itself the config is a descriptor
-    return None if config is None or tag is None else (config.tag_field, tag)
 
 
 def collection_name_of(cls: Any) -> str:

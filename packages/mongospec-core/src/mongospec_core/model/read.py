@@ -4,8 +4,10 @@
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
+import gc
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, Protocol
 
 import bson
@@ -129,11 +131,12 @@ class Reader[T]:
     def _decode_chunks(self, parts: list[bytes]) -> list[T]:
         documents: list[T] = []
         failures: list[InvalidDocument] = []
-        for start in range(0, len(parts), _CHUNK):
-            try:
-                documents += self.decode(parts[start : start + _CHUNK])
-            except DocumentValidationError as error:
-                failures += error.failures
+        with _collector_paused():
+            for start in range(0, len(parts), _CHUNK):
+                try:
+                    documents += self.decode(parts[start : start + _CHUNK])
+                except DocumentValidationError as error:
+                    failures += error.failures
         self._raise(failures)
         return documents
 
@@ -189,11 +192,23 @@ class Reader[T]:
 
     def _raise(self, failures: Sequence[InvalidDocument]) -> None:
         if failures:
-            raise DocumentValidationError(
-                self.plan.cls,
-                failures,
-                STORED,
-            )
+            raise DocumentValidationError(self.plan.cls, failures, STORED)
+
+
+@contextmanager
+def _collector_paused() -> Generator[None]:
+    """Keep the garbage collector from running while a large batch is decoded.
+
+    It runs whenever more objects were made than freed, goes through the documents decoded so far again
+    and again, and finds nothing: 100,000 documents took twice the time.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 _SALVAGING: CodecOptions[dict[str, Any]] = DECIMAL_CODEC_OPTIONS.with_options(

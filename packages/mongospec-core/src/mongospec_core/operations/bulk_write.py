@@ -28,9 +28,8 @@ from mongospec_core.model.version import refuse_stale, refuse_taken
 from mongospec_core.model.write import (
     apply_outcome,
     check_class,
-    encode_document,
+    encode_documents,
     run_hooks_and_checks,
-    to_raw_documents,
 )
 from mongospec_core.operations.filters import encode_filter
 from mongospec_core.operations.options import BulkOptions, begin, sort_document
@@ -88,16 +87,23 @@ class BulkOperations(DocumentBase, abstract=True):
             for place, each in enumerate(asked)
             if _kind(cls, each) in ("InsertOne", "ReplaceOne")
         }
-        await run_hooks_and_checks(binding, list(whole.values()))
+        documents = list(whole.values())
+        await run_hooks_and_checks(binding, documents)
         inserts = {n: whole[n] for n in whole if _kind(cls, asked[n]) == "InsertOne"}
         with Ids(list(inserts.values())) as ids:
-            raws = to_raw_documents(binding.plan, list(whole.values()), validate=validate_on_write)
-            encoded = {
-                place: encode_document(binding.plan, raw)
-                for place, raw in zip(whole, raws, strict=True)
+            data = encode_documents(binding.plan, documents, validate=validate_on_write)
+            encoded = dict(zip(whole, data, strict=True))
+            settle = {
+                place: partial(
+                    apply_outcome,
+                    call,
+                    document,
+                    before=snapshot_of(document),
+                    after=encoded[place],
+                    revoke=ids.take_back,
+                )
+                for place, document in inserts.items()
             }
-            check, on_insert = options.get("check", True), options.get("on_insert", True)
-            before = {place: snapshot_of(document) for place, document in inserts.items()}
             statements: list[Statement] = []
             replacements: dict[int, Replacement] = {}
             for place, operation in enumerate(asked):
@@ -107,20 +113,13 @@ class BulkOperations(DocumentBase, abstract=True):
                 query = await encode_filter(
                     binding, operation._filter, options, skip_hooks=skip_hooks
                 )
+                replacement = None
                 if place in whole:
-                    replacements[place] = Replacement(
-                        binding.plan, whole[place], encoded[place], query
-                    )
+                    replacement = Replacement(binding.plan, whole[place], encoded[place], query)
+                    replacements[place] = replacement
                 statements.append(
                     await _statement(
-                        call,
-                        binding,
-                        operation,
-                        query,
-                        replacements.get(place),
-                        skip_hooks,
-                        check,
-                        on_insert,
+                        call, binding, operation, query, replacement, options, skip_hooks
                     )
                 )
             ids.sent = True
@@ -128,16 +127,9 @@ class BulkOperations(DocumentBase, abstract=True):
             try:
                 await sent.send(call, ordered=ordered)
             finally:
-                for place, document in whole.items():
+                for place in whole:
                     if place in inserts:
-                        apply_outcome(
-                            call,
-                            document,
-                            sent.outcome(place),
-                            before=before[place],
-                            after=encoded[place],
-                            revoke=ids.take_back,
-                        )
+                        settle[place](sent.outcome(place))
                     else:
                         replace = replacements[place]
                         replace.apply(call, *_replaced(asked, sent, place, missed=replace.missed))
@@ -175,9 +167,8 @@ async def _statement(
     operation: Any,
     given: bytes,
     replacement: Replacement | None,
+    options: Mapping[str, Any],
     skip_hooks: bool,
-    check: bool,
-    on_insert: bool,
 ) -> Statement:
     """Return an update or a delete as a statement of the command.
 
@@ -190,7 +181,7 @@ async def _statement(
         "hint": getattr(operation, "_hint", None),
         "sort": getattr(operation, "_sort", None),
     }
-    if check and binding.paths is not None and more["sort"]:
+    if options.get("check", True) and binding.paths is not None and more["sort"]:
         check_sort(binding.paths, sort_document(more["sort"]))
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
@@ -203,18 +194,16 @@ async def _statement(
         if replacement.expected is not None or replacement.moves:
             alone = partial(_replace_alone, call, replacement, operation)
     else:
+        more["arrayFilters"] = operation._array_filters
         final = await encode_update(
             binding,
             operation._doc,
+            {**options, "array_filters": operation._array_filters},
             skip_hooks=skip_hooks,
-            check=check,
             query=given,
             upsert=operation._upsert,
-            on_insert=on_insert,
-            array_filters=operation._array_filters,
         )
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
-        more["arrayFilters"] = operation._array_filters
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
     more["upsert"] = operation._upsert or None
     many = kind == "UpdateMany"

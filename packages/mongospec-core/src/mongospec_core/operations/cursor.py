@@ -3,7 +3,6 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from mongospec_core.codec.codec_options import decode
@@ -18,7 +17,6 @@ from mongospec_core.model.binding import refuse_crossing
 from mongospec_core.model.read import STORED, BatchReader
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import WIRE_NAMES
-from mongospec_core.server.driver_cursor import EMPTY, split_documents
 from mongospec_core.server.operation import BatchCursor, Operation
 
 SERVER_FIRST_BATCH = 101  # the server's default
@@ -90,7 +88,7 @@ class Cursor[T]:
         self._query = query
         self._batch_size = batch_size
         self._buffer: deque[T] = deque()
-        self._unread: bytes | None = None  # a batch that was received and is not yet decoded
+        self._unread: list[bytes] = []  # a batch that was received and is not yet decoded
         self._lock = asyncio.Lock()  # one batch at a time, for any number of tasks
         self._cursor: BatchCursor | None = None
         self._closed = False
@@ -183,18 +181,13 @@ class Cursor[T]:
         """Close the cursor, on the server too; further reading raises. Idempotent."""
         self._closed = self._done = True
         self._cursor = None  # the driver kills the server's cursor with the last reference
-        self._unread = None
+        self._unread = []
         self._buffer.clear()
 
     async def __aenter__(self) -> Self:
         return await self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close()
 
     # -- the driver's cursor
@@ -217,32 +210,22 @@ class Cursor[T]:
         async with self._lock:
             if self._done:
                 return []  # another task has read the last batch
-            if self._unread is None:
-                self._unread = await self._fetch(batch_size)
-            if self._unread is None:
+            call = self._query.call
+            if not self._unread:
+                self._unread = await call.fetch(await self._open(batch_size))
+            if not self._unread:
                 self._done = True
                 self._cursor = None
                 return []
             try:
-                parts = split_documents(self._unread)
-                documents = await self._query.reader().load(parts, self._query.call)
+                documents = await self._query.reader().load(self._unread, call)
             except OperationError:
                 raise  # a further query failed: the batch is kept for another attempt
             except Exception:
-                self._unread = None  # invalid documents are reported once
+                self._unread = []  # invalid documents are reported once
                 raise
-            self._unread = None
+            self._unread = []
             return documents
-
-    async def _fetch(self, batch_size: int | None) -> bytes | None:
-        cursor = await self._open(batch_size)
-        for _ in range(2):
-            batch = await self._query.call.fetch(cursor)
-            if batch and batch != EMPTY:
-                return batch
-            # An empty batch need not be the last (the server may return early). The driver asks the
-            # server only while its cursor is open, so at the end this sends nothing.
-        return None
 
 
 class ResultReader:

@@ -127,14 +127,19 @@ class WriteOptions(Options, total=False):
     write_concern: WriteConcern
 
 
-class ExistsOptions(Options, Checked, total=False):
-    """The driver's options of an upsert by ``$setOnInsert`` alone."""
+class FilteredOptions(Options, total=False):
+    """The driver's options of every write by a filter."""
 
-    bypass_document_validation: bool
     collation: Mapping[str, Any]
     hint: Hint
     write_concern: WriteConcern
     let: Document
+
+
+class ExistsOptions(FilteredOptions, Checked, total=False):
+    """The driver's options of an upsert by ``$setOnInsert`` alone."""
+
+    bypass_document_validation: bool
 
 
 class UpdateOptions(ExistsOptions, Upserting, total=False):
@@ -143,28 +148,19 @@ class UpdateOptions(ExistsOptions, Upserting, total=False):
     array_filters: Sequence[Document]
 
 
-class DeleteOptions(Options, total=False):
+class DeleteOptions(FilteredOptions, total=False):
     """The driver's options of a delete."""
-
-    collation: Mapping[str, Any]
-    hint: Hint
-    write_concern: WriteConcern
-    let: Document
 
 
 class CheckedDeleteOptions(DeleteOptions, Checked, total=False):
     """The options of a delete by a filter of the caller's."""
 
 
-class FindOneAndDeleteOptions(Options, Checked, total=False):
+class FindOneAndDeleteOptions(FilteredOptions, Checked, total=False):
     """The driver's options of ``find_one_and_delete``."""
 
     sort: Sort | None
-    hint: Hint
-    collation: Mapping[str, Any]
     max_time_ms: int
-    write_concern: WriteConcern
-    let: Document
 
 
 class FindOneAndReplaceOptions(FindOneAndDeleteOptions, total=False):
@@ -180,11 +176,9 @@ class FindOneAndUpdateOptions(FindOneAndReplaceOptions, Upserting, total=False):
     array_filters: Sequence[Document]
 
 
-class SaveManyOptions(Options, total=False):
+class SaveManyOptions(WriteOptions, total=False):
     """The options of ``save_many``."""
 
-    bypass_document_validation: bool
-    write_concern: WriteConcern
     let: Document
 
 
@@ -336,8 +330,10 @@ def _refuse_other_types(name: str, options: Mapping[str, Any]) -> None:
 
 def _named_parameters(cls: type, operation: str) -> set[str]:
     """Return the keyword parameters of the method itself, including a subclass's own."""
-    owned = (base.__dict__[operation] for base in cls.__mro__ if operation in base.__dict__)
-    method = next(each for raw in owned if callable(each := getattr(raw, "__func__", raw)))
+    owned = (base.__dict__.get(operation) for base in cls.__mro__)
+    method = next(filter(callable, (getattr(raw, "__func__", raw) for raw in owned)), None)
+    if method is None:  # of another object, as a rollback is
+        return set()
     parameters = inspect.signature(method).parameters.values()
     return {each.name for each in parameters if each.kind is each.KEYWORD_ONLY}
 

@@ -21,9 +21,8 @@ from mongospec_core.model.version import refuse_stale, refuse_taken
 from mongospec_core.model.write import (
     apply_outcome,
     check_class,
-    encode_document,
+    encode_documents,
     run_hooks_and_checks,
-    to_raw_documents,
 )
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.options import (
@@ -151,12 +150,10 @@ class UpdateOperations(ReadOperations, abstract=True):
         change = await encode_update(
             binding,
             update,
+            options,
             skip_hooks=skip_hooks,
             query=query,
             upsert=options.get("upsert", False),
-            on_insert=options.get("on_insert", True),
-            check=options.get("check", True),
-            array_filters=options.get("array_filters"),
         )
         found = await call.send("find_one_and_update", query, change)
         document: Self | None = await _given(read, binding, call, found)
@@ -199,8 +196,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         )
         check_class(cls, [replacement])
         await run_hooks_and_checks(binding, [replacement])
-        (raw,) = to_raw_documents(binding.plan, [replacement], validate=validate_on_write)
-        data = encode_document(binding.plan, raw)
+        (data,) = encode_documents(binding.plan, [replacement], validate=validate_on_write)
         query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
         replace = Replacement(binding.plan, replacement, data, query)
         settle = partial(replace.apply, call)
@@ -274,14 +270,7 @@ async def _update(
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
     query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
     change = await encode_update(
-        binding,
-        update,
-        skip_hooks=skip_hooks,
-        query=query,
-        upsert=upsert,
-        on_insert=options.get("on_insert", True),
-        check=options.get("check", True),
-        array_filters=options.get("array_filters"),
+        binding, update, options, skip_hooks=skip_hooks, query=query, upsert=upsert
     )
     reply = await call.send(verb, query, change)
     return UpdateResult(reply["matched_count"], reply["modified_count"], reply["upserted_id"])

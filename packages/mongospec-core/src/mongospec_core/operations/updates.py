@@ -21,26 +21,24 @@ type Update = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 async def encode_update(
     binding: Binding,
     update: Update,
+    options: Mapping[str, Any],
     *,
     skip_hooks: bool,
     query: bytes | None = None,
     upsert: bool = False,
-    on_insert: bool = True,
-    check: bool = False,
-    array_filters: Sequence[Any] | None = None,
 ) -> bytes | list[bytes]:
     """Return the caller's update after the class's ``__pre_update__``, ready to be sent.
 
+    :param options: the operation's; with ``check=False`` the update and the ``array_filters`` are not
+        checked against the class, with ``on_insert=False`` an upsert gets no defaults.
     :param query: the filter, as it is sent.
     :param upsert: whether a document is inserted if there is none; it gets the tag of the class.
-    :param on_insert: whether it gets the defaults of the class as well.
-    :param check: whether operators that are sent are checked against the class.
-    :param array_filters: the option of that name, which is checked with them.
     :raises OptionError: a document without operators, which would replace the stored one.
     :raises DocumentValidationError: it would leave a document that no read takes.
     """
     plan = binding.plan
     cls = plan.cls
+    check = not options or options.get("check", True)
     if places.used:
         refuse_foreign(update)
     hooked = not skip_hooks and "__pre_update__" in binding.hooks
@@ -51,13 +49,14 @@ async def encode_update(
         _refuse_other_updates(cls, change)
         if upsert:
             assert query is not None
-            add_inserted_fields(binding, decode(query), change, defaults=on_insert, check=check)
+            defaults = options.get("on_insert", True)
+            add_inserted_fields(binding, decode(query), change, defaults=defaults, check=check)
         try:  # not by named(): every update runs this
             data = encode(change if plan.version is None else _raising_version(plan, change))
         except EncodingError as error:
             raise EncodingError(f"{cls.__name__}: an update: {error}") from error
         if check and binding.paths is not None:
-            check_update(binding.paths, change, array_filters, query)
+            check_update(binding.paths, change, options.get("array_filters"), query)
         return data
     stages = _stages_of(cls, update)
     if hooked:

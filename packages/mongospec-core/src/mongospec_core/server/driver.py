@@ -23,6 +23,7 @@ __all__ = (
     "WIRE_NAMES",
     "ClientSession",
     "appended",
+    "array_of",
     "client_of",
     "core_of",
     "method",
@@ -115,10 +116,14 @@ def write_command(head: bytes, field: str, statements: Sequence[bytes], tail: by
     :param head: the BSON of the fields before the array.
     :param tail: the BSON of the fields after it.
     """
-    array = b"".join([b"\3%d\0%b" % each for each in enumerate(statements)])
-    size = (len(array) + 5).to_bytes(4, "little")
-    body = b"".join((head[4:-1], b"\4", field.encode(), b"\0", size, array, b"\0", tail[4:]))
+    body = b"".join((head[4:-1], b"\4", field.encode(), b"\0", array_of(statements), tail[4:]))
     return (len(body) + 4).to_bytes(4, "little") + body
+
+
+def array_of(documents: Sequence[bytes]) -> bytes:
+    """Return the BSON of an array of documents, which are BSON."""
+    body = b"".join([b"\3%d\0%b" % each for each in enumerate(documents)])
+    return (len(body) + 5).to_bytes(4, "little") + body + b"\0"
 
 
 WIRE_NAMES = {

@@ -1,13 +1,13 @@
 """The driver's cursor: one batch at a time; none is lost if its fetch is given up."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from mongospec_core.errors import OperationError
 from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS, UninterruptedCall
 
 EMPTY = b"\x05\x00\x00\x00\x00"
-"""A batch without documents."""
+"""BSON of a document or a batch without anything in it."""
 
 _FIRST_BATCH = 101  # the server's default for the first batch
 _HALF_REPLY = 8_000_000  # a larger batch may have been cut by the 16 MB limit of a reply
@@ -59,11 +59,16 @@ class DriverCursor:
         self._pending.seconds = seconds
         return self._pending
 
-    def arrived(self, batch: bytes) -> None:
-        """Note that the caller received the batch."""
+    def arrived(self, batch: bytes) -> list[bytes]:
+        """Note that the caller received the batch; return its documents.
+
+        :raises OperationError: it is damaged; the next fetch returns it again.
+        """
+        documents = split_documents(batch)
         self._pending = None
         self._first = self._last == b""
         self._last = batch
+        return documents
 
     def asks_server(self) -> bool:
         """Return whether the next fetch sends a ``getMore``, which the driver does not report.
@@ -103,24 +108,3 @@ def split_documents(batch: bytes) -> list[bytes]:
             outcome="not_applied",
         )
     return parts
-
-
-async def all_in_one(fetch: Callable[[], Awaitable[bytes]]) -> bytes:
-    """Return all batches that *fetch* returns, as one."""
-    batches: list[bytes] = []
-    before = False
-    while True:
-        batch = await fetch()
-        empty = len(batch) <= len(EMPTY)
-        if empty and before:  # a single one may be empty, see DriverCursor.fetch
-            return _joined(batches)
-        batches.append(batch)
-        before = empty
-
-
-def _joined(batches: list[bytes]) -> bytes:
-    body = b"".join(
-        b"\x03%d\0%b" % (place, each)
-        for place, each in enumerate(each for batch in batches for each in split_documents(batch))
-    )
-    return (len(body) + 5).to_bytes(4, "little") + body + b"\0"

@@ -35,9 +35,9 @@ UNKNOWN_CODES: Mapping[int, str] = {
     89: "a router's network timed out",
     90: "what a router waited for was canceled",
     91: "the server is shutting down",
+    134: "the read concern is not available yet: the server counts it as an error to retry after",
     145: "a router dropped its connections",
     172: "the session of a connection was closed",
-    134: "the read concern is not available yet: the server counts it as an error to retry after",
     175: "the plan was killed: an index or the collection was dropped meanwhile",
     189: "the primary is stepping down",
     202: "a router's network exceeded its time limit",
@@ -59,28 +59,9 @@ UNKNOWN_CODES: Mapping[int, str] = {
     11602: "interrupted: the server's role changes",
     46841: "the client was marked as killed",
 }
-"""Codes after which a write, or a part of it, may have been carried out, and what each means."""
+"""Codes after which a write, or a part of it, may have been carried out, and what each means.
 
-UNDONE_CODES: Mapping[int, str] = {
-    2: "a value that the command or a document does not accept",
-    9: "the command cannot be parsed",
-    13: "the user is not authorized",
-    14: "a type that the command or a document does not accept",
-    26: "the collection does not exist",
-    112: "a conflict with another write: the storage engine rolled this one back",
-    121: "the collection's validator refused the document",
-    133: "a router found no server for it",
-    148: "the read concern is not available: checked before the command begins",
-    251: "the transaction does not exist, or was aborted",
-    365: "the storage engine's cache is too small now: rolled back",
-    371: "writes of users are blocked",
-    433: "the server is overloaded: it was not admitted",
-    449: "too many operations: the same",
-    8000: "Atlas refused it",
-}
-"""Codes after which a write looks as if it might have been applied, but was not, and frequent ones.
-
-A write is not applied after a code in neither table: a check came first, or it was rolled back.
+A write is not applied after any other: a check came first, or it was rolled back.
 """
 
 _NOT_PRIMARY = frozenset({10107, 13435, 13436})

@@ -26,7 +26,7 @@ from mongospec_core.server.driver_call import (
     execute,
     seconds_left,
 )
-from mongospec_core.server.driver_cursor import DriverCursor, all_in_one
+from mongospec_core.server.driver_cursor import EMPTY, DriverCursor
 from mongospec_core.server.driver_errors import reply_error
 from mongospec_core.server.instrument import is_observed, observed
 from mongospec_core.server.reply import decode_reply
@@ -185,8 +185,8 @@ class Operation:
             in_session=self.session is not None or self.transaction is not None,
         )
 
-    async def fetch(self, cursor: BatchCursor) -> bytes:
-        """Return the next batch of a cursor that :meth:`open` opened; at the end it is empty.
+    async def fetch(self, cursor: BatchCursor) -> list[bytes]:
+        """Return the documents of the next batch of a cursor that :meth:`open` opened; none at its end.
 
         ``timeout=`` applies to each fetch. A fetch that was cancelled or timed out is continued by
         the next one: no batch is lost.
@@ -194,20 +194,27 @@ class Operation:
         self._end = None
         return await self._fetch(cursor)
 
-    async def _fetch(self, cursor: BatchCursor) -> bytes:
-        batch: bytes = await self._run(
-            "getMore",
-            lambda _, remaining: cursor.fetch(remaining),
-            cancellable=True,
-            seen=is_observed() and cursor.asks_server(),
-        )
-        cursor.arrived(batch)
-        return batch
+    async def _fetch(self, cursor: BatchCursor) -> list[bytes]:
+        # The server may return early, so a single empty batch need not be the last. The driver asks
+        # it only while its cursor is open: at the end the second fetch sends nothing.
+        for _ in range(2):
+            batch: bytes = await self._run(
+                "getMore",
+                lambda _, remaining: cursor.fetch(remaining),
+                cancellable=True,
+                seen=is_observed() and cursor.asks_server(),
+            )
+            if documents := cursor.arrived(batch):
+                return documents
+        return []
 
     async def _find_seen(self, query: bytes) -> bytes:
         """Run a ``find_many`` batch by batch, so that observers see every command."""
         cursor = await self.open("find", query)
-        return await all_in_one(lambda: self._fetch(cursor))
+        found: list[bytes] = []
+        while documents := await self._fetch(cursor):
+            found += documents
+        return driver.array_of(found)
 
     async def command(self, command: Mapping[str, Any], like: Any = None) -> dict[str, Any]:
         """Run a command on the collection's database and return its reply.
@@ -249,9 +256,8 @@ class Operation:
         concern = self.target.write_concern if alone else None
         fields = write_fields(self.options, concern, self.operation)
         head = encode({command: self.target.name, "ordered": ordered})
-        data = driver.write_command(
-            head, field, statements, named(self.operation, "options", encode, fields)
-        )
+        tail = named(self.operation, "options", encode, fields) if fields else EMPTY
+        data = driver.write_command(head, field, statements, tail)
 
         def send() -> Coroutine[Any, Any, dict[str, Any]]:
             return self._command({command: self.target.name}, data, len(statements))
