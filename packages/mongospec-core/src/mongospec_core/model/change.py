@@ -1,6 +1,6 @@
 """What a save or a replacement changes: prepared once, sent, and noted in the document."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 
 from msgspec.structs import force_setattr
@@ -65,6 +65,16 @@ class Change:
         """The version that was read; None if none is compared."""
         return None if self.version is None else self.version - 1
 
+    def apply(
+        self, call: Operation, outcome: Outcome, revoke: Callable[[Any], None] | None = None
+    ) -> None:
+        """Update the document after the save, as :func:`apply_outcome` says."""
+        apply_outcome(
+            call, self.document, outcome, before=self.before, after=self.data, revoke=revoke
+        )
+        if self.version is not None:
+            note_version(call, self.document, self.version, self.data)
+
 
 class GuardedChange(Change):
     """A change of a document whose class has a version or a shard key."""
@@ -109,8 +119,10 @@ def prepare(
     :raises InvalidIdError: one is stored under another ``_id``.
     """
     raws = to_raw_documents(plan, documents, validate=validate)
-    encoded = [encode_document(plan, raw) for raw in raws]
-    return _changes(plan, zip(documents, raws, encoded, strict=True), upsert=upsert)
+    return [
+        _change(plan, document, raw, encode_document(plan, raw), upsert=upsert)
+        for document, raw in zip(documents, raws, strict=True)
+    ]
 
 
 def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:
@@ -121,18 +133,17 @@ def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:
         for document, raw in zip(documents, raws, strict=True)
         if (data := encode_document(plan, raw)) != snapshot_of(document)
     ]
-    return [each for each in _changes(plan, differ) if each.update is not None]
+    changes = [_change(plan, document, raw, data) for document, raw, data in differ]
+    return [each for each in changes if each.update is not None]
 
 
-def _changes(
-    plan: Plan[Any], encoded: Iterable[tuple[Any, dict[str, Any], bytes]], *, upsert: bool = False
-) -> list[Change]:
+def _change(
+    plan: Plan[Any], document: Any, raw: dict[str, Any], data: bytes, *, upsert: bool = False
+) -> Change:
     kind = GuardedChange if plan.guarded else Change  # the same for all classes of a family
-    members = plan.members
-    return [
-        kind(plan if members is None else members[type(each)], each, raw, data, upsert=upsert)
-        for each, raw, data in encoded
-    ]
+    if plan.members is not None:
+        plan = plan.members[type(document)]
+    return kind(plan, document, raw, data, upsert=upsert)
 
 
 def _update(plan: Plan[Any], change: Change, *, upsert: bool) -> bytes | None:

@@ -16,7 +16,7 @@ visit them, and only ``save()`` decodes them.
 # pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
 # What is read from BSON is of any type; this module tells the types apart.
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from math import isnan
 from struct import Struct
@@ -56,8 +56,9 @@ DELETED: Final = _Mark("DELETED")
 type StoredForm = bytes | _Mark | None
 
 # By the descriptor, which a field of the same name cannot hide.
-_slot = SnapshotSlot.__dict__["_stored_form"]
-_write = _slot.__set__
+_read: Callable[[Any], StoredForm] = SnapshotSlot.__dict__["_stored_form"].__get__
+set_snapshot: Callable[[Any, StoredForm], None] = SnapshotSlot.__dict__["_stored_form"].__set__
+"""Note what is known of the stored copy of a document from now on."""
 _place = SnapshotSlot.__dict__["_place"]
 
 
@@ -76,7 +77,7 @@ def set_place(document: Any, place: Place | None) -> None:
 
 def copy_snapshot(twin: Any, document: Any) -> None:
     """Copy the snapshot and the database of *document* to *twin*."""
-    _write(twin, snapshot_of(document))
+    set_snapshot(twin, snapshot_of(document))
     if places.used:
         set_place(twin, place_of(document))
 
@@ -120,15 +121,10 @@ def with_fields(form: bytes, fields: Mapping[str, Any]) -> bytes:
 def snapshot_of(document: Any) -> StoredForm:
     """Return what *document* knows of its stored copy."""
     try:
-        return _slot.__get__(document)  # type: ignore[no-any-return]
+        return _read(document)
     except AttributeError:
-        _write(document, None)  # the exception takes five times as long as reading the slot
+        set_snapshot(document, None)  # the exception takes ten times as long as reading the slot
         return None
-
-
-def set_snapshot(document: Any, form: StoredForm) -> None:
-    """Note what is known of the stored copy from now on."""
-    _write(document, form)
 
 
 def is_new(document: Any) -> bool:
@@ -145,7 +141,7 @@ def remember_read(
 ) -> None:
     """Set the snapshots of a batch to the BSON that it was read from."""
     for document, part in zip(documents, parts, strict=True):
-        _write(document, part)
+        set_snapshot(document, part)
     if plan.fresh or plan.fresh_inside:
         members = plan.members
         for document, part, raw in zip(documents, parts, raws, strict=True):
@@ -167,7 +163,7 @@ def _remember_defaults(plan: Plan[Any], document: Any, part: bytes, raw: Mapping
         if not bson_equal(given, raw.get(names[place], msgspec.UNSET)):
             generated_defaults[names[place]] = given
     if generated_defaults:
-        _write(
+        set_snapshot(
             document,
             _known(part, generated_defaults, part.original if isinstance(part, Snapshot) else None),
         )
@@ -191,11 +187,16 @@ def changed_fields(
         return {name: now.get(name) for name in plan.encode_names}
     if not isinstance(form, Snapshot):
         stored, now = differing_elements(form, data)
-        return _changed(plan, [*now, *stored], stored, now, {}, reader)
+        return _changed(plan, now | stored, stored, now, {}, reader)
     stored, now = split_elements(form), split_elements(data)
     differ = [name for name in plan.encode_names if stored.get(name) != now.get(name)]
     changed = _changed(
-        plan, [*differ, *form.generated_defaults], stored, now, form.generated_defaults, reader
+        plan,
+        dict.fromkeys([*differ, *form.generated_defaults]),
+        stored,
+        now,
+        form.generated_defaults,
+        reader,
     )
     if changed and form.original is not None:
         changed = _of_upgrade(plan, split_elements(form.original), stored, now) | changed
@@ -211,13 +212,21 @@ def _changed(
     reader: Any,
 ) -> dict[str, bytes | None]:
     """Return the fields among *names* that have changed; what the class does not declare has not."""
-    places = plan.places
-    return {
-        name: now.get(name)
-        for name in dict.fromkeys(names)
-        if name in places
-        if not _unchanged(plan, places[name], name, stored, now, generated_defaults, reader)
-    }
+    places, scalars = plan.places, plan.scalars
+    changed: dict[str, bytes | None] = {}
+    for name in names:
+        place = places.get(name)
+        if place is None:
+            continue
+        old, new = stored.get(name), now.get(name)
+        one_spelling = (  # as nearly always
+            place in scalars and old and new and old[0] == new[0] and new[0] in _ONE_SPELLING
+        )
+        if one_spelling or not _unchanged(
+            plan, place, name, stored, now, generated_defaults, reader
+        ):
+            changed[name] = new
+    return changed
 
 
 def _unchanged(
@@ -237,13 +246,6 @@ def _unchanged(
     if name in generated_defaults:
         before = as_stored(generated_defaults[name])
     elif name in stored:
-        if (
-            place in plan.scalars
-            and name in now
-            and now[name][0] == stored[name][0]
-            and now[name][0] in _ONE_SPELLING
-        ):
-            return False  # as nearly always
         before = element_value(stored[name])
     else:
         before = as_stored(plan.default_of(place))

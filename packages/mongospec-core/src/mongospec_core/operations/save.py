@@ -18,6 +18,7 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.change import Change, prepare
+from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.ids import Ids
 from mongospec_core.model.snapshot import (
     changed_fields,
@@ -25,9 +26,8 @@ from mongospec_core.model.snapshot import (
     join_elements,
     snapshot_of,
 )
-from mongospec_core.model.version import note_version, refuse_stale, refuse_taken, stale
+from mongospec_core.model.version import refuse_stale, refuse_taken, stale
 from mongospec_core.model.write import (
-    apply_outcome,
     document_list,
     encode_document,
     run_hooks_and_checks,
@@ -75,9 +75,15 @@ class SaveOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "save", "update_one", options, "write", upsert=upsert or None)
         if not upsert:
             refuse_without_id(self)
-        await run_hooks_and_checks(binding, [self])
+        if "__pre_save__" in binding.hooks:
+            await run_pre_save(self)
+        cls._before_write([self])
+        if not upsert:
+            (change,) = prepare(binding.plan, [self], validate=validate_on_write)
+            await send(call, change)
+            return self
         with Ids([self]) as ids:  # assigned only if an upsert inserts a new document
-            (change,) = prepare(binding.plan, [self], validate=validate_on_write, upsert=upsert)
+            (change,) = prepare(binding.plan, [self], validate=validate_on_write, upsert=True)
             ids.sent = True
             await send(call, change, ids)
         return self
@@ -92,25 +98,15 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
     """
     if change.update is None:
         return
-    settle = partial(
-        apply_outcome,
-        call,
-        change.document,
-        before=change.before,
-        after=change.data,
-        revoke=None if ids is None else ids.take_back,
-    )
+    revoke = None if ids is None else ids.take_back
     try:
         reply = await call.send("update_one", encode(change.filter), change.update)
     except BaseException as error:
-        settle(await _outcome(call, change, error))
-        note_version(call, change.document, change.version, change.data)
+        change.apply(call, await _outcome(call, change, error), revoke)
         raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
         await _refuse_missing(call, change)
-    settle("applied")
-    if change.version is not None:
-        note_version(call, change.document, change.version, change.data)
+    change.apply(call, "applied", revoke)
 
 
 async def _outcome(call: Operation, change: Change, error: BaseException) -> Outcome:
@@ -281,10 +277,7 @@ async def send_many(
         raise
     finally:
         for place, each in enumerate(changes):
-            outcome = sent.outcome(place)
-            apply_outcome(call, each.document, outcome, before=each.before, after=each.data)
-            if guarded:
-                note_version(call, each.document, each.version, each.data)
+            each.apply(call, sent.outcome(place))
     raise_for(call, sent)
     return result_of(sent)
 
