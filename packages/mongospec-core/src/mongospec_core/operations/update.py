@@ -208,7 +208,8 @@ class UpdateOperations(ReadOperations, abstract=True):
             refuse_taken(replacement, replace.expected, error)
             raise
         if found is not None:
-            settle("applied", element_value(split_elements(found)["_id"]))
+            stored_id = split_elements(found).get("_id")
+            settle("applied", element_value(stored_id) if stored_id else None)
         elif call.options.get("upsert"):
             settle("applied", None)
         elif replace.expected is not None:

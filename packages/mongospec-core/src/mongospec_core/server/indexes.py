@@ -9,6 +9,7 @@ import msgspec
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError, shown
 from mongospec_core.server.operation import Operation
+from mongospec_core.server.reply import Listed, ListedIndex
 
 type Mode = Literal["create", "check", "skip"]
 type Conflicts = Literal["error", "warn"]
@@ -179,7 +180,9 @@ async def ensure_indexes(
 async def existing_indexes(call: Operation) -> list[dict[str, Any]]:
     """Return the existing indexes; none if the collection does not exist yet."""
     try:
-        reply = await call.command({"listIndexes": call.target.name, "cursor": {}})
+        reply = await call.command(
+            {"listIndexes": call.target.name, "cursor": {}}, Listed[ListedIndex]
+        )
     except OperationError as error:
         if error.code == _NO_COLLECTION:
             return []
