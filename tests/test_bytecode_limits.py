@@ -16,7 +16,7 @@ from benchmarks.worker import ReadyWorker, ready
 LIMITS = {
     "find_one": 576,  # 11 of them ask whether there are tenants, 13 convert one document by itself
     "insert_one": 853,
-    "update_one": 705,  # 3 of them ask for on_insert=, 6 ask for a version, 3 for relatives in the collection, 4 for a tag, 11 for tenants
+    "update_one": 693,  # 3 of them ask for on_insert=, 6 ask for a version, 3 for relatives in the collection, 4 for a tag, 11 for tenants
     "save, two fields changed": 1_662,  # 4: whether the class has relatives in its collection
     "insert_many, a document": 491,
     "insert_many, unchecked": 491,

@@ -370,8 +370,10 @@ def polling(uri: str) -> str:
 
 
 @asynccontextmanager
-async def lanes(uri: str, count: int, name: str, row: Row) -> AsyncIterator[list[Lane]]:
-    """So many lanes to the server for one operation; what they opened is closed at the end."""
+async def lanes(
+    uri: str, count: int, name: str, row: Row | None = None
+) -> AsyncIterator[list[Lane]]:
+    """So many lanes to the server, for one operation or for all; what they opened is closed at the end."""
     direct = await mongojet.create_client(polling(uri))
     proxies = [FaultProxy(uri).start() for _ in range(count)]
     made: list[Lane] = []
@@ -381,8 +383,10 @@ async def lanes(uri: str, count: int, name: str, row: Row) -> AsyncIterator[list
                 f"{proxy.uri}&serverSelectionTimeoutMS={int(SELECTION * 1000)}"
             )
             made.append(Lane(proxy, client, direct, f"{name}_{number}"))
-        await made[0].bind(made[0].names)
-        names = await made[0].used_by(row)
+        names = made[0].names
+        await made[0].bind(names)
+        if row is not None:
+            names = await made[0].used_by(row)
         for lane in made:
             await lane.bind(names)
         yield made
