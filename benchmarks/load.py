@@ -145,6 +145,11 @@ class Ledger:
     increments: int = 0
     number: int = 0
 
+    def size(self) -> int:
+        """Bytes that the numbers take, and the tables that they stand in."""
+        kept = (self.notes, self.unsure_notes, self.graphs, self.unsure_graphs)
+        return sum(sys.getsizeof(each) + 32 * len(each) for each in kept)
+
 
 @dataclass
 class Report:
@@ -159,7 +164,7 @@ class Report:
     shared: int = 0
     shared_unsure: int = 0
     wrong: list[str] = field(default_factory=list)
-    samples: list[tuple[int, float, int]] = field(default_factory=list)
+    samples: list[tuple[int, float, float, int]] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """The report in words."""
@@ -172,8 +177,9 @@ class Report:
             f"how they ended: {ends}",
             f"the longest took {self.longest:.2f} s",
             *(
-                f"after {count:,} operations: {memory:.1f} MB, {open_} descriptors"
-                for count, memory, open_ in self.samples
+                f"after {count:,} operations: {memory:.1f} MB, of which {notes:.1f} MB are the notes of "
+                f"this script, {open_} descriptors"
+                for count, memory, notes, open_ in self.samples
             ),
         ]
         return [
@@ -454,7 +460,8 @@ async def run(
         count += 1
         if count % max(operations // 10, 1) == 0:
             gc.collect()
-            report.samples.append((count, memory(), descriptors()))
+            notes = sum(worker.ledger.size() for worker in workers) / 1e6
+            report.samples.append((count, memory(), notes, descriptors()))
         return count <= operations
 
     try:

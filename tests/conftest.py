@@ -53,3 +53,21 @@ async def bind(mongo_db: mongojet.Database) -> AsyncIterator[Bind]:
 
     yield bound
     await close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many cases of the matrix of faults were repeated, and why."""
+    properties = [
+        each
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for each in report.user_properties
+    ]
+    cases = sum(value for name, value in properties if name == "cases" and isinstance(value, int))
+    repeated = [value for name, value in properties if name == "repeated"]
+    if cases:
+        terminalreporter.section("matrix of faults")
+        terminalreporter.line(f"{len(repeated)} of {cases} cases were repeated")
+        for each in repeated:
+            terminalreporter.line(f"  {each}")

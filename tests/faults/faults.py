@@ -1,6 +1,7 @@
 """Every fault that can meet a command, made by the proxy: the columns of the matrix."""
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,6 +53,11 @@ class Fault:
     lost: bool = False
     noticed: bool = False
 
+    @property
+    def timed(self) -> bool:
+        """Whether what it leads to depends on when it happens."""
+        return bool(self.slow or self.options or self.cancel)
+
 
 @contextmanager
 def no_rule(proxy: FaultProxy, place: Place) -> Iterator[None]:
@@ -60,10 +66,13 @@ def no_rule(proxy: FaultProxy, place: Place) -> Iterator[None]:
 
 @contextmanager
 def refused(proxy: FaultProxy, place: Place) -> Iterator[None]:
-    """Nobody listens there any more."""
+    """Nobody listens there any more; the port is kept, or another process could get it."""
     port = proxy.address.port
     proxy.stop()
-    yield None
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", port))
+        yield None
     proxy._port = port
     proxy.start()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -36,6 +36,10 @@ class FoundError(AssertionError):
     """What a case found."""
 
 
+class UnsettledError(FoundError):
+    """A case was late, or could not begin: an earlier one is still in its way."""
+
+
 class Case(msgspec.Struct, frozen=True):
     """What became of one operation that met one fault."""
 
@@ -61,8 +65,11 @@ class Lane:
         self._labels: dict[Any, str] = {}
         self.names: list[str] = [each.get_collection_name() for each in self.models.all]
 
-    async def bind(self) -> None:
-        await core.init(self.database, self.models.all, close_client=False)
+    async def bind(self, names: Sequence[str]) -> None:
+        """Bind the classes of these collections; no case looks at others."""
+        self.names = list(names)
+        classes = [each for each in self.models.all if each.get_collection_name() in names]
+        await core.init(self.database, classes, close_client=False)
 
     # -- the database
 
@@ -77,8 +84,7 @@ class Lane:
             found += await self.raw[name].find_many({})
         return found
 
-    async def state(self, seeded: set[Any]) -> State:
-        documents = await self.documents()
+    def state_of(self, documents: list[dict[str, Any]], seeded: set[Any]) -> State:
         self._labels |= {each["_id"]: _label(each) for each in documents}
         state: State = {}
         for each in documents:
@@ -91,10 +97,13 @@ class Lane:
             state.setdefault(_label(each), []).append(shown)
         return state
 
+    async def state(self, seeded: set[Any]) -> State:
+        return self.state_of(await self.documents(), seeded)
+
     # -- one case
 
     async def used_by(self, row: Row) -> list[str]:
-        """The collections that an operation has to do with: no case looks at others."""
+        """The collections that an operation has to do with."""
         objects = await row.prepare(self.models)
         found = {name for name in self.names if await self.raw[name].find_one({})}
         await row.act(self.models, objects, {})
@@ -118,23 +127,19 @@ class Lane:
 
         :param then: ``"repeat"`` or ``"save"``: what the user does next.
         """
-        await self.empty()
-        await self.client["admin"].run_command({"ping": 1})  # it may still look for the server
-        state_of(self.client).silent = False
-        objects = await row.prepare(self.models)
-        seeded = {each["_id"] for each in await self.documents()}
-        before = await self.state(seeded)
-        if {each for each in before if len(before[each]) > 1}:
-            raise FoundError("what an earlier case had sent has arrived now")
+        try:
+            objects, seeded, before = await self._begin(row)
+        except Exception as error:
+            raise UnsettledError(f"{row.name} cannot begin: {error!r}") from error
         error, took = await self._meet(row, place, fault, objects)
         outcome = _outcome(error)
-        after = await self.state(seeded)
+        found = await self.documents()
+        after = self.state_of(found, seeded)
         try:
             self._check_time(row, fault, took)
             _check_state(outcome, before, after, done)
             _check_error(error, outcome, fault, row)
             _check_parts(error, before, after, done)
-            found = await self.documents()
             for document in () if row.blind else objects:
                 _check_document(document, "unknown" if row.unsure else outcome, found, before)
             if then == "repeat":
@@ -144,12 +149,26 @@ class Lane:
             if not fault.cancel and state_of(self.client).in_flight:
                 raise FoundError("a call is left in flight")
         except Exception as wrong:
-            raise FoundError(
+            kind = UnsettledError if isinstance(wrong, UnsettledError) else FoundError
+            raise kind(
                 f"{row.name}, {place.command}[{place.skip}], {fault.name}, then {then}: {wrong}\n"
                 f"  reported {outcome}: {error!r}\n  before {before}\n  after  {after}\n  done   {done}"
             ) from wrong
         name = type(error).__name__ if error is not None else ""
         return Case(row.name, place.name, fault.name, outcome, name)
+
+    async def _begin(self, row: Row) -> tuple[list[Any], set[Any], State]:
+        """The objects that take part, the ids that are stored, and the state of the database."""
+        await self.empty()
+        await self.client["admin"].run_command({"ping": 1})  # it may still look for the server
+        state_of(self.client).silent = False
+        objects = await row.prepare(self.models)
+        documents = await self.documents()
+        seeded = {each["_id"] for each in documents}
+        before = self.state_of(documents, seeded)
+        if any(len(documents) > 1 for documents in before.values()):
+            raise UnsettledError("what an earlier case had sent has arrived now")
+        return objects, seeded, before
 
     async def _meet(
         self, row: Row, place: Place, fault: Fault, objects: list[Any]
@@ -204,7 +223,7 @@ class Lane:
         if row.repeats:
             most += REPEATED
         if took > most:
-            raise FoundError(f"it took {took:.2f} seconds, {most:.2f} at most")
+            raise UnsettledError(f"it took {took:.2f} seconds, {most:.2f} at most")
 
     async def _repeat(
         self, row: Row, objects: list[Any], seeded: set[Any], outcome: str, done: State
@@ -229,11 +248,12 @@ class Lane:
         for document in objects:
             collection = self.raw[document.get_collection_name()]
             there = await collection.find_one({"label": document.label})
-            await collection.update_many({}, {"$set": {"alien": 1}})
-            count = await collection.count_documents({})
+            before = await collection.update_many({}, {"$set": {"alien": 1}})
             document.other = 9
+            saved = False
             try:
                 await document.save(**_alone(document))
+                saved = True
             except taken_back:
                 pass  # what it refers to was taken back
             except (MissingIdError, DocumentNotFoundError):
@@ -242,16 +262,17 @@ class Lane:
             except StaleDocumentError:
                 if outcome != "unknown":
                     raise
-            else:
-                stored = await collection.find_one({"_id": document._id})
+            found = await collection.find_many({})
+            if len(found) != before["matched_count"]:
+                raise FoundError(f"save() of {document!r} has changed how many there are")
+            if saved:
+                stored = next((each for each in found if each["_id"] == document._id), None)
                 if stored is None:
                     raise FoundError(f"{document!r} was saved, and is not there")
                 if stored.pop("alien", None) != 1:
                     raise FoundError(f"save() has removed what others wrote: {stored}")
                 if (own := document.dump()) != stored:
                     raise FoundError(f"saved {own}, stored {stored}")
-            if await collection.count_documents({}) != count:
-                raise FoundError(f"save() of {document!r} has changed how many there are")
 
 
 def _alone(document: Any) -> dict[str, Any]:
@@ -349,8 +370,10 @@ def polling(uri: str) -> str:
 
 
 @asynccontextmanager
-async def lanes(uri: str, count: int, name: str) -> AsyncIterator[list[Lane]]:
-    """So many lanes to the server; what they opened is closed at the end."""
+async def lanes(
+    uri: str, count: int, name: str, row: Row | None = None
+) -> AsyncIterator[list[Lane]]:
+    """So many lanes to the server, for one operation or for all; what they opened is closed at the end."""
     direct = await mongojet.create_client(polling(uri))
     proxies = [FaultProxy(uri).start() for _ in range(count)]
     made: list[Lane] = []
@@ -360,15 +383,16 @@ async def lanes(uri: str, count: int, name: str) -> AsyncIterator[list[Lane]]:
                 f"{proxy.uri}&serverSelectionTimeoutMS={int(SELECTION * 1000)}"
             )
             made.append(Lane(proxy, client, direct, f"{name}_{number}"))
+        names = made[0].names
+        await made[0].bind(names)
+        if row is not None:
+            names = await made[0].used_by(row)
         for lane in made:
-            await lane.bind()
+            await lane.bind(names)
         yield made
     finally:
         await core.close()
-        for lane in made:
-            await lane.raw.drop()
+        await asyncio.gather(*(lane.raw.drop() for lane in made))
         for proxy in proxies:
             proxy.stop()  # a client that waits for a stalled reply cannot be closed
-        for lane in made:
-            await lane.client.close()
-        await direct.close()
+        await asyncio.gather(*(lane.client.close() for lane in made), direct.close())

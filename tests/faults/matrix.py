@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 
 from tests.faults.faults import (
     ANYWHEN,
@@ -16,11 +18,33 @@ from tests.faults.faults import (
     no_rule,
     refused,
 )
-from tests.faults.lane import Case, Lane
+from tests.faults.lane import Case, FoundError, Lane, UnsettledError
 from tests.faults.operations import Row
 from tests.faults.outcomes_page import FAULTS
 
 type Task = tuple[Place, Fault, str]
+
+
+@dataclass
+class Findings:
+    """What a run found.
+
+    :ivar timed: how many cases depend on time.
+    :ivar repeated: what was wrong with cases that were repeated, and succeeded then or are in ``wrong`` as well.
+    """
+
+    cases: list[Case] = field(default_factory=list)
+    wrong: list[Exception] = field(default_factory=list)
+    repeated: list[Exception] = field(default_factory=list)
+    timed: int = 0
+
+
+class OutcomeError(FoundError):
+    """A case reported another outcome than the published one."""
+
+    def __init__(self, case: Case, expected: str) -> None:
+        super().__init__(f"{case.row}, {case.place}, {case.fault}: {case.outcome}, not {expected}")
+        self.case = case
 
 
 def tasks_of(row: Row, places: Sequence[Place]) -> Iterator[Task]:
@@ -41,52 +65,62 @@ def tasks_of(row: Row, places: Sequence[Place]) -> Iterator[Task]:
             yield place, fault, ("repeat", "save")[(turn + number) % 2]
 
 
-ATTEMPTS = 3
+PAUSE = 2.0
+"""Seconds before a case is repeated: what an earlier one left open has ended then."""
 
 
 async def run(
     row: Row, lanes: list[Lane], *, published: Mapping[str, Mapping[str, str]], only: str = ""
-) -> tuple[list[Case], list[Exception]]:
+) -> Findings:
     """All cases of an operation.
 
-    What goes wrong is run twice more, the last time after a pause: a busy machine can be late for what a
-    case should meet, and a transaction that a case left open conflicts with the next until the server ends it.
+    A case whose result depends on time is repeated if it fails: a busy machine can be late for what it should
+    meet, and what an earlier case left open is in its way until the server ends it. It must succeed twice then.
 
     :param published: the outcomes that are known.
-    :returns: the cases, and what was found wrong.
     """
-    names = await lanes[0].used_by(row)
-    for lane in lanes:
-        lane.names = names
     places, done = await lanes[0].golden(row)
     tasks = [task for task in tasks_of(row, places) if only in task[1].name]
-    tasks.sort(key=lambda task: not task[1].slow)  # these wait for the driver, others run meanwhile
-    waiting = iter(tasks)
-    cases: list[Case] = []
-    wrong: list[Exception] = []
+    # Half of the lanes begin with cases that wait for the driver, the others compute meanwhile.
+    slow = iter([task for task in tasks if task[1].slow])
+    quick = iter([task for task in tasks if not task[1].slow])
+    found = Findings(timed=sum(task[1].timed for task in tasks))
 
-    async def work(lane: Lane) -> None:
+    async def case_of(lane: Lane, place: Place, fault: Fault, then: str) -> Case:
+        try:
+            case = await lane.run(row, place, fault, done, then=then)
+        except Exception as error:
+            lane.proxy.clear()
+            error.add_note(f"{row.name}, {place}, {fault.name}, then {then}")
+            raise
+        expected = published.get(case.place, {}).get(case.fault, case.outcome)
+        if case.outcome != expected:
+            raise OutcomeError(case, expected)
+        return case
+
+    async def work(lane: Lane, waiting: Iterator[Task]) -> None:
         for place, fault, then in waiting:
-            for attempt in range(1, ATTEMPTS + 1):
-                if attempt == ATTEMPTS:
-                    await asyncio.sleep(2)
+            try:
                 try:
-                    case = await lane.run(row, place, fault, done, then=then)
+                    case = await case_of(lane, place, fault, then)
                 except Exception as error:
-                    lane.proxy.clear()
-                    if attempt == ATTEMPTS:
-                        error.add_note(f"{row.name}, {place}, {fault.name}, then {then}")
-                        wrong.append(error)
-                else:
-                    expected = published.get(case.place, {}).get(case.fault, case.outcome)
-                    if attempt == ATTEMPTS or case.outcome == expected:
-                        cases.append(case)
-                        break
+                    if not (fault.timed or isinstance(error, UnsettledError)):
+                        raise
+                    found.repeated.append(error)
+                    for _ in range(2):
+                        await asyncio.sleep(PAUSE)
+                        case = await case_of(lane, place, fault, then)
+                found.cases.append(case)
+            except OutcomeError as error:  # the whole of the outcomes shows it
+                found.cases.append(error.case)
+            except Exception as error:
+                found.wrong.append(error)
 
     async with asyncio.TaskGroup() as group:
-        for lane in lanes:
-            group.create_task(work(lane))
-    return cases, wrong
+        for number, lane in enumerate(lanes):
+            order = chain(slow, quick) if number % 2 else chain(quick, slow)
+            group.create_task(work(lane, order))
+    return found
 
 
 def outcomes(cases: Sequence[Case]) -> dict[str, dict[str, str]]:

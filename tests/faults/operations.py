@@ -130,9 +130,11 @@ def stored(
 
 async def graph(m: Models) -> Objects:
     """Two posts of two authors, all of them changed."""
-    authors = [await m.Author(label=f"author {n}").insert() for n in "ab"]
-    for n, author in zip("ab", authors, strict=True):
-        await m.Post(label=f"post {n}", author=author).insert()
+    authors = [m.Author(label=f"author {n}") for n in "ab"]
+    await m.Author.insert_many(authors)
+    await m.Post.insert_many(
+        [m.Post(label=f"post {each.label[-1]}", author=each) for each in authors]
+    )
     posts = await m.Post.find_all({}, sort="label")
     for post in posts:
         post.n = post.author.n = 5

@@ -57,6 +57,20 @@ def test_a_proxy_can_be_started_again_and_keeps_its_rules(mongo_server: MongoSer
             assert len(rule.hits) == times
 
 
+def test_a_proxy_whose_port_was_taken_meanwhile_says_so_and_can_be_started_later(
+    mongo_server: MongoServer,
+) -> None:
+    with FaultProxy(mongo_server.uri) as first:
+        port = first.address.port
+    proxy = FaultProxy(mongo_server.uri, port=port)
+    with proxy:
+        pass
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(OSError, match="in use"):
+        proxy.start()
+    with proxy:
+        assert ask(proxy.address, {"ping": 1}) is not None
+
+
 def test_a_proxy_that_does_not_run_says_so(mongo_server: MongoServer) -> None:
     proxy = FaultProxy(mongo_server.uri)
     with pytest.raises(ProxyError, match="not running"):

@@ -11,7 +11,6 @@ from mongospec_core import MongoDocument, OperationError, OptionError
 from mongospec_core.extension import (
     BulkState,
     Options,
-    Read,
     Statement,
     begin,
     binding_of,
@@ -22,17 +21,10 @@ from mongospec_core.extension import (
     shown,
     split_documents,
 )
-from mongospec_kv.access import (
-    MISSING,
-    UNCHECKED,
-    entries_of,
-    find_and_upsert,
-    repeated,
-    tries,
-    value_of,
-)
+from mongospec_kv.access import MISSING, entries_of, find_and_upsert, repeated, tries, value_of
 from mongospec_kv.entries import (
     check_key,
+    entry_reader,
     final_change,
     key_filter,
     key_filters,
@@ -100,7 +92,7 @@ class KVStore(MongoDocument, mixin=True):
         binding, call = begin(cls, "set", "update_one", options, "write", upsert=True)
         (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
         change = await final_change(binding, {"$set": {"value": raw.get("value")}})
-        update = await encode_update(binding, upsert(change, raw), UNCHECKED, skip_hooks=True)
+        update = await encode_update(binding.unchecked(), upsert(change, raw), {}, skip_hooks=True)
         query = key_filter(cls, key)
         await repeated(call, lambda: call.send("update_one", query, update))
 
@@ -227,7 +219,7 @@ class KVStore(MongoDocument, mixin=True):
             settings = await AppStorage.get_all()
         """
         entries = await entries_of(cls, "get_all", {}, {**options, "sort": "_id"})
-        return {entry.key: entry.value for entry in entries}
+        return {str(entry.key): entry.value for entry in entries}  # Code is a str without a hash
 
     @classmethod
     async def get_many(cls, keys: Iterable[str], **options: Unpack[Options]) -> dict[str, Any]:
@@ -244,7 +236,7 @@ class KVStore(MongoDocument, mixin=True):
         asked = key_list(cls, keys)
         for query in key_filters(asked):
             entries = await entries_of(cls, "get_many", query, options)
-            found.update((entry.key, entry.value) for entry in entries)
+            found.update((str(entry.key), entry.value) for entry in entries)
         return {key: found[key] for key in asked if key in found}
 
     @classmethod
@@ -256,14 +248,14 @@ class KVStore(MongoDocument, mixin=True):
 
             names = await AppStorage.keys()
         """
-        only_keys = Read({"_id": 0, "key": 1})
         sorted_options = {**options, "sort": "_id"}
+        only_keys = {"_id": 0, "key": 1}
         binding, call = begin(
-            cls, "keys", "find_many", sorted_options, "read", projection=only_keys.fields()
+            cls, "keys", "find_many", sorted_options, "read", projection=only_keys
         )
         batch = await call.send("find_many", encode(binding.scoped({})))
-        entries = await only_keys.reader(binding).load(split_documents(batch), call)
-        return [entry["key"] for entry in entries]
+        entries = await entry_reader(cls, binding, Any).load(split_documents(batch), call)
+        return [entry.key for entry in entries]
 
     @classmethod
     async def set_many(cls, items: Mapping[str, Any], **options: Unpack[Options]) -> None:

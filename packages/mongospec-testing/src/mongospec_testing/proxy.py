@@ -93,6 +93,7 @@ class FaultProxy(Faults):
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
+            self._listener = None
         await self._drop_connections()
 
     def _accept(self, listener: socket.socket) -> None:

@@ -125,20 +125,22 @@ def _set(value: set[Any], where: str, cut: Truncation = truncate) -> set[Any]:
     return value
 
 
+_CONTAINERS: dict[type, Callable[..., Any]] = {
+    list: _list,
+    dict: _dict,
+    set: _set,
+    frozenset: _frozen,
+    tuple: _frozen,
+}
+
+
 def truncate_items(cut: Truncation) -> Truncation:
     """Return how to cut a list, a tuple, a set or a dict: *cut* cuts its items or values."""
-    families: dict[type, Callable[[Any, str, Truncation], Any]] = {
-        list: _list,
-        dict: _dict,
-        set: _set,
-        frozenset: _frozen,
-        tuple: _frozen,
-    }
 
     def truncated(value: Any, where: str) -> Any:
-        for tp, family in families.items():
+        for tp, container in _CONTAINERS.items():
             if isinstance(value, tp):
-                return family(value, where, cut)
+                return container(value, where, cut)
         return truncate(value, where)
 
     return truncated
@@ -208,11 +210,7 @@ forget_by(_truncations.clear)
 _families: dict[type, Truncation] = {
     dt.datetime: _datetime,
     dt.timedelta: _timedelta,
-    list: _list,
-    dict: _dict,
-    tuple: _frozen,
-    frozenset: _frozen,
-    set: _set,
+    **_CONTAINERS,
     Rejected: _rejected,
     msgspec.Struct: _keep,  # until plans register their own
 }

@@ -162,14 +162,12 @@ class Plan[T]:
     def decode(self, raw: Any, reader: Any) -> Any:
         """Prepare nested raw data for msgspec; return data that is not of this class unchanged."""
         if self._array_like and type(raw) is list:
-            named = dict(zip(self._array_names(), raw, strict=False))
+            names = self.encode_names if self.tag is None else (self.tag[0], *self.encode_names)
+            named = dict(zip(names, raw, strict=False))
             return list(decoded_fields(named, self.decoders, reader).values())
         if type(raw) is not dict or (self.tag and raw.get(self.tag[0]) != self.tag[1]):
             return raw
         return decoded_fields(raw, self.decoders, reader)
-
-    def _array_names(self) -> tuple[str, ...]:
-        return self.encode_names if self.tag is None else (self.tag[0], *self.encode_names)
 
     def prepare(self, raws: list[Any], reader: Any) -> list[Any]:
         """Prepare a batch for :meth:`convert`; the dicts themselves are not changed."""

@@ -56,7 +56,7 @@ def core_schema_of(tp: Any) -> CoreSchema:
 
 
 def _exact_schema_of(tp: Any) -> CoreSchema:
-    name, _ = _described(tp)
+    name, _, _ = _described(tp)
     about: dict[str, Any] = {
         "ref": None if name is None else _ref(tp, name),
         "metadata": {"pydantic_js_functions": [partial(_json_schema, tp)]},
@@ -205,10 +205,10 @@ def _ref(tp: Any, name: str) -> str:
 
 
 @class_cache
-def _described(tp: Any) -> tuple[str | None, dict[str, Any]]:
+def _described(tp: Any) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
     """Return msgspec's name of a class, if it has a schema of its own, and that schema.
 
-    In the schema, other classes are ``{"$ref": class}``.
+    The third part are the classes that the schema refers to, by name.
     """
     resolve_names([tp])
     inside = [each for each in iter_types(tp) if isinstance(get_origin(each) or each, type)]
@@ -221,11 +221,11 @@ def _described(tp: Any) -> tuple[str | None, dict[str, Any]]:
     }
     name: str | None = schemas[0].get("$ref")
     if name is None or unwrap(tp) is not tp:
-        return None, _linked(schemas[0], named)
+        return None, schemas[0], named
     if "properties" in (own := components[name]):
         for field in declared_fields(tp):
             _note_dates(field.type, own["properties"][field.encode_name])
-    return name, _linked(own, named)
+    return name, own, named
 
 
 def _note_dates(annotation: Any, schema: Any) -> None:
@@ -251,24 +251,6 @@ def _schema_hook(tp: type) -> dict[str, Any]:
         return {"title": tp.__name__}  # a type of the user's own: anything
 
 
-def _linked(schema: Any, named: Mapping[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_linked(each, named) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    linked = {key: _linked(each, named) for key, each in schema.items() if key != "$ref"}
-    if "$ref" in schema:
-        linked["$ref"] = named[schema["$ref"]]
-    if _is_discriminator(schema):
-        linked["mapping"] = {tag: {"$ref": named[name]} for tag, name in schema["mapping"].items()}
-    return linked
-
-
-def _is_discriminator(schema: Mapping[str, Any]) -> bool:
-    # Of properties with these names, both are schemas.
-    return isinstance(schema.get("propertyName"), str) and "mapping" in schema
-
-
 def _family_schema(cls: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
     arms = {each: _defined(_exact_schema_of(each), handler) for each in json.family(cls)}
     mapping = {str(each.__struct_config__.tag): arm["$ref"] for each, arm in arms.items()}
@@ -284,11 +266,11 @@ _open: ContextVar[frozenset[str]] = ContextVar("_open", default=frozenset())
 
 
 def _json_schema(tp: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-    name, schema = _described(tp)
+    name, schema, named = _described(tp)
     token = _open.set(_open.get() | ({_ref(tp, name)} if name is not None else set()))
     try:
         whole = _holds_whole_documents(tp) or name is None
-        made: dict[str, Any] = _resolved(schema, handler, whole)
+        made: dict[str, Any] = _resolved(schema, named, handler, whole)
     finally:
         _open.reset(token)
     if (
@@ -298,22 +280,32 @@ def _json_schema(tp: Any, _: Any, handler: GetJsonSchemaHandler) -> dict[str, An
     return made
 
 
-def _resolved(schema: Any, handler: GetJsonSchemaHandler, whole_documents: bool = False) -> Any:
+def _resolved(
+    schema: Any,
+    named: Mapping[str, Any],
+    handler: GetJsonSchemaHandler,
+    whole_documents: bool = False,
+) -> Any:
+    """Return msgspec's schema with pydantic's definitions of the classes in it."""
     if isinstance(schema, list):
-        return [_resolved(each, handler, whole_documents) for each in schema]
+        return [_resolved(each, named, handler, whole_documents) for each in schema]
     if not isinstance(schema, dict):
         return schema
     resolved = {
-        key: _resolved(each, handler, whole_documents)
+        key: _resolved(each, named, handler, whole_documents)
         for key, each in schema.items()
         if key != "$ref"
     }
     if "$ref" in schema:
-        resolved |= _definition(schema["$ref"], handler, whole_documents)
-    if _is_discriminator(schema):
-        arms = resolved.pop("mapping").items()
-        if all("$ref" in arm for _, arm in arms):  # a reference to a document has no definition
-            resolved["mapping"] = {tag: arm["$ref"] for tag, arm in arms}
+        resolved |= _definition(named[schema["$ref"]], handler, whole_documents)
+    # A discriminator; of properties with these names, both are schemas.
+    if isinstance(schema.get("propertyName"), str) and "mapping" in schema:
+        arms = {
+            tag: _definition(named[name], handler, whole_documents)
+            for tag, name in resolved.pop("mapping").items()
+        }
+        if all("$ref" in arm for arm in arms.values()):  # a document's reference has no definition
+            resolved["mapping"] = {tag: arm["$ref"] for tag, arm in arms.items()}
     return resolved
 
 
@@ -329,14 +321,11 @@ def _definition(tp: Any, handler: GetJsonSchemaHandler, whole_documents: bool) -
     if not hasattr(tp, "__bson_decoder__") or whole_documents:
         return _defined(core_schema_of(tp), handler)
     # A reference can also be read from its id, and an unresolved one is written as its id.
-    id_ = _resolved(_id_schema(tp), handler)
+    _, schema, named = _described(tp)
+    own: dict[str, Any] = schema["properties"]["_id"]
+    arms = [each for each in own.get("anyOf", [own]) if each != {"type": "null"}]
+    id_ = _resolved({"anyOf": arms} if len(arms) > 1 else arms[0], named, handler)
     only_id = {"type": "object", "properties": {"_id": id_}, "required": ["_id"]}
     if handler.mode == "serialization":
         return {"anyOf": [_defined(core_schema_of(tp), handler), only_id]}
     return {"anyOf": [id_, only_id, _defined(_exact_schema_of(tp), handler)]}
-
-
-def _id_schema(cls: Any) -> dict[str, Any]:
-    schema: dict[str, Any] = _described(cls)[1]["properties"]["_id"]
-    arms = [each for each in schema.get("anyOf", [schema]) if each != {"type": "null"}]
-    return {"anyOf": arms} if len(arms) > 1 else {**arms[0]}

@@ -7,7 +7,7 @@
 import datetime as dt
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -15,15 +15,7 @@ from mongospec_core.codec.codec_options import encode
 from mongospec_core.codec.raw_values import ENDLESS
 from mongospec_core.errors import EncodingError
 
-BUILTIN_TYPES = (
-    bytes,
-    bytearray,
-    dt.datetime,
-    dt.date,
-    dt.timedelta,
-    uuid.UUID,
-    Decimal,
-)
+BUILTIN_TYPES = (bytes, bytearray, dt.datetime, dt.date, dt.timedelta, uuid.UUID, Decimal)
 """Types that BSON has (or that our decoders make): msgspec must not read them from strings."""
 
 # As text: re compiles and caches them at the first error.
@@ -55,31 +47,22 @@ def parse_validation_error(error: Exception) -> tuple[str, str]:
     return path, reason.replace("Expected `object", "Expected `document")
 
 
-def unencodable(raw: Mapping[str, Any], path: str = "") -> tuple[str, str] | None:
-    """Return the first field of *raw* that BSON cannot hold, and why; None if it can hold all."""
-    for key, value in raw.items():
-        place = f"{path}.{key}" if path else str(key)
+def unencodable(raw: Any, path: str = "") -> tuple[str, str] | None:
+    """Return the first value in a dict or a list that BSON cannot hold, and why; else None."""
+    parts: Iterable[tuple[str, Any]] = ()
+    if isinstance(raw, Mapping):
+        parts = ((f"{path}.{key}" if path else str(key), value) for key, value in raw.items())
+    elif isinstance(raw, list | tuple):
+        parts = ((f"{path}[{place}]", value) for place, value in enumerate(raw))
+    for inner, value in parts:
         try:
             encode({"value": value})
         except EncodingError as error:
-            inner = None if str(error) == ENDLESS else _deeper(value, place)
-            return inner or (place, str(error))
-    try:
-        encode(dict.fromkeys(raw, None))
-    except EncodingError as error:  # one of the keys
-        return path, str(error)
-    return None
-
-
-def _deeper(value: Any, place: str) -> tuple[str, str] | None:
-    if isinstance(value, Mapping):
-        return unencodable(value, place)
-    if isinstance(value, list | tuple):
-        for number, each in enumerate(value):
-            try:
-                encode({"value": each})
-            except EncodingError as error:
-                inner = f"{place}[{number}]"
-                deeper = None if str(error) == ENDLESS else _deeper(each, inner)
-                return deeper or (inner, str(error))
+            deeper = None if str(error) == ENDLESS else unencodable(value, inner)
+            return deeper or (inner, str(error))
+    if isinstance(raw, Mapping):
+        try:
+            encode(dict.fromkeys(raw))
+        except EncodingError as error:  # one of the keys
+            return path, str(error)
     return None

@@ -12,6 +12,7 @@ from mongospec_core.errors import CollectionConflictError, DefinitionError, Oper
 from mongospec_core.model.family import is_member, members_of
 from mongospec_core.server.indexes import Conflicts, Mode, refuse_misspelt, report
 from mongospec_core.server.operation import Operation
+from mongospec_core.server.reply import Listed, ListedCollection
 
 _MEANINGFUL = ("capped", "size", "max", "timeseries", "expireAfterSeconds", "collation")
 """Options that change what a collection does, so that one that is not declared is a difference, too."""
@@ -89,9 +90,10 @@ def _schema(classes: Iterable[type]) -> dict[str, Any]:
 
 
 def _refuse_different(what: str, said: Mapping[Any, Any]) -> None:
-    for one, first in list(said.items())[:1]:
-        other, value = next(((o, v) for o, v in said.items() if v != first), (one, first))
-        if other is not one:
+    items = list(said.items())
+    for other, value in items[1:]:
+        one, first = items[0]
+        if value != first:
             raise DefinitionError(
                 f"{one.__name__} and {other.__name__} share a collection and have different {what}: "
                 f"{shown(first)} and {shown(value)}; declare it once"
@@ -137,7 +139,7 @@ def _options_of(cls: Any) -> dict[str, Any]:
 async def existing_options(call: Operation) -> dict[str, Any] | None:
     """Return the options of the existing collection; None if it does not exist."""
     command = {"listCollections": 1, "filter": {"name": call.target.name}}
-    found = (await call.command(command))["cursor"]["firstBatch"]
+    found = (await call.command(command, Listed[ListedCollection]))["cursor"]["firstBatch"]
     return found[0].get("options", {}) if found else None
 
 

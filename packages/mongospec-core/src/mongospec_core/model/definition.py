@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_origin
 
-import msgspec
 from bson import Regex
 
-from mongospec_core.codec.annotations import declared_fields, tag_of, type_args, unwrap
+from mongospec_core.codec.annotations import tag_of, type_args, unwrap
+from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import Plan
-from mongospec_core.errors import DefinitionError, shown
+from mongospec_core.errors import DefinitionError, UnknownFieldError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.family import are_relatives, collection_name_of
@@ -88,32 +88,16 @@ def _refuse_bad_shard_key(cls: type[DocumentBase], plan: Plan[Any]) -> None:
             f"{cls.__name__}.__shard_key__ = {cls.__shard_key__!r} is not a tuple of names; "
             f"write ({cls.__shard_key__!r},)"
         )
+    tree = PathTree(cls, (plan.type,), plan.dec_hook)
     for path in plan.shard_key:
-        stored = _stored_path(plan.type, path)
-        if path.partition(".")[0] not in plan.encode_names or stored != path:
-            known = ", ".join(plan.encode_names)
+        try:
+            tree.at(path)
+        except UnknownFieldError as error:
+            known = dict.fromkeys((*plan.encode_names, error.suggestion or plan.encode_names[0]))
             raise DefinitionError(
                 f"{cls.__name__}.__shard_key__: no document has the field {path!r}; use the "
-                f"stored names of fields: {known if stored == path else stored}"
-            )
-
-
-def _stored_path(annotation: Any, path: str) -> str:
-    """Return *path* with its Python names replaced by stored names."""
-    name, dot, rest = path.partition(".")
-    tp = unwrap(annotation)
-    cls: Any = get_origin(tp) or tp
-    if not (isinstance(cls, type) and issubclass(cls, msgspec.Struct)):
-        if isinstance(cls, type) and issubclass(cls, Mapping):
-            return path  # its keys are data
-        inside = (_stored_path(each, path) for each in type_args(tp))
-        return next((stored for stored in inside if stored != path), path)
-    fields = {each.name: each for each in declared_fields(tp)}
-    fields |= {each.encode_name: each for each in fields.values()}  # a stored name comes first
-    field = fields.get(name)
-    if field is None:
-        return path
-    return field.encode_name + dot + (_stored_path(field.type, rest) if rest else rest)
+                f"stored names of fields: {', '.join(known)}"
+            ) from error
 
 
 def refuse_unique_for_some(

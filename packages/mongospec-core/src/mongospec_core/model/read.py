@@ -192,11 +192,7 @@ class Reader[T]:
 
     def _raise(self, failures: Sequence[InvalidDocument]) -> None:
         if failures:
-            raise DocumentValidationError(
-                self.plan.cls,
-                failures,
-                STORED,
-            )
+            raise DocumentValidationError(self.plan.cls, failures, STORED)
 
 
 @contextmanager

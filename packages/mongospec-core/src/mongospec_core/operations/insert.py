@@ -180,7 +180,7 @@ class InsertOperations(DocumentBase, abstract=True):
             )
         if filter is not None:
             refuse_other_filters(cls, filter)
-            if binding.paths is not None and options.get("check", True):
+            if binding.paths is not None:
                 check_filter(binding.paths, filter)
         await run_hooks_and_checks(binding, [document])
         made_here = document._id is None

@@ -130,12 +130,11 @@ class PageOperations(FindOperations, abstract=True):
             limit=size + 1,  # one more, to know whether there is a next page
             batch_size=size + 2,
         )
-        check = options.get("check", True)
-        if check and binding.paths is not None:
+        if binding.paths is not None:
             check_sort(binding.paths, order)
         if projection is not None:
-            read.check(binding, options)
-        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
+            read.check(binding)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         question = _question(cls, or_all(filter), order, options)
         place = None if after is None else _read_token(name, after, question, order)
         backwards = place is not None and place.backwards
@@ -231,14 +230,14 @@ def _includes(value: Any) -> bool:
 
 def _take(name: str, part: bytes, order: Mapping[str, int], sent: _Sent) -> tuple[bytes, list[Any]]:
     """Return a document as projected, and its values in the sort."""
-    elements = split_elements(part)
     tops = [field.partition(".")[0] for field in order]
     try:
+        elements = split_elements(part)
         if sent.has_key:
             found = element_value(elements[_KEY])
         else:
             found = [element_value(elements[top]) if top in elements else None for top in tops]
-    except BSONError as error:
+    except (BSONError, LookupError, ValueError) as error:
         raise OptionError(f"{name}: a value of the sort cannot be read: {error}") from error
     values = [_inside(value, field) for value, field in zip(found, order, strict=True)]
     for field, value in zip(order, values, strict=True):

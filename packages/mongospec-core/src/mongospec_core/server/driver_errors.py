@@ -104,6 +104,8 @@ _TLS_ADVICE = (
 _MOST_TOPOLOGY = 20_000  # characters: the description of many servers is too long to read
 _LOST = "I/O error"
 _INVALID_REPLY = "The server returned an invalid reply"
+_DAMAGED = r"An invalid argument was provided: (number too .*|out of range integral type .*)"
+"""What the driver says of a length in a reply that cannot be one."""
 _TOO_BIG = r"must be within \d+ bytes|[Dd]ocument (?:is )?too large"
 _cut = partial(cut, most=600)
 
@@ -137,6 +139,11 @@ def to_operation_error(
             f"{operation}: authentication failed: {_cut(parts.kind)}",
             outcome="not_applied",
             code=_AUTHENTICATION_FAILED,
+        )
+    if (damaged := re.match(_DAMAGED, parts.kind)) is not None:
+        return OperationError(
+            f"{operation}: the server's reply is damaged: {_cut(damaged[1])}",
+            outcome="unknown" if write else "not_applied",
         )
     if isinstance(error, ValueError | mongojet.ConfigurationError):
         kind = EncodingError if re.search(_TOO_BIG, text) else OptionError

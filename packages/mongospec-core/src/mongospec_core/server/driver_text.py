@@ -9,6 +9,7 @@ from bson import Code, DBRef, Regex
 from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode
+from mongospec_core.server.reply import check_reply
 
 # The driver's text is "Kind: KIND, labels: {LABELS}, source: SOURCE, server response: REPLY". Values of
 # users stand in KIND, so each part is taken from its place, and patterns are matched where a part
@@ -149,9 +150,11 @@ def _closed(text: str, start: int) -> int:
 
 def _reply(data: str) -> dict[str, Any] | None:
     try:
-        return decode(bytes.fromhex(data), _READABLE)
+        reply = decode(bytes.fromhex(data), _READABLE)
+        check_reply(reply)
     except (BSONError, ValueError):
         return None  # the reply is damaged, which is why there is an error
+    return reply
 
 
 def _unescaped(text: str) -> str:

@@ -5,13 +5,17 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Self
 
-from mongospec_core.codec.codec_options import decode, encode, named
+from bson.errors import BSONError
+
+from mongospec_core.codec.codec_options import encode, named
 from mongospec_core.errors import (
     EncodingError,
+    OperationError,
     OptionError,
     Outcome,
     ServerUnavailableError,
     TransactionError,
+    cut,
 )
 from mongospec_core.server import driver
 from mongospec_core.server.client import Target
@@ -25,6 +29,7 @@ from mongospec_core.server.driver_call import (
 from mongospec_core.server.driver_cursor import EMPTY, DriverCursor
 from mongospec_core.server.driver_errors import reply_error
 from mongospec_core.server.instrument import is_observed, observed
+from mongospec_core.server.reply import decode_reply
 from mongospec_core.server.retry import retry_once
 from mongospec_core.server.timeout import block_end, end_of, now
 from mongospec_core.server.transaction import Transaction, current
@@ -211,12 +216,14 @@ class Operation:
             found += documents
         return driver.array_of(found)
 
-    async def command(self, command: Mapping[str, Any]) -> dict[str, Any]:
+    async def command(self, command: Mapping[str, Any], like: Any = None) -> dict[str, Any]:
         """Run a command on the collection's database and return its reply.
 
+        :param like: a type that the reply has to fit.
         :raises OperationError: it failed, in part or as a whole.
         """
-        reply = await self._command(command, named(self.operation, "a command", encode, command))
+        data = named(self.operation, "a command", encode, command)
+        reply = await self._command(command, data, like=like)
         error = reply_error(reply, self.operation) if self.write else None
         if error is None:
             return reply
@@ -259,7 +266,10 @@ class Operation:
             reply = await (retry_once(send) if repeatable and alone else send())
         except CancelledCall as error:
             if isinstance(error.reply, bytes):
-                error.reply = decode(error.reply)
+                try:
+                    error.reply = decode_reply(error.reply, len(statements))
+                except (BSONError, ValueError):  # it is damaged
+                    error.reply, error.outcome = None, "unknown"
             raise
         failed = reply_error(reply, self.operation)
         if failed is not None and self.transaction is not None:
@@ -271,7 +281,7 @@ class Operation:
     # -- how they are sent
 
     async def _command(
-        self, command: Mapping[str, Any], data: bytes, size: int | None = None
+        self, command: Mapping[str, Any], data: bytes, size: int | None = None, like: Any = None
     ) -> dict[str, Any]:
         def start(session: driver.ClientSession | None, remaining: float | None) -> Awaitable[Any]:
             method = driver.method(self.target.database_core, "run_command", session)
@@ -281,7 +291,19 @@ class Operation:
                 driver.appended(data, encode({"maxTimeMS": milliseconds(remaining)})), None
             )
 
-        return decode(await self._run(next(iter(command)), start, size=size))
+        return self._decoded(await self._run(next(iter(command)), start, size=size), size, like)
+
+    def _decoded(self, data: bytes, size: int | None, like: Any) -> dict[str, Any]:
+        try:
+            return decode_reply(data, size, like)
+        except (BSONError, ValueError) as error:
+            damaged = OperationError(
+                f"{self.operation}: the server's reply is damaged: {cut(str(error))}",
+                outcome="unknown" if self.write else "not_applied",
+            )
+            if self.transaction is not None:
+                self.transaction._doom(damaged)
+            raise damaged from error
 
     def _encoded_options(self, verb: str, remaining: float | None = None) -> bytes | None:
         options = self.options
