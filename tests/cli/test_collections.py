@@ -16,6 +16,7 @@ from mongospec_core import MongoDocument, OperationError, close
 from mongospec_testing import FaultProxy
 from tests.cli.conftest import Run
 from tests.conftest import Bind
+from tests.core.test_collections import without_collections
 
 NAME = "readings"
 CAPPED = {"capped": True, "size": 8192}
@@ -138,6 +139,41 @@ async def test_a_validator_that_nobody_declares_and_options_of_other_classes_are
     assert (shown(found.steps), found.problems) == ([("create", "index")], [])
 
 
+async def test_the_validator_of_a_class_without_its_keyword_is_reported_and_dropped_if_asked(
+    bind: Bind, mongo_db: mongojet.Database
+) -> None:
+    await bind(declaring(CAPPED, validator="warn"))
+    cls = await bound(bind, CAPPED)
+    found = await plan([cls])
+    assert (found.differs, [each.collection for each in found.undeclared]) == (False, [NAME])
+    assert "$jsonSchema" in (found.undeclared[0].validator or {})
+    dropping = await plan([cls], drop=True)
+    assert ([(each.action, each.of) for each in dropping.steps], dropping.undeclared) == (
+        [("drop", "validator")],
+        [],
+    )
+    await apply(dropping, [cls])
+    await apply(dropping, [cls])
+    assert (await plan([cls])).undeclared == []
+    options = (await mongo_db.run_command({"listCollections": 1}))["cursor"]["firstBatch"][0]
+    assert not options["options"].get("validator")
+    assert options["options"]["capped"] is True
+    await mongo_db[NAME].insert_one({"value": "of another type"})
+
+
+async def test_a_validator_that_was_replaced_since_the_plan_is_not_dropped(
+    bind: Bind, mongo_db: mongojet.Database
+) -> None:
+    await bind(declaring({}, validator="error"))
+    cls = await bound(bind, {})
+    dropping = await plan([cls], drop=True)
+    await mongo_db.run_command({"collMod": NAME, "validator": {"$jsonSchema": {"required": ["x"]}}})
+    with pytest.raises(OutdatedPlanError, match="make a new plan"):
+        await apply(dropping, [cls])
+    await mongo_db[NAME].drop()
+    await apply(dropping, [cls])
+
+
 async def test_a_collection_that_is_not_what_the_plan_saw_is_left_alone(
     bind: Bind, mongo_db: mongojet.Database
 ) -> None:
@@ -158,6 +194,20 @@ async def test_two_at_once_create_one_collection(bind: Bind) -> None:
     found = await plan([cls])
     await asyncio.gather(*(apply(found, [cls]) for _ in range(5)))
     assert not (await plan([cls])).differs
+
+
+async def test_a_collection_that_was_created_after_a_look_is_as_good(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    cls = await bound(bind, CAPPED, validator="error")
+    found = await plan([cls])
+    await apply(found, [cls])
+    with (
+        mongo_proxy.rewrite("listCollections", without_collections, times=1) as looked,
+        mongo_proxy.fail("create", 48) as created,
+    ):
+        await apply(found, [cls])
+    assert (len(looked.hits), len(created.hits)) == (1, 1)
 
 
 async def test_a_refusal_of_the_server_is_raised(bind: Bind, mongo_proxy: FaultProxy) -> None:
@@ -230,3 +280,23 @@ async def test_a_problem_makes_the_exit_code_1(
     assert "! logs: Log declares capped=True" in done.out
     assert "2 for you" not in done.out and "1 for you to decide" in done.out
     assert run("apply", "models", "--yes").code == 1
+
+
+def test_a_validator_without_a_keyword_is_a_line_and_a_change_with_drop(
+    run: Run, folder: Path
+) -> None:
+    write_models(folder, "error")
+    assert run("apply", "models", "--yes").code == 0
+    models = folder / "models.py"
+    models.write_text(models.read_text().replace(', validator="error"', ""))
+    done = run("plan", "models", "--check")
+    assert done.code == 0
+    assert "? logs: no class declares the validator $jsonSchema\n" in done.out
+    assert "  --drop removes these; an index is hidden first\n" in done.out
+    done = run("plan", "models", "--check", "--drop")
+    assert done.code == 1
+    assert "  - drop validator $jsonSchema  (the collection waits for a moment)\n" in done.out
+    done = run("apply", "models", "--drop", "--yes")
+    assert (done.code, done.err) == (0, "")
+    assert "ok 1/1 drop the validator of logs\n" in done.out
+    assert "? logs" not in run("plan", "models").out

@@ -100,7 +100,7 @@ async def test_a_changed_index_takes_the_way_that_mongodb_has(
 async def test_what_nobody_declares_is_left_alone_or_hidden(bind: Bind) -> None:
     found = await planned(bind, [{"key": {"at": 1}}], [])
     assert not found.differs
-    assert [each.index["name"] for each in found.undeclared] == ["at_1"]
+    assert [each.index and each.index["name"] for each in found.undeclared] == ["at_1"]
     cls = declaring()
     await bind(cls, indexes="skip")
     [step] = (await plan([cls], drop=True)).steps

@@ -87,6 +87,9 @@ async def _make(call: Operation, step: Step) -> None:
     if step.of == "collection":
         await _make_collection(call, step)
         return
+    if step.of == "validator":
+        await _drop_validator(call, step)
+        return
     if step.before is not None and await _is_made(call, step):
         return
     match step.action:
@@ -129,6 +132,21 @@ async def _make_collection(call: Operation, step: Step) -> None:
             f"{'it is gone' if existing is None else existing}; make a new plan"
         )
     await call.command(coll_mod(step.collection, changes))
+
+
+async def _drop_validator(call: Operation, step: Step) -> None:
+    """Drop the validator that no class declares.
+
+    :raises OutdatedPlanError: there is another one now.
+    """
+    existing = (await existing_options(call) or {}).get("validator")
+    if existing and existing != step.before:
+        raise OutdatedPlanError(
+            f"the validator of {step.collection!r} is not what it was when the plan was made: "
+            f"{existing}; make a new plan"
+        )
+    if existing:
+        await call.command(coll_mod(step.collection, {"validator": {}}))
 
 
 async def _is_made(call: Operation, step: Step) -> bool:

@@ -69,7 +69,7 @@ async def audit(
 
     .. code-block:: python
 
-        async with connect(uri, document_types=[User], indexes="skip"):
+        async with connect(uri, document_types=[User], indexes="skip", validators="skip"):
             print((await audit([User], sample=10_000)).fits)
     """
     if sample is not None and after is not None:

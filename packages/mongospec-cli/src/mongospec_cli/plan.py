@@ -29,7 +29,7 @@ type Action = Literal["create", "change", "rebuild", "replace", "hide", "drop"]
 - "change": what MongoDB changes in place, by ``collMod``;
 - "rebuild": another index is built beside the old one, then that is dropped;
 - "replace": the old one is dropped first, because MongoDB cannot have both;
-- "hide" and "drop": an index that no class declares.
+- "hide" and "drop": an index that no class declares; a validator is only dropped.
 """
 
 GROWS = "reads and writes go on while it is built"
@@ -53,7 +53,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :param action: what is done.
     :param collection: the collection's name.
-    :param of: what is changed: an index, or the options and the validator of the collection itself.
+    :param of: what is changed: an index, the options and the validator of the collection itself, or a
+        validator that no class declares.
     :param name: the index's name, or the collection's.
     :param owner: the class that declares it; empty if none does.
     :param before: what is there, as ``listIndexes`` or ``listCollections`` has it; None if nothing is.
@@ -64,7 +65,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     action: Action
     collection: str
-    of: Literal["index", "collection"] = "index"
+    of: Literal["index", "collection", "validator"] = "index"
     name: str
     owner: str = ""
     before: dict[str, Any] | None = None
@@ -74,14 +75,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Undeclared(msgspec.Struct, frozen=True, kw_only=True):
-    """An index that no class declares.
+    """An index or a validator that no class declares.
 
     :param collection: the collection's name.
-    :param index: as ``listIndexes`` has it.
+    :param index: as ``listIndexes`` has it; None if it is a validator.
+    :param validator: the ``$jsonSchema``, as ``listCollections`` has it; None if it is an index.
     """
 
     collection: str
-    index: dict[str, Any]
+    index: dict[str, Any] | None = None
+    validator: dict[str, Any] | None = None
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +103,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     :param database: the database's name.
     :param steps: the changes, in the order in which they are made.
-    :param undeclared: indexes that no class declares, and that no step drops.
+    :param undeclared: indexes and validators that no class declares, and that no step drops.
     :param problems: differences that no step can mend.
     """
 
@@ -111,19 +114,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def differs(self) -> bool:
-        """Whether there is anything to do. Undeclared indexes alone are not."""
+        """Whether there is anything to do. Undeclared indexes and validators alone are not."""
         return bool(self.steps or self.problems)
 
 
 async def plan(document_types: Iterable[type[MongoDocument]], *, drop: bool = False) -> Plan:
     """Compare the database with bound classes; change nothing.
 
-    Sends ``listIndexes`` and ``collStats`` of each collection, and ``listCollections`` if its classes declare
-    options or a validator.
+    Sends ``listIndexes``, ``listCollections`` and ``collStats`` of each collection.
 
     :param document_types: bound classes; bind them with ``init(indexes="skip", validators="skip")``.
-    :param drop: plan to drop the indexes that no class declares. One that is visible is hidden first:
-        the next plan drops it.
+    :param drop: plan to drop the indexes and the validators that no class declares. An index that is
+        visible is hidden first: the next plan drops it.
     :returns: the steps, and what is left alone.
     :raises NotBoundError: a class is not bound.
     :raises OperationError: the server refuses a command.
@@ -144,7 +146,7 @@ async def plan(document_types: Iterable[type[MongoDocument]], *, drop: bool = Fa
         call = Operation(target, f"{target.owner}: plan", {}, write=False)
         existing = await existing_indexes(call)
         collection = collections.get(target.name)
-        options = None if collection is None else await existing_options(call)
+        options = await existing_options(call)
         size = CollectionSize() if not existing and options is None else await _size(call)
         if collection is not None:
             step, problem = _collection_step(target.name, collection, options, size)
@@ -153,6 +155,10 @@ async def plan(document_types: Iterable[type[MongoDocument]], *, drop: bool = Fa
         found, others = _index_steps(target.name, declared, existing, size, drop=drop)
         steps += found
         undeclared += others
+        if options is not None and (collection is None or not collection.validator):
+            found, others = _validator_step(target.name, options, size, drop=drop)
+            steps += found
+            undeclared += others
     return Plan(database=name, steps=steps, undeclared=undeclared, problems=problems)
 
 
@@ -188,6 +194,30 @@ def _collection_step(
         size=size,
     )
     return [step], problems
+
+
+def _validator_step(
+    collection: str, existing: Mapping[str, Any], size: CollectionSize, *, drop: bool
+) -> tuple[list[Step], list[Undeclared]]:
+    """The step that drops the validator of a class that has lost its keyword.
+
+    Only one that is a schema and nothing else can be of a class.
+    """
+    validator: dict[str, Any] = existing.get("validator") or {}
+    if validator.keys() != {"$jsonSchema"}:
+        return [], []
+    if not drop:
+        return [], [Undeclared(collection=collection, validator=validator)]
+    step = Step(
+        action="drop",
+        collection=collection,
+        of="validator",
+        name=collection,
+        before=validator,
+        blocked=MOMENT,
+        size=size,
+    )
+    return [step], []
 
 
 def _over(existing: Any, declared: Any) -> Any:

@@ -47,10 +47,11 @@ def show_plan(console: Console, plan: Plan) -> None:
     for problem in plan.problems:
         console.print(Text.assemble(("! ", "bold red"), f"{problem.collection}: {problem.text}"))
     for each in plan.undeclared:
-        line = f"? {each.collection}: no class declares the index {shown_index(each.index)}"
+        what = "validator $jsonSchema" if each.index is None else f"index {shown_index(each.index)}"
+        line = f"? {each.collection}: no class declares the {what}"
         console.print(Text.assemble((line, "dim")))
     if plan.undeclared:
-        console.print(Text("  --drop hides these, and drops what is hidden", "dim"))
+        console.print(Text("  --drop removes these; an index is hidden first", "dim"))
     console.print(Text(_sum(plan), "bold"))
 
 
@@ -82,6 +83,8 @@ def step_progress(console: Console | None) -> Generator[Callable[[Progress], Non
         name = f"{step.action} {step.collection}"
         if step.of == "index":
             name += f".{step.name}"
+        elif step.of == "validator":
+            name = f"{step.action} the validator of {step.collection}"
         bar.update(
             task, description=name, completed=progress.done, total=progress.of or None, refresh=True
         )
@@ -101,6 +104,8 @@ def step_line(step: Step) -> Text:
     if step.of == "collection":
         what = "".join(f" {name}={_word(value)}" for name, value in after.items())
         what = what if before is None else f" {', '.join(_changes(before, after))}"
+    elif step.of == "validator":
+        what = " $jsonSchema"
     else:
         what = f" {shown_index(step.after or before or {}, full=before is None)}"
         if before is not None and step.after is not None:

@@ -127,7 +127,7 @@ async def upgrade(
 
     .. code-block:: python
 
-        async with connect(uri, document_types=[User], indexes="skip"):
+        async with connect(uri, document_types=[User], indexes="skip", validators="skip"):
             done = await upgrade([User])
             print([each.written for each in done.collections])
     """

@@ -21,15 +21,7 @@ from mongospec_core.extension import (
     shown,
     split_documents,
 )
-from mongospec_kv.access import (
-    MISSING,
-    UNCHECKED,
-    entries_of,
-    find_and_upsert,
-    repeated,
-    tries,
-    value_of,
-)
+from mongospec_kv.access import MISSING, entries_of, find_and_upsert, repeated, tries, value_of
 from mongospec_kv.entries import (
     check_key,
     entry_reader,
@@ -100,7 +92,7 @@ class KVStore(MongoDocument, mixin=True):
         binding, call = begin(cls, "set", "update_one", options, "write", upsert=True)
         (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
         change = await final_change(binding, {"$set": {"value": raw.get("value")}})
-        update = await encode_update(binding, upsert(change, raw), UNCHECKED, skip_hooks=True)
+        update = await encode_update(binding.unchecked(), upsert(change, raw), {}, skip_hooks=True)
         query = key_filter(cls, key)
         await repeated(call, lambda: call.send("update_one", query, update))
 

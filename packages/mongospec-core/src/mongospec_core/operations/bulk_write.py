@@ -81,9 +81,8 @@ class BulkOperations(DocumentBase, abstract=True):
         """
         binding, call = begin(cls, "bulk_write", "bulk", options, "write")
         asked = _listed(cls, operations)
-        paths = binding.paths if options.get("check", True) else None
         whole = {
-            place: _document_of(cls, each, paths)
+            place: _document_of(cls, each, binding.paths)
             for place, each in enumerate(asked)
             if _kind(cls, each) in ("InsertOne", "ReplaceOne")
         }
@@ -110,9 +109,7 @@ class BulkOperations(DocumentBase, abstract=True):
                 if place in inserts:
                     statements.append(Statement("insert", encoded[place], operation))
                     continue
-                query = await encode_filter(
-                    binding, operation._filter, options, skip_hooks=skip_hooks
-                )
+                query = await encode_filter(binding, operation._filter, skip_hooks=skip_hooks)
                 replacement = None
                 if place in whole:
                     replacement = Replacement(binding.plan, whole[place], encoded[place], query)
@@ -181,7 +178,7 @@ async def _statement(
         "hint": getattr(operation, "_hint", None),
         "sort": getattr(operation, "_sort", None),
     }
-    if options.get("check", True) and binding.paths is not None and more["sort"]:
+    if binding.paths is not None and more["sort"]:
         check_sort(binding.paths, sort_document(more["sort"]))
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}

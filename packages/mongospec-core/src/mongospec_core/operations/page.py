@@ -131,12 +131,11 @@ class PageOperations(FindOperations, abstract=True):
             limit=size + 1,  # one more, to know whether there is a next page
             batch_size=size + 2,
         )
-        check = options.get("check", True)
-        if check and binding.paths is not None:
+        if binding.paths is not None:
             check_sort(binding.paths, order)
         if projection is not None:
-            read.check(binding, options)
-        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
+            read.check(binding)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         question = _question(cls, or_all(filter), order, options)
         place = None if after is None else _read_token(name, after, question, order)
         backwards = place is not None and place.backwards
