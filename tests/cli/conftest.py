@@ -74,23 +74,27 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def run_command(folder: Path, *arguments: str, **variables: str | None) -> Done:
+    """Run the command as a process in a folder, with variables of the environment; None takes one away."""
+    environment = {name: value for name, value in (os.environ | variables).items() if value}
+    done = subprocess.run(
+        [sys.executable, "-m", "mongospec_cli", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture
 def run(folder: Path, mongo_server: MongoServer, mongo_db: Any) -> Run:
     """``run("plan", "models")``: the command as a process, on this test's database."""
 
     def command(*arguments: str, **variables: str | None) -> Done:
-        given = {"MONGODB_URI": mongo_server.uri, **variables}
-        environment = {name: value for name, value in (os.environ | given).items() if value}
-        done = subprocess.run(
-            [sys.executable, "-m", "mongospec_cli", *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return run_command(folder, *arguments, **{"MONGODB_URI": mongo_server.uri, **variables})
 
     (folder / "pyproject.toml").write_text(f'[tool.mongospec]\ndatabase = "{mongo_db.name}"\n')
     return command

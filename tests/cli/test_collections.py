@@ -16,6 +16,7 @@ from mongospec_core import MongoDocument, OperationError, close
 from mongospec_testing import FaultProxy
 from tests.cli.conftest import Run
 from tests.conftest import Bind
+from tests.core.test_collections import without_collections
 
 NAME = "readings"
 CAPPED = {"capped": True, "size": 8192}
@@ -193,6 +194,20 @@ async def test_two_at_once_create_one_collection(bind: Bind) -> None:
     found = await plan([cls])
     await asyncio.gather(*(apply(found, [cls]) for _ in range(5)))
     assert not (await plan([cls])).differs
+
+
+async def test_a_collection_that_was_created_after_a_look_is_as_good(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    cls = await bound(bind, CAPPED, validator="error")
+    found = await plan([cls])
+    await apply(found, [cls])
+    with (
+        mongo_proxy.rewrite("listCollections", without_collections, times=1) as looked,
+        mongo_proxy.fail("create", 48) as created,
+    ):
+        await apply(found, [cls])
+    assert (len(looked.hits), len(created.hits)) == (1, 1)
 
 
 async def test_a_refusal_of_the_server_is_raised(bind: Bind, mongo_proxy: FaultProxy) -> None:

@@ -1,18 +1,14 @@
 """What all commands have in common: targets, settings, exit codes, errors of one line."""
 
-import asyncio
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import mongojet
 import pytest
 
-from benchmarks.load import Server
 from mongospec_testing import MongoServer
 from tests.cli.conftest import Done, Run
+from tests.guarded_server import SECRET, guarded_server
 
-SECRET = "s3cret-w0rd"
 COMMANDS = [
     *((name, "models") for name in ("plan", "audit", "upgrade")),
     ("apply", "models", "--yes"),
@@ -105,27 +101,18 @@ def test_a_server_that_is_not_there_is_told_in_one_line(run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str, str], str]]:
-    """The URI of a server with users: ``reader`` may read one database, ``other`` another one."""
-    if sys.version_info >= (3, 14):
-        pytest.skip("the embedded server is for Python 3.13")
-    server = Server(tmp_path_factory.mktemp("guarded"))  # which keeps the users when it is killed
-    server.start()
-
-    async def users() -> None:
-        client = await mongojet.create_client(server.uri)
-        for name, database in (("reader", "app"), ("other", "elsewhere")):
-            roles = [{"role": "read", "db": database}]
-            command = {"createUser": name, "pwd": SECRET, "roles": roles}
-            await client["app"].run_command(command)
-        await client["app"]["users"].insert_one({"full_name": "Ada"})
-        await client.close()
-
-    asyncio.run(users())
-    server.kill()
-    server.flags.append("--auth")
-    server.start()
-    yield lambda user, password: f"mongodb://{user}:{password}@{server.address}/app?authSource=app"
-    server.kill()
+    """The URI of a server: its user ``reader`` may read one database, ``other`` another one."""
+    roles = {
+        "reader": {"role": "read", "db": "app"},
+        "other": {"role": "read", "db": "elsewhere"},
+    }
+    folder = tmp_path_factory.mktemp("guarded")
+    with guarded_server(folder, roles, users={"full_name": "Ada"}) as server:
+        yield (
+            lambda user, password: (
+                f"mongodb://{user}:{password}@{server.address}/app?authSource=app"
+            )
+        )
 
 
 def test_a_wrong_password_is_told_in_one_line(run: Run, guarded: Callable[[str, str], str]) -> None:

@@ -1,9 +1,6 @@
 """The shop of ``examples/shop``, taken through its life by the command."""
 
-import os
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,7 @@ import pytest
 from bson import Decimal128, ObjectId
 
 from mongospec_testing import MongoServer
-from tests.cli.conftest import Done
+from tests.cli.conftest import Done, run_command
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NAME = "    name: Text\n    email: Text\n"
@@ -46,20 +43,12 @@ class Shop:
         self._models.write_text(source.replace(old, new))
 
     def run(self, command: str, *options: str) -> Done:
-        given = {"MONGODB_URI": self._uri, "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "mongospec_cli", command, "shop.models"),
-                *("--database", self._database, *options),
-            ],
-            cwd=self._folder,
-            env=os.environ | given,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
+        return run_command(
+            self._folder,
+            *(command, "shop.models", "--database", self._database, *options),
+            MONGODB_URI=self._uri,
+            PYTHONDONTWRITEBYTECODE="1",
         )
-        return Done(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture

@@ -605,7 +605,7 @@ TAKEN: list[dict[str, Any]] = [
 
 async def judged(filter: dict[str, Any]) -> None:
     """Make a filter ready to be sent, for what the embedded server does not have."""
-    await encode_filter(binding_of(Member), filter, {}, skip_hooks=True)
+    await encode_filter(binding_of(Member), filter, skip_hooks=True)
 
 
 @pytest.mark.parametrize("filter", TAKEN)

@@ -46,6 +46,11 @@ async def there(db: mongojet.Database) -> Any:
     return found["firstBatch"][0]["options"] if found["firstBatch"] else None
 
 
+def without_collections(reply: dict[str, Any]) -> dict[str, Any]:
+    """What ``listCollections`` says before another process creates one."""
+    return {**reply, "cursor": {**reply["cursor"], "firstBatch": []}}
+
+
 async def rebind(bind: Bind, cls: Any, **options: Any) -> mongojet.Database:
     """Bind a class as another process would, which knows no other class of the collection."""
     await close()
@@ -189,6 +194,19 @@ async def test_several_processes_may_start_at_once(
         assert (await there(mongo_db))["validationAction"] == "error"
     finally:
         await close()
+
+
+async def test_a_collection_that_another_process_creates_meanwhile_is_as_good(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    cls = declaring({"capped": True, "size": 8192}, validator="error")
+    await bind(cls)
+    with (
+        mongo_proxy.rewrite("listCollections", without_collections, times=1) as looked,
+        mongo_proxy.fail("create", 48) as created,
+    ):
+        await bind(cls)
+    assert (len(looked.hits), len(created.hits)) == (1, 1)
 
 
 # -- options

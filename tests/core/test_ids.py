@@ -1,6 +1,10 @@
 """Ids are values: what looks like an operator is none, wherever an id is taken."""
 
+import itertools
 import re
+import subprocess
+import sys
+import time
 from typing import Any
 
 import msgspec
@@ -8,6 +12,7 @@ import pytest
 from bson import ObjectId, Regex
 
 from mongospec_core import DefinitionError, InvalidIdError, MongoDocument, OptionError
+from mongospec_core.model import ids
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -172,3 +177,36 @@ async def test_find_by_id_of_a_documents_id_that_is_a_document(bind: Bind) -> No
     one = await Grid(_id={"x": 1, "y": 2}).insert()
     assert await Grid.find_by_id({"x": 1, "y": 2}) == one
     assert await Grid.find_by_id({"x": 1, "y": 3}) is None
+
+
+def test_ids_are_made_in_ascending_order_and_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "_count", itertools.count(7))
+    before = int(time.time())
+    made = [ids.new_id(), *itertools.islice(ids.new_ids(), 2_500), ids.new_id()]
+    assert made == sorted(set(made))
+    assert before <= made[0].generation_time.timestamp() <= time.time()
+
+
+def test_ids_are_unique_when_their_counter_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "_count", itertools.count(0xFFFFFE))
+    made = [ids.new_id() for _ in range(4)]
+    assert [each.binary[-3:].hex() for each in made] == ["fffffe", "ffffff", "000000", "000001"]
+    assert len(set(made)) == 4
+
+
+FORKING = """
+import os, time
+from mongospec_core.model.ids import new_id, new_ids
+new_id()
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(write, next(new_ids()).binary)
+    os._exit(0)
+os.waitpid(child, 0)
+assert os.read(read, 12)[4:9] != new_id().binary[4:9]
+"""
+
+
+def test_a_forked_process_makes_other_ids_than_its_parent() -> None:
+    subprocess.run([sys.executable, "-c", FORKING], check=True)

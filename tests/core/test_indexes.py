@@ -196,7 +196,13 @@ async def test_an_index_on_a_python_name_that_is_stored_otherwise_is_refused(
     await bind(House)
 
 
-@pytest.mark.parametrize("wrong", [5, "email", {"unique": True}, {"key": {}}, None])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(5, "email", {"unique": True}, {"key": {}}, None),
+        *({"key": 5}, {"key": [5]}, {"key": [("email", 1, 2)]}, {"keys": [("email",)]}),
+    ],
+)
 async def test_something_that_is_no_index_is_refused(bind: Bind, wrong: Any) -> None:
     with pytest.raises(DefinitionError, match=r"Indexed\.__indexes__"):
         await bind(class_of(wrong))

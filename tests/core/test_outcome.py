@@ -69,6 +69,37 @@ async def test_a_refused_write_is_not_applied_and_the_id_is_taken_back(bind: Bin
     assert account._id is None
 
 
+def test_no_code_after_which_a_write_may_be_stored_is_forgotten() -> None:
+    """The tests for each code are made from the table itself."""
+    assert UNKNOWN_CODES.keys() == {
+        *(
+            1,
+            6,
+            7,
+            8,
+            24,
+            46,
+            50,
+            64,
+            77,
+            83,
+            89,
+            90,
+            91,
+            134,
+            145,
+            172,
+            175,
+            189,
+            202,
+            237,
+            262,
+            279,
+        ),
+        *(281, 282, 290, 317, 355, 358, 363, 384, 407, 9001, 11600, 11601, 11602, 46841),
+    }
+
+
 @pytest.mark.parametrize("code", UNKNOWN_CODES)
 async def test_a_code_of_an_interrupted_server_means_unknown(
     bind: Bind, mongo_proxy: FaultProxy, code: int

@@ -364,6 +364,16 @@ async def test_a_version_that_was_set_to_the_stored_one_is_written(
     assert (mine.version, (await the_only(Product))["stock"]) == (2, 1)
 
 
+async def test_an_upsert_of_an_unchanged_document_accepts_any_version(bind: Bind) -> None:
+    await bind(Product)
+    mine, theirs = await two()
+    theirs.stock = 1
+    await theirs.save()
+    await mine.save(upsert=True)
+    stored_ = await the_only(Product)
+    assert (stored_["stock"], stored_["version"]) == (1, 1)
+
+
 async def test_a_frozen_document_is_raised_as_well(bind: Bind) -> None:
     class Ice(MongoDocument, version_field="version", frozen=True):
         name: str = ""
@@ -1111,7 +1121,7 @@ async def test_a_field_that_cannot_count_is_refused_at_init(bind: Bind) -> None:
             await bind(cls)
 
 
-# -- values that are no versions
+# -- values that are not versions
 
 
 @pytest.mark.parametrize(
@@ -1119,7 +1129,7 @@ async def test_a_field_that_cannot_count_is_refused_at_init(bind: Bind) -> None:
     [{"$gt": 0}, {"$ne": 5}, {}, "", "x", True, 1.5, -1, 2**63 - 1, 2**63],
     ids=repr,
 )
-async def test_a_version_that_was_set_to_what_is_none_changes_and_deletes_nothing(
+async def test_a_version_that_was_set_to_another_value_changes_and_deletes_nothing(
     bind: Bind, version: Any
 ) -> None:
     await bind(Product)

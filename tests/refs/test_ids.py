@@ -106,3 +106,14 @@ async def test_a_rollback_deletes_nothing_that_an_id_only_looks_like(bind: Bind)
         with pytest.raises((RecursiveInsertError, InvalidIdError)):
             await Account(owner=Owner(_id=id_)).insert_recursive()
     assert [each["_id"] for each in await stored(Owner)] == ["alice", {"a": 1}]
+
+
+async def test_an_objectid_and_its_bytes_are_two_ids(bind: Bind) -> None:
+    await bind(Owner, Account)
+    key = ObjectId()
+    one, other = Owner(_id=key, name="one"), Owner(_id=key.binary, name="other")
+    await Owner.insert_many([one, other])
+    await Account(owner=one, others=[other, one]).insert()
+    account = await Account.find_one()
+    assert account is not None
+    assert [each.name for each in (account.owner, *account.others)] == ["one", "other", "one"]

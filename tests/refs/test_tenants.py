@@ -131,7 +131,11 @@ async def test_a_database_of_another_client_works(tenants: Tenants, mongo_server
         assert (await Agency.get_one()).name == "there"
         agency = await Agency.get_one()
     with using(red), pytest.raises(WrongDatabaseError):
-        await agency.save()  # another client: whether it is one server, nobody knows
+        await agency.save()  # another client: it may be another server
+    with using(tenants[0]):
+        async with transaction():
+            with pytest.raises(TransactionError, match="started for another database"), using(red):
+                pass
     await client.close()
 
 

@@ -15,8 +15,6 @@ from mongospec_kv.entries import VALUE_ONLY, entry_reader, key_filter
 
 MISSING: Final[Any] = object()
 """The value of a key that does not exist."""
-UNCHECKED: Final = {"check": False}
-"""The options of an update by raw values, which are checked before."""
 _TRIES = 3
 """Two upserts of a new key may both try to insert it. MongoDB retries the one that the unique index
 refuses, except in rare cases that the client must retry."""
@@ -58,7 +56,7 @@ async def find_and_upsert(
         projection=VALUE_ONLY,
     )
     query = key_filter(cls, key)
-    update = await encode_update(binding, change, UNCHECKED, skip_hooks=True)
+    update = await encode_update(binding.unchecked(), change, {}, skip_hooks=True)
     found = await repeated(call, lambda: call.send("find_one_and_update", query, update))
     if found is None:
         # The embedded server's reply to the second of two concurrent upserts, which it did apply.
@@ -79,4 +77,4 @@ async def repeated[T](call: Operation, attempt: Callable[[], Awaitable[T]]) -> T
 
 def tries(call: Operation) -> int:
     """Return how often to try: once in a transaction, which an error ends."""
-    return _TRIES if call.transaction is None and call.session is None else 1
+    return _TRIES if call.is_alone else 1

@@ -33,10 +33,13 @@ from mongospec_refs.unresolved import class_of, fill, placeholder, set_class, un
 def key_of(raw: Any) -> Hashable:
     """Return a raw ``_id`` as a key that is equal only for ids that are equal in MongoDB.
 
-    For Python ``True`` and ``1`` are one key; documents as ids differ by the order of fields.
+    For Python ``True`` and ``1`` are one key; documents as ids differ by the order of fields. An
+    ObjectId's bytes are compared by C code, unlike ObjectIds.
     """
-    if isinstance(raw, bool):
-        return bool, raw
+    if type(raw) is ObjectId:
+        return raw.binary
+    if isinstance(raw, bool | bytes):
+        return type(raw), raw
     if isinstance(raw, dict):
         return dict, tuple((name, key_of(each)) for name, each in raw.items())
     if isinstance(raw, list):
@@ -49,7 +52,7 @@ def key_of(raw: Any) -> Hashable:
 def key_of_document(document: Any) -> Hashable:
     """Return the key of a document's ``_id``."""
     id_ = document._id
-    return id_ if type(id_) is ObjectId else key_of(to_raw(id_))
+    return id_.binary if type(id_) is ObjectId else key_of(to_raw(id_))
 
 
 type Wanted = dict[type[Any], dict[Hashable, Any]]
@@ -77,7 +80,7 @@ class IdentityMap:
 
     def document(self, cls: type[Any], raw: Any, id_: Any) -> Any:
         """Return the object for an id, a new one being an open placeholder."""
-        key: Hashable = raw if type(raw) is ObjectId else key_of(raw)
+        key: Hashable = raw.binary if type(raw) is ObjectId else key_of(raw)
         known = self._known[cls]
         document = known.get(key)
         if document is None:

@@ -325,13 +325,13 @@ class ReferenceRead(Read):
         self.depth = ref_depth if resolve_refs else 0
 
     @override
-    def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
+    def check(self, binding: Binding) -> None:
         if isinstance(self.projection, type):
             # A class is hashable, but mypy does not know it for this metaclass.
             each: Any
             for each in binding.plan.members or (binding.plan.cls,):
                 refuse_projection_into_references(each, self.projection)
-        super().check(binding, options)
+        super().check(binding)
 
     @override
     def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:

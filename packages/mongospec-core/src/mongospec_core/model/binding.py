@@ -1,6 +1,7 @@
 """Bindings of document classes to collections."""
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import Any
 
 from mongospec_core.codec.paths import PathTree
@@ -41,6 +42,12 @@ class Binding:
     def scoped(self, filter: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a filter that finds documents of the class only, be there others in its collection."""
         return filter if self.scope is None else self.scope.applied(filter)
+
+    def unchecked(self) -> "Binding":
+        """Return a binding to the same collection whose queries are not checked."""
+        twin = copy(self)
+        twin.paths = None
+        return twin
 
     def moved(self, block: Block) -> "Binding":
         """Return the binding of the same class to the database of a block."""

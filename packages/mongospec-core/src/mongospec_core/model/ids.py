@@ -1,9 +1,12 @@
 """Ids: what may be one, the filter for one, and those that are made for new documents."""
 
 import datetime as dt
+import itertools
+import os
 import re
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Self, cast
 
@@ -42,6 +45,33 @@ def id_filter(cls: type, raw: Any) -> dict[str, Any]:
     return {"_id": {"$eq": check_id(cls, raw)}}
 
 
+_count = itertools.count(int.from_bytes(os.urandom(3)))
+_random, _process = b"", 0
+_AT_ONCE = 1_000
+
+
+def _head() -> bytes:
+    """Return the first 9 bytes of an id: the time in seconds, and 5 random bytes of this process."""
+    global _random, _process  # noqa: PLW0603 - they are a state of the process
+    if os.getpid() != _process:  # a fork would repeat the ids of its parent
+        _random = os.urandom(5)
+        _process = os.getpid()
+    return int(time.time()).to_bytes(4) + _random
+
+
+def new_id() -> ObjectId:
+    """Make an id as ``ObjectId()`` does, in half of its time."""
+    return ObjectId(_head() + (next(_count) & 0xFFFFFF).to_bytes(3))
+
+
+def new_ids() -> Iterator[ObjectId]:
+    """Make ids in ascending order, for many documents; each takes half of the time of one alone."""
+    while True:
+        head = _head()
+        for number in itertools.islice(_count, _AT_ONCE):
+            yield ObjectId(head + (number & 0xFFFFFF).to_bytes(3))
+
+
 class Ids:
     """Assigns ids, and removes them from documents that were certainly not written."""
 
@@ -51,9 +81,10 @@ class Ids:
         self._fresh: set[int] = set()
 
     def __enter__(self) -> Self:
+        ids = new_ids()
         for document in self.documents:
             if document._id is None:
-                force_setattr(document, "_id", ObjectId())
+                force_setattr(document, "_id", next(ids))
                 self._fresh.add(id(document))
         return self
 

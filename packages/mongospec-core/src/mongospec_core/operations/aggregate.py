@@ -122,9 +122,9 @@ class AggregateOperations(ReadOperations, abstract=True):
             cities = await User.distinct("address.city", {"active": True})
         """
         binding, call = begin(cls, "distinct", "distinct", options, "read")
-        if binding.paths is not None and options.get("check", True):
+        if binding.paths is not None:
             binding.paths.at(field)
-        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         reply = decode(await call.send("distinct", field, query))
         values = cast("list[Any]", reply["values"])
         return cls._read_values(lambda reader: _typed(binding, field, values, reader))

@@ -92,7 +92,7 @@ class CountOperations(DocumentBase, abstract=True):
         """
         only_id: dict[str, Any] = {"_id": 1}
         binding, call = begin(cls, "exists", "find_one", options, "read", projection=only_id)
-        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
+        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
         return await call.send("find_one", query) is not None
 
 
@@ -104,5 +104,5 @@ async def _count(
     options: Mapping[str, Any],
 ) -> int:
     binding, call = begin(cls, operation, "count_documents", options, "read")
-    query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
+    query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
     return int(await call.send("count_documents", query))

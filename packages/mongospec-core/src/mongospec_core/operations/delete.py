@@ -110,6 +110,6 @@ async def _delete(
     options: Mapping[str, Any],
 ) -> int:
     binding, call = begin(cls, operation, verb, options, "write")
-    query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
+    query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
     reply = await call.send(verb, query)
     return int(reply["deleted_count"])

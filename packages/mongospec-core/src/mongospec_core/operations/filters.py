@@ -53,12 +53,9 @@ def refuse_other_filters(cls: type, filter: Any) -> None:
         raise OptionError(f"{cls.__name__}: a filter is a dict, not {shown(filter)}; {hint}")
 
 
-async def encode_filter(
-    binding: Binding, filter: Filter, options: Mapping[str, Any], *, skip_hooks: bool
-) -> bytes:
+async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -> bytes:
     """Return the caller's filter after the class's ``__pre_find__``, ready to be sent.
 
-    :param options: the operation's; with ``check=False`` the filter is not checked against the class.
     :raises OptionError: it is not a filter, or cannot be right.
     """
     refuse_other_filters(binding.plan.cls, filter)
@@ -73,7 +70,7 @@ async def encode_filter(
         data = encode(filter)
     except EncodingError as error:
         raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
-    if binding.paths is not None and (not options or options.get("check", True)):
+    if binding.paths is not None:
         check_filter(binding.paths, asked)
     return data
 

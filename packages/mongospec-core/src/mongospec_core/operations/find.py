@@ -81,9 +81,9 @@ class FindOperations(ReadOperations, abstract=True):
         read = cls.__read__.of(options, projection, on_invalid)
         binding, call = begin(cls, "find", "find", options, "read", projection=read.fields(cls))
         if projection is not None:
-            read.check(binding, options)
+            read.check(binding)
         asked = or_all(named(cls.__name__, "a filter", deep_copy, filter))
-        query = partial(encode_filter, binding, asked, options, skip_hooks=skip_hooks)
+        query = partial(encode_filter, binding, asked, skip_hooks=skip_hooks)
         find = Query[Any](call, "find", query, partial(read.reader, binding))
         return Cursor(find, options.get("batch_size"))
 
@@ -222,8 +222,8 @@ class FindOperations(ReadOperations, abstract=True):
             cls, "find_all", "find_many", options, "read", projection=read.fields(cls)
         )
         if projection is not None:
-            read.check(binding, options)
-        query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
+            read.check(binding)
+        query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
         batch = await call.send("find_many", query)
         return await read.reader(binding).load(split_documents(batch), call)
 
@@ -239,8 +239,8 @@ async def read_one(
     """Return the first document that matches, or None."""
     binding, call = begin(cls, operation, "find_one", options, "read", projection=read.fields(cls))
     if read.projection is not None:
-        read.check(binding, options)
-    query = await encode_filter(binding, or_all(filter), options, skip_hooks=skip_hooks)
+        read.check(binding)
+    query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
     found = await call.send("find_one", query)
     if found is None:
         return None

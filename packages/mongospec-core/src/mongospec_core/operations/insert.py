@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Self, Unpack
 
-from bson import ObjectId
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode, named
@@ -20,7 +19,7 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
-from mongospec_core.model.ids import Ids, id_filter, is_inserted, take_back_id
+from mongospec_core.model.ids import Ids, id_filter, is_inserted, new_id, take_back_id
 from mongospec_core.model.own_filter import own_filter
 from mongospec_core.model.snapshot import as_stored, bson_equal, snapshot_of
 from mongospec_core.model.write import (
@@ -69,7 +68,7 @@ class InsertOperations(DocumentBase, abstract=True):
         cls._before_write([self])
         made_here = self._id is None
         if made_here:
-            force_setattr(self, "_id", ObjectId())
+            force_setattr(self, "_id", new_id())
         before = snapshot_of(self)
         data = b""
         outcome: Outcome = "not_applied"
@@ -181,7 +180,7 @@ class InsertOperations(DocumentBase, abstract=True):
             )
         if filter is not None:
             refuse_other_filters(cls, filter)
-            if binding.paths is not None and options.get("check", True):
+            if binding.paths is not None:
                 check_filter(binding.paths, filter)
         await run_hooks_and_checks(binding, [document])
         made_here = document._id is None

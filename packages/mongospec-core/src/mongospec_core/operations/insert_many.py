@@ -121,17 +121,13 @@ class InsertMany(Account):
                 for place, document in enumerate(self.documents)
                 if self.outcome(place) != "not_applied"
             }
-        for place, document in enumerate(self.documents):
+        revoke = self.ids.take_back
+        each = zip(self.documents, self.before, self.encoded, strict=True)
+        for place, (document, before, after) in enumerate(each):
             if place in self.failures and id(document) in stored:
                 continue  # listed twice, inserted once
-            apply_outcome(
-                self.call,
-                document,
-                "applied" if fine else self.outcome(place),
-                before=self.before[place],
-                after=self.encoded[place],
-                revoke=self.ids.take_back,
-            )
+            outcome = "applied" if fine else self.outcome(place)
+            apply_outcome(self.call, document, outcome, before=before, after=after, revoke=revoke)
 
     def _error(self, error: Exception) -> Exception:
         inserted = [self.documents[place] for place in self.applied()]

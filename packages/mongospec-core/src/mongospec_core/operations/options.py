@@ -12,6 +12,7 @@ from mongospec_core.model.read import OnInvalid
 from mongospec_core.operations.query_checks import check_sort
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import OPTIONS, ClientSession
+from mongospec_core.server.indexes import key_document
 from mongospec_core.server.operation import Operation
 from mongospec_core.server.timeout import end_of
 
@@ -249,6 +250,8 @@ def begin(
 ) -> tuple[Binding, Operation]:
     """Return the class's binding, and the call that carries the operation's commands.
 
+    With ``check=False`` it is a binding whose queries are not checked.
+
     :param verb: the driver's call whose options are allowed.
     :param more: options that the operation itself sets; None stands for not set.
     :raises NotBoundError: the class is not bound.
@@ -262,7 +265,8 @@ def begin(
     sent: dict[str, Any] = {}
     if options:
         sent = {**options}
-        check = sent.pop("check", True) if operation in _CHECKED else True
+        if operation in _CHECKED and not sent.pop("check", True):
+            binding = binding.unchecked()
         if operation in _UPSERTING:
             sent.pop("on_insert", None)
         session, timeout = sent.pop("session", None), sent.pop("timeout", None)
@@ -273,7 +277,7 @@ def begin(
         _refuse_other_types(name, sent)
         if sent.get("sort") is not None:
             sent["sort"] = sort_document(sent["sort"])
-            if check and binding.paths is not None:
+            if binding.paths is not None:
                 check_sort(binding.paths, sent["sort"])
         if sent.get("batch_size") == 0:
             raise OptionError(f"{name}: batch_size=0 reads nothing; leave it out for 1,000")
@@ -344,12 +348,7 @@ def sort_document(sort: Sort) -> dict[str, Any]:
     :raises OptionError: *sort* is not one of them.
     """
     try:
-        if isinstance(sort, str):
-            return {sort: 1}
-        if isinstance(sort, Mapping):
-            return dict(sort)
-        pairs = [(each, 1) if isinstance(each, str) else each for each in sort]
-        return {field: direction for field, direction in pairs}  # noqa: C416 - checks the pairs
+        return key_document(sort)
     except (TypeError, ValueError) as error:
         raise OptionError(
             f'sort={shown(sort)}: write "name", [("name", 1), ("age", -1)] or {{"name": 1}}'

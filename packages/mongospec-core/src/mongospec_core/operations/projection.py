@@ -92,12 +92,12 @@ class Read:
         self.upgrade = None if cls is None else binding_of(cls).plan.upgrade
         return None if self.upgrade is not None else dict(projection_of(self.projection))
 
-    def check(self, binding: Binding, options: Mapping[str, Any]) -> None:
-        """Check the fields of the projection against the class, unless *options* have check=False.
+    def check(self, binding: Binding) -> None:
+        """Check the fields of the projection against the class.
 
         :raises UnknownFieldError: the class does not have one of them.
         """
-        if binding.paths is None or not options.get("check", True):
+        if binding.paths is None:
             return
         if isinstance(self.projection, Mapping):
             check_projection(binding.paths, self.projection)

@@ -146,7 +146,7 @@ class UpdateOperations(ReadOperations, abstract=True):
             "write",
             return_document="after" if return_updated else "before",
         )
-        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
+        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
         change = await encode_update(
             binding,
             update,
@@ -197,7 +197,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         check_class(cls, [replacement])
         await run_hooks_and_checks(binding, [replacement])
         (data,) = encode_documents(binding.plan, [replacement], validate=validate_on_write)
-        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
+        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
         replace = Replacement(binding.plan, replacement, data, query)
         settle = partial(replace.apply, call)
         try:
@@ -234,7 +234,7 @@ class UpdateOperations(ReadOperations, abstract=True):
         """
         read = cls.__read__.of(options)
         binding, call = begin(cls, "find_one_and_delete", "find_one_and_delete", options, "write")
-        query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
+        query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
         found = await call.send("find_one_and_delete", query)
         document: Self | None = await _given(read, binding, call, found)
         if document is not None:
@@ -268,7 +268,7 @@ async def _update(
     options: Mapping[str, Any],
 ) -> UpdateResult:
     binding, call = begin(cls, operation, verb, options, "write", upsert=upsert or None)
-    query = await encode_filter(binding, filter, options, skip_hooks=skip_hooks)
+    query = await encode_filter(binding, filter, skip_hooks=skip_hooks)
     change = await encode_update(
         binding, update, options, skip_hooks=skip_hooks, query=query, upsert=upsert
     )

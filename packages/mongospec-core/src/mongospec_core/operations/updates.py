@@ -29,8 +29,8 @@ async def encode_update(
 ) -> bytes | list[bytes]:
     """Return the caller's update after the class's ``__pre_update__``, ready to be sent.
 
-    :param options: the operation's; with ``check=False`` the update and the ``array_filters`` are not
-        checked against the class, with ``on_insert=False`` an upsert gets no defaults.
+    :param options: the operation's: ``array_filters``, and with ``on_insert=False`` an upsert gets no
+        defaults.
     :param query: the filter, as it is sent.
     :param upsert: whether a document is inserted if there is none; it gets the tag of the class.
     :raises OptionError: a document without operators, which would replace the stored one.
@@ -38,7 +38,6 @@ async def encode_update(
     """
     plan = binding.plan
     cls = plan.cls
-    check = not options or options.get("check", True)
     if places.used:
         refuse_foreign(update)
     hooked = not skip_hooks and "__pre_update__" in binding.hooks
@@ -50,12 +49,12 @@ async def encode_update(
         if upsert:
             assert query is not None
             defaults = options.get("on_insert", True)
-            add_inserted_fields(binding, decode(query), change, defaults=defaults, check=check)
+            add_inserted_fields(binding, decode(query), change, defaults=defaults)
         try:  # not by named(): every update runs this
             data = encode(change if plan.version is None else _raising_version(plan, change))
         except EncodingError as error:
             raise EncodingError(f"{cls.__name__}: an update: {error}") from error
-        if check and binding.paths is not None:
+        if binding.paths is not None:
             check_update(binding.paths, change, options.get("array_filters"), query)
         return data
     stages = _stages_of(cls, update)
@@ -105,9 +104,6 @@ def _refuse_untagged(binding: Binding, filter: Filter, stages: Sequence[Mapping[
     )
 
 
-# -- versions: every update raises them
-
-
 def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
     """Refuse an update without operators: it would replace the stored document.
 
@@ -125,6 +121,9 @@ def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
                 f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
                 f"fields, or save() the document, which sends what changed"
             )
+
+
+# -- versions: every update raises them
 
 
 def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:

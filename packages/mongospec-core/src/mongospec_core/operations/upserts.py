@@ -25,7 +25,6 @@ def add_inserted_fields(
     change: dict[str, Any],
     *,
     defaults: bool,
-    check: bool,
 ) -> None:
     """Add the tag of the class and its defaults to ``$setOnInsert`` of an upsert.
 
@@ -34,8 +33,7 @@ def add_inserted_fields(
     :param query: the filter as it is sent.
     :param change: the operators of the update; changed in place.
     :param defaults: whether fields get their defaults; False: only the tag is added.
-    :param check: whether the inserted document must be readable.
-    :raises DocumentValidationError: it would not be readable: a required field is missing.
+    :raises DocumentValidationError: no read would accept it: a required field is missing.
     """
     stored = equalities(query)
     made: set[str] = set()
@@ -59,7 +57,7 @@ def add_inserted_fields(
         on_insert = _without_conflicts(plan, change, on_insert)
     if added or on_insert is not change.get("$setOnInsert", on_insert):
         change["$setOnInsert"] = {**on_insert, **added}
-    if check and plan is not None and binding.paths is not None:
+    if plan is not None and binding.paths is not None:
         overwritten = {*(change.get("$set") or ()), *on_insert}
         check_insert(
             binding.paths,
@@ -77,9 +75,9 @@ def _inserted_plan(
     if plan.tag is None:
         return plan
     field, tag = plan.tag
-    for said in (change.get("$set"), change.get("$setOnInsert"), stored):
-        if isinstance(said, Mapping) and field in said:
-            tag = said[field]
+    for fields in (change.get("$set"), change.get("$setOnInsert"), stored):
+        if isinstance(fields, Mapping) and field in fields:
+            tag = fields[field]
             break
     if tag == plan.tag[1]:
         return plan

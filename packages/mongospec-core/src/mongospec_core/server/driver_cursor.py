@@ -1,5 +1,6 @@
 """The driver's cursor: one batch at a time; none is lost if its fetch is given up."""
 
+import struct
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS, Uninterrupte
 EMPTY = b"\x05\x00\x00\x00\x00"
 """BSON of a document or a batch without anything in it."""
 
+_size = struct.Struct("<I").unpack_from  # a damaged one never leads back
 _FIRST_BATCH = 101  # the server's default for the first batch
 _HALF_REPLY = 8_000_000  # a larger batch may have been cut by the 16 MB limit of a reply
 
@@ -97,10 +99,10 @@ def split_documents(batch: bytes) -> list[bytes]:
     end = len(batch) - 1
     try:
         while place < end:
-            start = batch.index(b"\0", place) + 1
-            place = start + int.from_bytes(batch[start : start + 4], "little")
+            start = batch.index(0, place) + 1
+            place = start + _size(batch, start)[0]
             parts.append(batch[start:place])
-    except ValueError:
+    except (ValueError, struct.error):
         place = 0
     if place != end and batch:
         raise OperationError(

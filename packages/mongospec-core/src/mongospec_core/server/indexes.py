@@ -103,7 +103,13 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
     keys: Any = index.pop("keys", None) or index.pop("key", None)
     if not keys:
         raise DefinitionError(f"{cls.__name__}.__indexes__: {shown(declaration)} has no keys")
-    key = _key_document(keys)
+    try:
+        key = key_document(keys)
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(
+            f"{cls.__name__}.__indexes__: {shown(declaration)}: write the keys as "
+            f'"name", [("name", 1), ("age", -1)] or {{"name": 1}}'
+        ) from error
     index = {name: value for name, value in (index | options).items() if value is not None}
     refuse_misspelt(f"{cls.__name__}.__indexes__: {shown(declaration)}", index, _OPTIONS)
     name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())
@@ -123,13 +129,18 @@ def refuse_misspelt(where: str, options: Iterable[str], known: Sequence[str]) ->
             )
 
 
-def _key_document(keys: Any) -> dict[str, Any]:
+def key_document(keys: Any) -> dict[str, Any]:
+    """Convert any of pymongo's forms of an index's keys, or of a sort, to the server's.
+
+    :returns: field to direction, in order.
+    :raises TypeError, ValueError: it is not one of them.
+    """
     if isinstance(keys, str):
         return {keys: 1}
     if isinstance(keys, Mapping):
         return dict(cast("Mapping[str, Any]", keys))
-    pairs = cast("Sequence[str | tuple[str, Any]]", keys)
-    return dict((each, 1) if isinstance(each, str) else each for each in pairs)
+    pairs = [(each, 1) if isinstance(each, str) else each for each in keys]
+    return {field: direction for field, direction in pairs}  # noqa: C416 - checks the pairs
 
 
 async def ensure_indexes(
@@ -184,12 +195,10 @@ def same_index(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool
     if _keys(declared) != _keys(existing):
         return False
     for option in {*_MEANINGFUL, *declared} - {"key", "name", "background", "v"}:
-        said, there = declared.get(option), existing.get(option)
-        if option == "collation" and said and there:
-            there = {name: there.get(name) for name in said}  # the server lists defaults too
-        if option == "weights" and said and there:
-            there = {name: there.get(name) for name in said}
-        if _unset(said) != _unset(there):
+        wanted, found = declared.get(option), existing.get(option)
+        if option in ("collation", "weights") and wanted and found:
+            found = {name: found.get(name) for name in wanted}  # the server lists defaults too
+        if _unset(wanted) != _unset(found):
             return False
     return True
 

@@ -1,7 +1,6 @@
 """Transactions: which operations take part, in which order, and how they end.
 
-From top to bottom: operations that cannot take part, :class:`Transaction` itself, and the blocks that
-users write. Names without underscore are for users; the others are called by
+First :class:`Transaction` itself, then the blocks that users write. Names without underscore are for users; the others are called by
 :class:`~mongospec_core.server.operation.Operation` for each operation, and by the blocks at their end.
 """
 
@@ -45,9 +44,8 @@ from mongospec_core.server.retry import backoff
 from mongospec_core.server.timeout import block_end, end_of, now
 
 _ROLLED_BACK = "the transaction was aborted, nothing of it is stored"
-
-# -- what cannot take part
-
+_UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+_TIME_UP = 50  # the commit's own max_commit_time_ms
 _CONCERNS = frozenset({"read_concern", "write_concern", "read_preference"})
 _REFUSED = frozenset({"estimated_document_count", "count", "explain", "listIndexes"})
 
@@ -63,40 +61,6 @@ class Participant(Protocol):
     def options(self) -> Mapping[str, Any]: ...
     @property
     def session(self) -> ClientSession | None: ...
-
-
-def refuse_restricted(call: Participant, verb: str, client: mongojet.Client | None) -> None:
-    """Refuse operations that cannot take part in a transaction of *client*.
-
-    :raises TransactionError: *call* is such an operation.
-    """
-    name = call.operation
-    if call.session is not None:
-        raise TransactionError(
-            f"{name}: session= is not the transaction's session; leave it out, or "
-            f"step out by outside_transaction()"
-        )
-    if verb in _REFUSED:
-        raise TransactionError(
-            f"{name}: MongoDB does not support {verb} in transactions; step out by outside_transaction()"
-        )
-    if concerns := _CONCERNS & call.options.keys():
-        raise TransactionError(
-            f"{name}: {', '.join(sorted(concerns))} must be passed to "
-            f"transaction(read_concern=..., write_concern=...); it reads from the primary"
-        )
-    if client is not None and call.target.client is not client:
-        raise TransactionError(
-            f"{name}: {call.target.owner} is bound to another client than the transaction's; "
-            f"a transaction has one client: name it in transaction(client)"
-        )
-
-
-_UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
-_TIME_UP = 50  # the commit's own max_commit_time_ms
-
-
-# -- the transaction
 
 
 class TransactionOptions(TypedDict, total=False):
@@ -218,6 +182,10 @@ class Transaction:
             raise cancelled from None
 
     def _refuse(self, call: Participant, verb: str) -> None:
+        """Refuse an operation that cannot take part in this transaction.
+
+        :raises TransactionError: nothing was sent.
+        """
         name = call.operation
         if not self._open:
             raise self._closed(name)
@@ -226,7 +194,25 @@ class Transaction:
                 f"{name}: the transaction will be aborted because of an earlier error, nothing was "
                 f"sent: {self._first_error}"
             ) from self._first_error
-        refuse_restricted(call, verb, self._client)
+        if call.session is not None:
+            raise TransactionError(
+                f"{name}: session= is not the transaction's session; leave it out, or "
+                f"step out by outside_transaction()"
+            )
+        if verb in _REFUSED:
+            raise TransactionError(
+                f"{name}: MongoDB does not support {verb} in transactions; step out by outside_transaction()"
+            )
+        if concerns := _CONCERNS & call.options.keys():
+            raise TransactionError(
+                f"{name}: {', '.join(sorted(concerns))} must be passed to "
+                f"transaction(read_concern=..., write_concern=...); it reads from the primary"
+            )
+        if self._client is not None and call.target.client is not self._client:
+            raise TransactionError(
+                f"{name}: {call.target.owner} is bound to another client than the transaction's; "
+                f"a transaction has one client: name it in transaction(client)"
+            )
         if not alike(self._place, here()):
             raise TransactionError(
                 f"{name}: the transaction was started for another database than that of this using() "
