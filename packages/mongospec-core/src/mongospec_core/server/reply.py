@@ -54,9 +54,10 @@ def check_reply(reply: Mapping[str, Any], size: int | None = None) -> None:
     """
     found = msgspec.convert(reply, _Reply)
     if size is not None:
-        for each in (*found.write_errors, *found.upserted):
-            if each.index >= size:
-                raise ValueError(f"there is no statement {each.index}")
+        places = [each.index for each in found.write_errors]
+        places += [each.index for each in found.upserted]
+        if max(places, default=0) >= size:
+            raise ValueError(f"of {size} statements it names {places}")
 
 
 def decode_reply(data: bytes, size: int | None = None, like: Any = None) -> dict[str, Any]:
