@@ -356,7 +356,7 @@ async def test_connect_tells_why_there_is_no_server_before_its_time_is_up(uri: s
     ],
 )
 def test_the_uris_own_words_stay(uri: str, seconds: float | None, expected: str) -> None:
-    assert connection._told_in_time(uri, seconds) == expected
+    assert connection._with_selection_timeout(uri, seconds) == expected
 
 
 async def test_an_own_client_is_told_how_to_learn_why_there_is_no_server() -> None:

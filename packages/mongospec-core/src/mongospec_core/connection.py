@@ -3,8 +3,7 @@
 import asyncio
 import atexit
 import time
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Generator, Iterable, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import cache
 from typing import Any
@@ -15,18 +14,17 @@ from mongospec_core.codec.annotations import resolve_names, tag_of
 from mongospec_core.codec.class_cache import forget_classes
 from mongospec_core.codec.codec_options import CODEC_OPTIONS, DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import Plan, forget_plan, plan_of
+from mongospec_core.declarations import (
+    declared_by_collection,
+    declared_collections,
+    ensure_declared,
+)
 from mongospec_core.errors import OperationTimeoutError, OptionError, TransactionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, bind, binding_of, is_bound
-from mongospec_core.model.collection_options import (
-    DeclaredCollection,
-    declared_collection,
-    ensure_collection,
-)
 from mongospec_core.model.definition import (
     refuse_other_types,
     refuse_shared_collections,
-    refuse_unique_for_some,
     refuse_what_cannot_be_bound,
 )
 from mongospec_core.model.family import (
@@ -36,17 +34,9 @@ from mongospec_core.model.family import (
     scope_of,
 )
 from mongospec_core.model.hooks import overridden
-from mongospec_core.operations.query_checks import check_indexes
 from mongospec_core.server.client import Target, drain, refuse_after_fork
 from mongospec_core.server.driver_text import parse
-from mongospec_core.server.indexes import (
-    Conflicts,
-    Declared,
-    Mode,
-    declared_indexes,
-    ensure_indexes,
-    merged,
-)
+from mongospec_core.server.indexes import Conflicts, Mode
 from mongospec_core.server.operation import Operation
 from mongospec_core.server.place import Block, alike, entered, here, refuse_in_block
 from mongospec_core.server.timeout import end_of
@@ -140,7 +130,7 @@ async def init(
     collections = declared_collections(bindings, others)
     _wait_at_exit()
     await _hello(db, timeout)
-    await _ensure(collections, declared, indexes, validators, index_conflicts)
+    await ensure_declared(collections, declared, indexes, validators, index_conflicts)
     for cls, binding in bindings.items():
         bind(cls, binding)
         _bound.classes[cls] = binding.target.client
@@ -223,23 +213,7 @@ async def create_indexes(
         }
         declared = declared_by_collection(bindings, {})
         collections = declared_collections(bindings, {})
-        await _ensure(collections, declared, "create", "create", index_conflicts)
-
-
-async def _ensure(
-    collections: Iterable[tuple[Target, DeclaredCollection]],
-    declared: Iterable[tuple[Target, Sequence[Declared]]],
-    mode: Mode,
-    validators: Mode,
-    conflicts: Conflicts,
-) -> None:
-    for target, collection in collections:  # first: an index creates a collection without options
-        call = Operation(target, f"{collection.owner}: collection", {}, write=True)
-        await ensure_collection(call, collection, mode, validators, conflicts)
-    for target, wanted in declared:
-        owners = ", ".join(dict.fromkeys(each.owner for each in wanted))
-        call = Operation(target, f"{owners}: indexes", {}, write=True)
-        await ensure_indexes(call, wanted, mode, conflicts)
+        await ensure_declared(collections, declared, "create", "create", index_conflicts)
 
 
 async def close() -> None:
@@ -294,7 +268,7 @@ async def connect(
         raise OptionError(f"connect(): database={shown(database)} is not the name of a database")
     types = _listed(document_types)
     try:
-        client = await mongojet.create_client(_told_in_time(uri, timeout))
+        client = await mongojet.create_client(_with_selection_timeout(uri, timeout))
     except (ValueError, mongojet.PyMongoError) as error:
         reason = parse(str(error)).kind
         if reason.startswith("I/O error"):  # the driver does not say of which file
@@ -324,7 +298,7 @@ async def connect(
         await _close_clients([client])
 
 
-def _told_in_time(uri: str, timeout: float | None) -> str:
+def _with_selection_timeout(uri: str, timeout: float | None) -> str:
     """Return the URI with a server selection timeout below *timeout*, so that its error has the reason."""
     end_of(timeout)  # refuses what is not a number of seconds
     if timeout is None or timeout > _SELECTION or "serverselectiontimeoutms=" in uri.lower():
@@ -407,47 +381,6 @@ def _listed(document_types: Any) -> list[Any]:
 
 def _same_database(target: Target, db: mongojet.Database) -> bool:
     return target.client is db.client and target.database.name == db.name
-
-
-def declared_by_collection(
-    bindings: dict[type[DocumentBase], Binding], others: dict[type[DocumentBase], Binding]
-) -> list[tuple[Target, Sequence[Declared]]]:
-    """The indexes that classes declare, by their collections.
-
-    :param others: classes beside them in the database, of which some may be relatives.
-    :raises DefinitionError: they cannot be.
-    """
-    targets = {binding.target.name: binding.target for binding in bindings.values()}
-    declared: dict[str, list[Declared]] = defaultdict(list)
-    for cls, binding in bindings.items():
-        found = declared_indexes(cls)
-        if binding.paths is not None:
-            check_indexes(binding.paths, found)
-        relatives = {
-            each: other
-            for each, other in (others | bindings).items()
-            if each is not cls and are_relatives(each, cls)
-        }
-        refuse_unique_for_some(found, relatives)
-        declared[binding.target.name] += found
-    return [(targets[name], merged(found)) for name, found in declared.items()]
-
-
-def declared_collections(
-    bindings: dict[type[DocumentBase], Binding], others: dict[type[DocumentBase], Binding]
-) -> list[tuple[Target, DeclaredCollection]]:
-    """The options and validators that classes declare, by their collections; none without any.
-
-    :param others: classes beside them in the database, of which some may be in the same collections.
-    :raises DefinitionError: they cannot be.
-    """
-    targets = {binding.target.name: binding.target for binding in bindings.values()}
-    found: list[tuple[Target, DeclaredCollection]] = []
-    for name, target in targets.items():
-        inside = [cls for cls, each in (bindings | others).items() if each.target.name == name]
-        if (declared := declared_collection(inside)) is not None:
-            found.append((target, declared))
-    return found
 
 
 async def _hello(db: mongojet.Database, timeout: float | None) -> None:

@@ -24,7 +24,7 @@ from mongospec_core.codec.paths import Node, StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
 from mongospec_core.codec.raw_values import register_builtin, rejected, to_raw
 from mongospec_core.codec.types import CHECKING, Decoder
-from mongospec_core.connection import declared_by_collection, declared_collections
+from mongospec_core.declarations import declared_by_collection, declared_collections
 from mongospec_core.errors import Outcome, shown
 from mongospec_core.model.base import DocumentBase, attributes_of
 from mongospec_core.model.binding import Binding, binding_of, reading_plan, refuse_elsewhere

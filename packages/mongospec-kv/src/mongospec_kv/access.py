@@ -77,4 +77,4 @@ async def repeated[T](call: Operation, attempt: Callable[[], Awaitable[T]]) -> T
 
 def tries(call: Operation) -> int:
     """Return how often to try: once in a transaction, which an error ends."""
-    return _TRIES if call.transaction is None and call.session is None else 1
+    return _TRIES if call.is_alone else 1

@@ -81,9 +81,7 @@ def check_key(store: type[MongoDocument], key: Any) -> None:
         raise OptionError(f"{store.__name__}: a key is a str, not {shown(key)} of type {given}")
 
 
-def raw_entries(
-    binding: Binding, items: Mapping[str, Any], *, validate: bool
-) -> list[dict[str, Any]]:
+def raw_entries(binding: Binding, items: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return new entries as raw documents, with ``_id`` and the defaults of the class's fields.
 
     :raises OptionError: *items* is not a dict, or one of its keys is not a str.
@@ -101,7 +99,7 @@ def raw_entries(
         if entry._id is None:
             force_setattr(entry, "_id", ObjectId())
     try:
-        raws = to_raw_documents(binding.plan, entries, validate=validate)
+        raws = to_raw_documents(binding.plan, entries, validate=None)
     except DocumentValidationError as error:
         keys = {repr(entry._id): key for entry, key in zip(entries, items, strict=True)}
         failures = [

@@ -90,7 +90,7 @@ class KVStore(MongoDocument, mixin=True):
         """
         check_key(cls, key)
         binding, call = begin(cls, "set", "update_one", options, "write", upsert=True)
-        (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
+        (raw,) = raw_entries(binding, {key: value})
         change = await final_change(binding, {"$set": {"value": raw.get("value")}})
         update = await encode_update(binding.unchecked(), upsert(change, raw), {}, skip_hooks=True)
         query = key_filter(cls, key)
@@ -138,7 +138,7 @@ class KVStore(MongoDocument, mixin=True):
         """
         check_key(cls, key)
         binding = binding_of(cls)
-        (raw,) = raw_entries(binding, {key: value}, validate=cls.__validate_on_write__)
+        (raw,) = raw_entries(binding, {key: value})
         return await find_and_upsert(cls, "set_default", key, upsert({}, raw), options)
 
     @overload
@@ -167,7 +167,7 @@ class KVStore(MongoDocument, mixin=True):
         """
         binding = binding_of(cls)
         check_key(cls, key)
-        (raw,) = raw_entries(binding, {key: by}, validate=cls.__validate_on_write__)
+        (raw,) = raw_entries(binding, {key: by})
         if isinstance(raw["value"], bool) or not isinstance(raw["value"], _NUMBERS):
             raise OptionError(f"{cls.__name__}.increment: by is a number, not {shown(by)}")
         change = await final_change(binding, {"$inc": {"value": raw.get("value")}})
@@ -277,7 +277,7 @@ class KVStore(MongoDocument, mixin=True):
         binding, call = begin(cls, "set_many", "bulk", options, "write")
         statements: list[Statement] = []
         repeatable = True
-        raws = raw_entries(binding, items, validate=cls.__validate_on_write__)
+        raws = raw_entries(binding, items)
         for key, raw in zip(items, raws, strict=True):
             change = await final_change(binding, {"$set": {"value": raw.get("value")}})
             repeatable = repeatable and change.keys() <= _REPEATABLE

@@ -173,12 +173,8 @@ async def _statement(
     """
     kind = type(operation).__name__
     query = RawBSONDocument(given if replacement is None else replacement.query)
-    more = {
-        "collation": getattr(operation, "_collation", None),
-        "hint": getattr(operation, "_hint", None),
-        "sort": getattr(operation, "_sort", None),
-    }
-    if binding.paths is not None and more["sort"]:
+    more = _options_of(operation)
+    if binding.paths is not None and "sort" in more:
         check_sort(binding.paths, sort_document(more["sort"]))
     if kind.startswith("Delete"):
         statement: dict[str, Any] = {"q": query, "limit": 1 if kind == "DeleteOne" else 0}
@@ -191,7 +187,6 @@ async def _statement(
         if replacement.expected is not None or replacement.moves:
             alone = partial(_replace_alone, call, replacement, operation)
     else:
-        more["arrayFilters"] = operation._array_filters
         final = await encode_update(
             binding,
             operation._doc,
@@ -202,7 +197,6 @@ async def _statement(
         )
         change = decode(final) if isinstance(final, bytes) else [decode(each) for each in final]
     statement = {"q": query, "u": change, "multi": kind == "UpdateMany"}
-    more["upsert"] = operation._upsert or None
     many = kind == "UpdateMany"
     return Statement("update", _sized(binding, statement, more), operation, many, alone)
 
@@ -211,13 +205,9 @@ async def _replace_alone(
     call: Operation, replacement: Replacement, operation: Any
 ) -> dict[str, Any]:
     """Send one replacement by itself: a command's count does not say which statements matched."""
-    more = {
-        "upsert": operation._upsert or None,
-        "collation": operation._collation,
-        "hint": operation._hint,
-    }
-    said = {name: value for name, value in more.items() if value is not None}
-    one = call.for_target(call.target, call.operation, {**call.options, **said}, write=True)
+    more = _options_of(operation)
+    more.pop("sort", None)  # its filter has the _id
+    one = call.for_target(call.target, call.operation, {**call.options, **more}, write=True)
     document, expected = replacement.document, replacement.expected
     try:
         reply = await one.send("replace_one", replacement.query, replacement.data)
@@ -236,12 +226,28 @@ async def _replace_alone(
     return {"n": count, "nModified": reply["modified_count"], "upserted": made}
 
 
+_OPTIONS = {
+    "collation": "_collation",
+    "hint": "_hint",
+    "sort": "_sort",
+    "upsert": "_upsert",
+    "arrayFilters": "_array_filters",
+}
+"""The options of a statement, and pymongo's attributes for them."""
+
+
+def _options_of(operation: Any) -> dict[str, Any]:
+    found = {name: getattr(operation, each, None) for name, each in _OPTIONS.items()}
+    return {
+        name: value for name, value in found.items() if value is not None and value is not False
+    }
+
+
 def _sized(binding: Binding, statement: Mapping[str, Any], more: Mapping[str, Any]) -> bytes:
-    said = {name: value for name, value in more.items() if value is not None}
-    if said:
+    if more:
         # Refuses deep nesting; query and update were encoded before.
-        named(binding.plan.cls.__name__, "bulk_write", encode, said)
-    data = encode_trusted({**statement, **said})
+        named(binding.plan.cls.__name__, "bulk_write", encode, more)
+    data = encode_trusted({**statement, **more})
     if len(data) > MAX_DOCUMENT_BYTES:
         raise oversized(f"{binding.plan.cls.__name__}.bulk_write: an operation", data)
     return data

@@ -104,9 +104,6 @@ def _refuse_untagged(binding: Binding, filter: Filter, stages: Sequence[Mapping[
     )
 
 
-# -- versions: every update raises them
-
-
 def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
     """Refuse an update without operators: it would replace the stored document.
 
@@ -124,6 +121,9 @@ def _refuse_other_updates(cls: type, change: dict[str, Any]) -> None:
                 f"{cls.__name__}: {operator} takes a dict of fields, not a document; name the "
                 f"fields, or save() the document, which sends what changed"
             )
+
+
+# -- versions: every update raises them
 
 
 def _raising_version(plan: Plan[Any], change: dict[str, Any]) -> dict[str, Any]:

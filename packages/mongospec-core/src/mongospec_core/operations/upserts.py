@@ -75,9 +75,9 @@ def _inserted_plan(
     if plan.tag is None:
         return plan
     field, tag = plan.tag
-    for said in (change.get("$set"), change.get("$setOnInsert"), stored):
-        if isinstance(said, Mapping) and field in said:
-            tag = said[field]
+    for fields in (change.get("$set"), change.get("$setOnInsert"), stored):
+        if isinstance(fields, Mapping) and field in fields:
+            tag = fields[field]
             break
     if tag == plan.tag[1]:
         return plan

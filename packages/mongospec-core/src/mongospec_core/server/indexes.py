@@ -195,12 +195,10 @@ def same_index(declared: Mapping[str, Any], existing: Mapping[str, Any]) -> bool
     if _keys(declared) != _keys(existing):
         return False
     for option in {*_MEANINGFUL, *declared} - {"key", "name", "background", "v"}:
-        said, there = declared.get(option), existing.get(option)
-        if option == "collation" and said and there:
-            there = {name: there.get(name) for name in said}  # the server lists defaults too
-        if option == "weights" and said and there:
-            there = {name: there.get(name) for name in said}
-        if _unset(said) != _unset(there):
+        wanted, found = declared.get(option), existing.get(option)
+        if option in ("collation", "weights") and wanted and found:
+            found = {name: found.get(name) for name in wanted}  # the server lists defaults too
+        if _unset(wanted) != _unset(found):
             return False
     return True
 
