@@ -197,11 +197,14 @@ class IdDecoder:
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
-        self._exact = frozenset()  # of the types of its ids; see _bind()
+        self._exact: frozenset[type] | None = None
         self._placeholders: dict[Any, Any] = {}
 
     def __call__(self, raw: Any, reader: Any) -> Any:
-        if type(raw) in (self._exact or self._bind()):
+        exact = self._exact
+        if exact is None:
+            exact = self._exact = self._exact_types()
+        if type(raw) in exact:
             if reader is CHECKING:
                 return self._checked(raw)
             return reader.references.document(self.cls, raw, raw)
@@ -226,11 +229,9 @@ class IdDecoder:
 
     # At the first value, because referenced classes may be compiled later than this one.
 
-    def _bind(self) -> frozenset[type]:
+    def _exact_types(self) -> frozenset[type]:
         annotation = unwrap(self._plan.fields[self._place].type)
-        own = (unwrap(each) for each in (annotation, *get_args(annotation)))
-        self._exact: frozenset[type] = _EXACT.intersection(own)
-        return self._exact
+        return _EXACT.intersection(unwrap(each) for each in (annotation, *get_args(annotation)))
 
     @cached_property
     def _plan(self) -> Plan[Any]:
