@@ -50,7 +50,7 @@ def stale(document: Any, expected: int) -> StaleDocumentError:
 
 
 def refuse_taken(document: Any, version: int | None, error: BaseException) -> None:
-    """Raise StaleDocumentError if an upsert failed because the ``_id`` is there in another version.
+    """Raise StaleDocumentError if an upsert failed because the ``_id`` exists in another version.
 
     :param version: the version that was read; None if none is compared.
     :raises StaleDocumentError: the document was changed since it was read.
@@ -68,7 +68,7 @@ async def refuse_stale(
 
     :param id_: its raw ``_id``.
     :param version: the version that was read; None for a class without versions.
-    :raises StaleDocumentError: the document is there in another version.
+    :raises StaleDocumentError: the document exists in another version.
     """
     if plan.version is None or version is None:
         return
