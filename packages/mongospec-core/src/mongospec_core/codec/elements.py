@@ -16,6 +16,9 @@ import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode
 
+type Differing = tuple[bytes | None, bytes | None]
+"""An element of one document, and that of the other; None if there is none."""
+
 _SIZES: Final = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 127: 0, 255: 0}
 _COUNTED: Final = {2: 4, 3: 0, 4: 0, 5: 5, 12: 16, 13: 4, 14: 4, 15: 0}  # beside the count itself
 ONE_SPELLING: Final = frozenset({2, 7, 8, 9, 16, 18})
@@ -44,14 +47,13 @@ def split_elements(data: bytes, start: int = 4) -> dict[str, bytes]:
     return elements
 
 
-def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the elements of each document that the other does not have.
+def differing_elements(one: bytes, other: bytes) -> dict[str, Differing]:
+    """Return the elements that are not the same in two documents, by their names.
 
     They are compared side by side while their fields have the same names, up to the last difference;
     :func:`changed_fields` does not call this with equal documents.
     """
-    of_one: dict[str, bytes] = {}
-    of_other: dict[str, bytes] = {}
+    differing: dict[str, Differing] = {}
     at = start = 4
     last = len(other) - 1
     while start < last:
@@ -62,18 +64,18 @@ def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict
             at += stop - start
         elif one.startswith(other[start + 1 : value], at + 1):  # the same field
             end = _end(one, one[at], at + value - start)
-            name = other[start + 1 : value - 1].decode()
-            of_one[name], of_other[name] = one[at:end], element
+            differing[other[start + 1 : value - 1].decode()] = one[at:end], element
             at = end
             if len(one) - at == len(other) - stop and one.endswith(other[stop:]):
-                return of_one, of_other
+                return differing
         else:
             break
         start = stop
     rest, other_rest = split_elements(one, at), split_elements(other, start)
-    of_one |= {name: each for name, each in rest.items() if other_rest.get(name) != each}
-    of_other |= {name: each for name, each in other_rest.items() if rest.get(name) != each}
-    return of_one, of_other
+    for name in other_rest | rest:
+        if rest.get(name) != other_rest.get(name):
+            differing[name] = rest.get(name), other_rest.get(name)
+    return differing
 
 
 def join_elements(elements: Iterable[bytes]) -> bytes:
