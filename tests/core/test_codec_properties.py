@@ -175,11 +175,11 @@ def test_two_documents_differ_in_the_elements_that_only_one_of_them_has(
     ours, theirs = map(split_elements, both)
     assert [*ours] == [*one]
     assert b"".join(ours.values()) == both[0][4:-1]
-    expected = (
-        {name: each for name, each in ours.items() if theirs.get(name) != each},
-        {name: each for name, each in theirs.items() if ours.get(name) != each},
-    )
-    assert differing_elements(*both) == expected
+    assert differing_elements(*both) == {
+        name: (ours.get(name), theirs.get(name))
+        for name in ours | theirs
+        if ours.get(name) != theirs.get(name)
+    }
 
 
 class Text(str):

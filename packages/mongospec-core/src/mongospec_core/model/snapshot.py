@@ -169,6 +169,10 @@ def _remember_defaults(plan: Plan[Any], document: Any, part: bytes, raw: Mapping
         )
 
 
+type Differing = tuple[bytes | None, bytes | None]
+"""An element of one document, and that of the other; None if there is none."""
+
+
 def changed_fields(
     plan: Plan[Any], form: StoredForm, data: bytes, reader: Any = CHECKING
 ) -> dict[str, bytes | None]:
@@ -186,18 +190,14 @@ def changed_fields(
         now = split_elements(data)
         return {name: now.get(name) for name in plan.encode_names}
     if not isinstance(form, Snapshot):
-        stored, now = differing_elements(form, data)
-        return _changed(plan, now | stored, stored, now, {}, reader)
-    stored, now = split_elements(form), split_elements(data)
-    differ = [name for name in plan.encode_names if stored.get(name) != now.get(name)]
-    changed = _changed(
-        plan,
-        dict.fromkeys([*differ, *form.generated_defaults]),
-        stored,
-        now,
-        form.generated_defaults,
-        reader,
-    )
+        return _changed(plan, differing_elements(form, data), {}, reader)
+    stored, now, generated = split_elements(form), split_elements(data), form.generated_defaults
+    differing = {
+        name: (stored.get(name), now.get(name))
+        for name in plan.encode_names
+        if name in generated or stored.get(name) != now.get(name)
+    }
+    changed = _changed(plan, differing, generated, reader)
     if changed and form.original is not None:
         changed = _of_upgrade(plan, split_elements(form.original), stored, now) | changed
     return changed
@@ -205,55 +205,44 @@ def changed_fields(
 
 def _changed(
     plan: Plan[Any],
-    names: Iterable[str],
-    stored: Mapping[str, bytes],
-    now: Mapping[str, bytes],
+    differing: Mapping[str, Differing],
     generated_defaults: Mapping[str, Any],
     reader: Any,
 ) -> dict[str, bytes | None]:
-    """Return the fields among *names* that have changed; what the class does not declare has not."""
+    """Return the fields that have changed; what the class does not declare has not."""
     places, scalars = plan.places, plan.scalars
     changed: dict[str, bytes | None] = {}
-    for name in names:
+    for name, (old, new) in differing.items():
         place = places.get(name)
         if place is None:
             continue
-        old, new = stored.get(name), now.get(name)
-        one_spelling = (  # as nearly always
-            place in scalars and old and new and old[0] == new[0] and new[0] in _ONE_SPELLING
+        if old and new and old[0] == new[0] in _ONE_SPELLING and place in scalars:
+            changed[name] = new  # as nearly always
+            continue
+        before = (
+            as_stored(generated_defaults[name])
+            if name in generated_defaults
+            else as_stored(plan.default_of(place))
+            if old is None
+            else element_value(old)
         )
-        if one_spelling or not _unchanged(
-            plan, place, name, stored, now, generated_defaults, reader
-        ):
+        if new is None:  # omitted because it equals the default
+            same = old is None or bson_equal(before, as_stored(plan.default_of(place)))
+        else:
+            same = _reads_equal(plan, place, before, element_value(new), reader)
+        if not same:
             changed[name] = new
     return changed
 
 
-def _unchanged(
-    plan: Plan[Any],
-    place: int,
-    name: str,
-    stored: Mapping[str, bytes],
-    now: Mapping[str, bytes],
-    generated_defaults: Mapping[str, Any],
-    reader: Any,
-) -> bool:
+def _reads_equal(plan: Plan[Any], place: int, before: Any, value: Any, reader: Any) -> bool:
     """Return whether a field whose bytes differ has an equal value all the same.
 
     A read normalises: an int in a float field, missing or additional fields of a nested Struct, the
     order of a set. None of these is a change.
     """
-    if name in generated_defaults:
-        before = as_stored(generated_defaults[name])
-    elif name in stored:
-        before = element_value(stored[name])
-    else:
-        before = as_stored(plan.default_of(place))
-    if name not in now:  # omitted because it equals the default
-        return name not in stored or bson_equal(before, as_stored(plan.default_of(place)))
     if before is msgspec.UNSET:
         return False
-    value = element_value(now[name])
     if bson_equal(before, value):
         return True
     try:
@@ -308,14 +297,13 @@ def split_elements(data: bytes, start: int = 4) -> dict[str, bytes]:
     return elements
 
 
-def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the elements of each document that the other does not have.
+def differing_elements(one: bytes, other: bytes) -> dict[str, Differing]:
+    """Return the elements that are not the same in two documents, by their names.
 
     They are compared side by side while their fields have the same names, up to the last difference;
     :func:`changed_fields` does not call this with equal documents.
     """
-    of_one: dict[str, bytes] = {}
-    of_other: dict[str, bytes] = {}
+    differing: dict[str, Differing] = {}
     at = start = 4
     last = len(other) - 1
     while start < last:
@@ -326,18 +314,18 @@ def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict
             at += stop - start
         elif one.startswith(other[start + 1 : value], at + 1):  # the same field
             end = _end(one, one[at], at + value - start)
-            name = other[start + 1 : value - 1].decode()
-            of_one[name], of_other[name] = one[at:end], element
+            differing[other[start + 1 : value - 1].decode()] = one[at:end], element
             at = end
             if len(one) - at == len(other) - stop and one.endswith(other[stop:]):
-                return of_one, of_other
+                return differing
         else:
             break
         start = stop
     rest, other_rest = split_elements(one, at), split_elements(other, start)
-    of_one |= {name: each for name, each in rest.items() if other_rest.get(name) != each}
-    of_other |= {name: each for name, each in other_rest.items() if rest.get(name) != each}
-    return of_one, of_other
+    for name in other_rest | rest:
+        if rest.get(name) != other_rest.get(name):
+            differing[name] = rest.get(name), other_rest.get(name)
+    return differing
 
 
 def join_elements(elements: Iterable[bytes]) -> bytes:
