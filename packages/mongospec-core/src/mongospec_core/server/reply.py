@@ -53,7 +53,7 @@ def check_reply(reply: Mapping[str, Any], size: int | None = None) -> None:
     :raises ValueError: it is such a reply.
     """
     found = msgspec.convert(reply, _Reply)
-    if size is not None:
+    if size is not None and (found.write_errors or found.upserted):
         places = [each.index for each in found.write_errors]
         places += [each.index for each in found.upserted]
         if max(places, default=0) >= size:
