@@ -12,6 +12,7 @@ import pytest
 from mongospec_core import MongoDocument, close, init
 from mongospec_core.codec import raw_values
 from mongospec_core.server import place
+from tests.guarantees import Proofs, proofs
 
 # A naive datetime causes a warning if local time is not UTC: tests of it set another zone themselves.
 os.environ["TZ"] = "UTC"
@@ -19,6 +20,13 @@ time.tzset()
 
 # A shell that runs the tests in the background lets them ignore Ctrl-C, and so what they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a run of the whole suite fail if a guarantee was not proved in it."""
+    if not hasattr(config, "workerinput"):  # of xdist
+        config.pluginmanager.register(Proofs(proofs()))
+
 
 type Bind = Callable[..., Awaitable[mongojet.Database]]
 

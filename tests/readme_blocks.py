@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import inspect
 import io
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.subprocesses import without_coverage
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _SETTINGS = re.compile(r"^```toml\n# pyproject\.toml\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -118,6 +121,7 @@ async def run_python(folder: Path, *arguments: str, where: str) -> None:
         subprocess.run,
         [sys.executable, *arguments],
         cwd=folder,
+        env=without_coverage(os.environ),
         capture_output=True,
         text=True,
         timeout=60,

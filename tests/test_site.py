@@ -67,20 +67,6 @@ def test_the_options_of_every_operation_stand_in_the_api_reference() -> None:
     assert told.keys() == taken.keys()
 
 
-def test_every_guarantee_names_tests_that_there_are() -> None:
-    tests = {
-        name
-        for path in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(r"def (test_\w+)", path.read_text())
-    }
-    promised = [row for row in rows("guarantees.md") if row[0] != "Guarantee"]
-    assert len(promised) > 20
-    for guarantee, *_, proof in promised:
-        named = re.findall(r"`(test_\w+)`", proof)
-        assert named, f"nothing proves: {guarantee}"
-        assert [name for name in named if name not in tests] == [], guarantee
-
-
 def test_the_guide_to_errors_lists_every_error_with_its_parents() -> None:
     page = "\n".join("|".join(row) for row in rows("guides/errors.md"))
     ours = {

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,27 +74,50 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_command(folder: Path, *arguments: str, **variables: str | None) -> Done:
-    """Run the command as a process in a folder, with variables of the environment; None takes one away."""
-    environment = {name: value for name, value in (os.environ | variables).items() if value}
-    done = subprocess.run(
-        [sys.executable, "-m", "mongospec_cli", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    return Done(done.returncode, done.stdout, done.stderr)
+class Commands:
+    """Runs commands as processes, one at a time: see ``command_forks.py``."""
+
+    def __init__(self, forks: subprocess.Popen[str], folder: Path) -> None:
+        self._forks = forks
+        self._output = [folder / "out", folder / "err"]
+
+    def run(self, folder: Path, *arguments: str, **variables: str | None) -> Done:
+        """Run a command in a folder.
+
+        :param variables: of the environment; None takes one away.
+        """
+        given = {name: value for name, value in (os.environ | variables).items() if value}
+        request = {
+            "arguments": arguments,
+            "folder": str(folder),
+            "environment": given,
+            "output": [str(each) for each in self._output],
+        }
+        assert self._forks.stdin is not None and self._forks.stdout is not None
+        self._forks.stdin.write(msgspec.json.encode(request).decode() + "\n")
+        self._forks.stdin.flush()
+        code = int(self._forks.stdout.readline())
+        out, err = (each.read_text() for each in self._output)
+        return Done(code, out, err)
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    script = Path(__file__).with_name("command_forks.py")
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as forks:
+        yield Commands(forks, tmp_path_factory.mktemp("commands"))
+        assert forks.stdin is not None
+        forks.stdin.close()
 
 
 @pytest.fixture
-def run(folder: Path, mongo_server: MongoServer, mongo_db: Any) -> Run:
+def run(folder: Path, commands: Commands, mongo_server: MongoServer, mongo_db: Any) -> Run:
     """``run("plan", "models")``: the command as a process, on this test's database."""
 
     def command(*arguments: str, **variables: str | None) -> Done:
-        return run_command(folder, *arguments, **{"MONGODB_URI": mongo_server.uri, **variables})
+        return commands.run(folder, *arguments, **{"MONGODB_URI": mongo_server.uri, **variables})
 
     (folder / "pyproject.toml").write_text(f'[tool.mongospec]\ndatabase = "{mongo_db.name}"\n')
     return command

@@ -14,11 +14,13 @@ from typing import Any
 
 import mongojet
 import pytest
+from bson import Int64
 
 from mongospec_cli import OutdatedPlanError, Plan, Progress, Step, apply, plan
+from mongospec_cli.apply import build_pipeline
 from mongospec_core import DuplicateKeyError, MongoDocument
-from mongospec_testing import MongoServer
-from tests.cli.conftest import Run
+from mongospec_testing import Command, FaultProxy, MongoServer
+from tests.cli.conftest import MODELS, Run
 from tests.cli.test_plan import NAME, declaring, planned
 from tests.conftest import Bind
 
@@ -157,6 +159,98 @@ async def test_progress_is_told_at_the_beginning_and_at_the_end_of_each_step(bin
     ]
 
 
+# -- the progress of an index build
+
+BUILD: dict[str, Any] = {
+    "type": "op",
+    "desc": "IndexBuildsCoordinatorMongod-0",
+    "op": "command",
+    "ns": f"shop.{NAME}",
+    "command": {
+        "createIndexes": NAME,
+        "indexes": [{"key": {"at": 1}, "name": "at_1"}],
+        "$db": "shop",
+    },
+    "msg": "Index Build: scanning collection Index Build: scanning collection: 600/1000 60%",
+    "progress": {"done": 600, "total": Int64(1000)},
+}
+"""An operation as MongoDB documents the output of ``$currentOp``."""
+
+
+def operations(*builds: dict[str, Any]) -> dict[str, Any]:
+    """The reply to ``$currentOp``."""
+    return {"cursor": {"id": Int64(0), "ns": "admin.$cmd.aggregate", "firstBatch": builds}, "ok": 1}
+
+
+def asks_for_operations(command: Command) -> bool:
+    return "$currentOp" in command.body["pipeline"][0]
+
+
+async def building(bind: Bind) -> tuple[Plan, type[MongoDocument]]:
+    """The plan of an index in a collection that has documents."""
+    db = await bind()
+    await db[NAME].insert_one({"at": 1})
+    declared = {"key": {"at": 1}}
+    found = await planned(bind, [], [declared])
+    cls = declaring(declared)
+    await bind(cls, indexes="skip")
+    return found, cls
+
+
+async def test_the_progress_of_an_index_build_is_that_of_all_shards(
+    bind: Bind, mongo_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["mongospec_cli.apply"], "_POLL_SECONDS", 0.01)
+    found, cls = await building(bind)
+    told: list[Progress] = []
+    held = mongo_proxy.stall("createIndexes")
+    shard = {**BUILD, "progress": {"done": 1, "total": 10}}
+    mongo_proxy.reply("aggregate", operations(), where=asks_for_operations, times=1)
+    mongo_proxy.reply("aggregate", operations(BUILD, shard), where=asks_for_operations, skip=1)
+
+    def note(progress: Progress) -> None:
+        told.append(progress)
+        if progress.of:
+            held.remove()
+
+    async with asyncio.timeout(60):
+        await apply(found, [cls], on_progress=note)
+    assert (601, 1010) in [(each.done, each.of) for each in told]
+    assert told[-1].finished
+
+
+async def test_a_user_who_may_not_see_operations_builds_without_progress(
+    bind: Bind, mongo_proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["mongospec_cli.apply"], "_POLL_SECONDS", 0.01)
+    found, cls = await building(bind)
+    told: list[Progress] = []
+    refusal = mongo_proxy.fail("aggregate", 13, where=asks_for_operations)
+    held = mongo_proxy.stall("createIndexes")
+    task = asyncio.create_task(apply(found, [cls], on_progress=told.append))
+    await refusal.reached()
+    held.remove()
+    await task
+    assert [(each.of, each.finished) for each in told] == [(0, False), (0, True)]
+
+
+async def test_only_the_build_of_this_index_is_asked_for(bind: Bind) -> None:
+    found, _ = await building(bind)
+    command = BUILD["command"]
+    others: list[dict[str, Any]] = [
+        {**BUILD, "command": {**command, "createIndexes": "others"}},
+        {**BUILD, "command": {**command, "$db": "test"}},
+        {**BUILD, "command": {**command, "indexes": [{"key": {"kind": 1}, "name": "kind_1"}]}},
+        {name: value for name, value in BUILD.items() if name != "progress"},
+    ]
+    db = await bind()
+    await db["operations"].insert_many([BUILD, *others])
+    asked, *stages = build_pipeline("shop", found.steps[0])
+    assert asked == {"$currentOp": {"allUsers": True}}
+    cursor = await db["operations"].aggregate(stages)
+    assert [each["progress"] for each in await cursor.to_list()] == [{"done": 600, "total": 1000}]
+
+
 # -- by the command
 
 
@@ -262,3 +356,28 @@ def test_ctrl_c_at_the_question_changes_nothing(
     assert "interrupted" in terminal.seen
     assert "Traceback" not in terminal.seen
     assert run("plan", "models", "--check").code == 1
+
+
+MANY = MODELS.replace(
+    '[{"key": {"email": 1}, "unique": True}]', '[{"key": {"email": 1}}, {"key": {"name": 1}}]'
+)
+
+
+async def test_ctrl_c_in_an_index_build_says_what_was_made_and_a_second_run_finishes_it(
+    run: Run, folder: Path, mongo_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    (folder / "models.py").write_text(MANY)
+    await mongo_db["users"].insert_one({"name": "Ada", "email": "a"})
+    mongo_proxy.reply("aggregate", operations(BUILD), where=asks_for_operations)
+    held = mongo_proxy.stall("createIndexes", skip=1)
+    terminal = Terminal(folder, mongo_proxy.uri, "apply", "models", "--yes")
+    terminal.wait_for("600/1000")
+    terminal.interrupt()
+    assert terminal.end() == 130
+    assert "1 of 2 changes were made" in terminal.seen
+    assert "interrupted" in terminal.seen and "Traceback" not in terminal.seen
+    held.remove()  # the server goes on
+    done = run("apply", "models", "--yes")
+    assert (done.code, done.err) == (0, "")
+    assert sorted(await indexes_of(mongo_db, "users")) == ["email_1", "name_1"]
+    assert run("plan", "models", "--check").code == 0

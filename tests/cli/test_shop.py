@@ -10,7 +10,7 @@ import pytest
 from bson import Decimal128, ObjectId
 
 from mongospec_testing import MongoServer
-from tests.cli.conftest import Done, run_command
+from tests.cli.conftest import Commands, Done
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 NAME = "    name: Text\n    email: Text\n"
@@ -29,8 +29,9 @@ FULL_NAME = """\
 class Shop:
     """A copy of the shop, whose models can be changed, and the command on its database."""
 
-    def __init__(self, folder: Path, uri: str, database: str) -> None:
+    def __init__(self, commands: Commands, folder: Path, uri: str, database: str) -> None:
         shutil.copytree(EXAMPLES / "shop", folder / "shop")
+        self._commands = commands
         self._folder = folder
         self._models = folder / "shop" / "models.py"
         self._uri = uri
@@ -43,17 +44,18 @@ class Shop:
         self._models.write_text(source.replace(old, new))
 
     def run(self, command: str, *options: str) -> Done:
-        return run_command(
+        return self._commands.run(
             self._folder,
             *(command, "shop.models", "--database", self._database, *options),
             MONGODB_URI=self._uri,
-            PYTHONDONTWRITEBYTECODE="1",
         )
 
 
 @pytest.fixture
-def shop(tmp_path: Path, mongo_server: MongoServer, mongo_db: mongojet.Database) -> Shop:
-    return Shop(tmp_path, mongo_server.uri, mongo_db.name)
+def shop(
+    commands: Commands, tmp_path: Path, mongo_server: MongoServer, mongo_db: mongojet.Database
+) -> Shop:
+    return Shop(commands, tmp_path, mongo_server.uri, mongo_db.name)
 
 
 async def test_the_shop_begins_changes_and_ends_a_pipeline(

@@ -556,6 +556,25 @@ async def test_a_token_of_bytes_that_are_no_bson_is_refused(bind: Bind) -> None:
             await Item.page({"a": {"$gte": 1}}, sort=[("a", -1)], after=forged(token, values))
 
 
+def nested(levels: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        value = {"x": value}
+    return value
+
+
+@pytest.mark.parametrize("value", [nested(97), "x" * 6_000_000], ids=["deep", "large"])
+async def test_a_forged_token_that_does_not_fit_into_a_query_is_refused(
+    bind: Bind, mongo_proxy: FaultProxy, value: Any
+) -> None:
+    token = (await first_page(bind)).next
+    assert token is not None
+    after = forged(token, bson.encode({"0": value, "1": 1}))
+    with mongo_proxy.recording() as seen, pytest.raises(PageTokenError, match="do not fit into a"):
+        await Item.page({"a": {"$gte": 1}}, sort=[("a", -1)], after=after)
+    assert seen == []
+
+
 async def test_values_of_a_forged_token_are_compared_and_stay_inside_of_the_filter(
     bind: Bind, mongo_proxy: FaultProxy
 ) -> None:

@@ -24,11 +24,11 @@ from mongospec_core.extension import (
 _INDEX_NOT_FOUND = 27
 _NAMESPACE_EXISTS = 48
 _POLL_SECONDS = 0.5
-"""How often the server is asked how far an index build is."""
+"""Seconds between two questions for the progress of an index build."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far it is.
+    """The progress of a plan.
 
     :param step: the step that is being made, or was made just now.
     :param number: which one it is, from 1.
@@ -196,7 +196,7 @@ def _change(step: Step) -> dict[str, Any]:
     return {"name": before["name"], **changed}
 
 
-# -- how far an index build is
+# -- the progress of an index build
 
 
 @asynccontextmanager
@@ -216,12 +216,7 @@ async def _watch(call: Operation, step: Step, tell: Callable[..., None]) -> None
     target = call.target
     database = target.client["admin"]
     admin = Target(target.owner, database, "$cmd", target.codec, None)
-    namespace = {"command.createIndexes": step.collection, "command.$db": target.database.name}
-    pipeline: list[dict[str, Any]] = [
-        {"$currentOp": {"allUsers": True}},
-        {"$match": {**namespace, "progress.total": {"$gt": 0}}},
-        {"$project": {"progress": 1}},
-    ]
+    pipeline = build_pipeline(target.database.name, step)
     command: dict[str, Any] = {"aggregate": 1, "pipeline": pipeline, "cursor": {}}
     while True:
         await asyncio.sleep(_POLL_SECONDS)
@@ -229,5 +224,20 @@ async def _watch(call: Operation, step: Step, tell: Callable[..., None]) -> None
             reply = await Operation(admin, call.operation, {}, write=False).command(command)
         except OperationError:  # this user may not know
             return
-        for each in reply["cursor"]["firstBatch"]:
-            tell(done=int(each["progress"]["done"]), of=int(each["progress"]["total"]))
+        builds = [each["progress"] for each in reply["cursor"]["firstBatch"]]
+        if builds:
+            tell(
+                done=sum(int(each["done"]) for each in builds),
+                of=sum(int(each["total"]) for each in builds),
+            )
+
+
+def build_pipeline(database: str, step: Step) -> list[dict[str, Any]]:
+    """Return the pipeline that finds the build of a step's index: on each shard, one operation."""
+    build = {
+        "command.createIndexes": step.collection,
+        "command.$db": database,
+        "command.indexes.name": (step.after or {}).get("name"),
+        "progress.total": {"$gt": 0},
+    }
+    return [{"$currentOp": {"allUsers": True}}, {"$match": build}, {"$project": {"progress": 1}}]

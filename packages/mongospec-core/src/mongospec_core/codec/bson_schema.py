@@ -5,10 +5,6 @@ A validator on the server refuses what a read would refuse, as far as ``$jsonSch
 text of a ``time``, the keys of a dict or the length of bytes.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false
-# Annotations are of any type; this module tells the types apart.
-
 from collections.abc import Iterable
 from enum import Flag
 from types import NoneType, UnionType
@@ -54,7 +50,7 @@ def _document(tp: Any, above: tuple[Any, ...]) -> Schema:
 
 
 def _without_null(annotation: Any, above: tuple[Any, ...]) -> Schema:
-    """The schema of an id: what is stored has one, whatever the annotation says of new documents."""
+    """Return the schema of an id, which every stored document has: new ones alone may have None."""
     tp, _ = unwrapped(annotation)
     if get_origin(tp) in (Union, UnionType):
         arms = [each for each in get_args(tp) if each is not NoneType]
@@ -73,7 +69,7 @@ def _schema(annotation: Any, above: tuple[Any, ...]) -> Schema:
 
 
 def _any_of(schemas: Iterable[Schema]) -> Schema:
-    """One schema for several; those that are mere types become one list of types."""
+    """Return one schema for several; those that only name types become one list of types."""
     plain: dict[str, None] = {}
     others: list[Schema] = []
     for each in schemas:
@@ -125,7 +121,7 @@ def _of_type(tp: Any, above: tuple[Any, ...]) -> Schema:
 
 
 def _row(tp: Any, above: tuple[Any, ...]) -> Schema:
-    """The schema of an array of different elements."""
+    """Return the schema of an array with a type for each position."""
     fields = stored_fields(tp)
     if get_origin(tp) is not tuple:
         above = (*above, tp)
@@ -138,7 +134,7 @@ def _row(tp: Any, above: tuple[Any, ...]) -> Schema:
 
 
 def _constrained(schema: Schema, metas: Iterable[msgspec.Meta]) -> Schema:
-    """Add what ``Meta`` says, if it is about values of these types."""
+    """Add the constraints of ``Meta`` that apply to values of these types."""
     types = _types_in(schema)
     schema = dict(schema)
     for meta in metas:

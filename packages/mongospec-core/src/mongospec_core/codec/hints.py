@@ -1,9 +1,5 @@
 """Annotations of dataclasses, NamedTuples and TypedDicts, with type parameters substituted."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false
-# Annotations are of any type; this module tells the types apart.
-
 from types import get_original_bases
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from bson import (
@@ -34,21 +34,6 @@ from bson import (
 
 from mongospec_core.errors import shown
 
-_ENCODERS: dict[type, Callable[[Any], Any]] = {
-    ObjectId: str,
-    Decimal128: lambda value: str(value.to_decimal()),
-    Binary: lambda value: base64.b64encode(value).decode(),
-    Int64: int,
-    Timestamp: lambda value: value.as_datetime(),
-    Regex: lambda value: value.pattern,
-    re.Pattern: lambda value: value.pattern,
-    # Types that a field of type Any may hold:
-    DatetimeMS: int,  # a date that Python's datetime cannot hold, in milliseconds
-    DBRef: lambda value: dict(value.as_doc()),
-    MinKey: lambda _: "MinKey",
-    MaxKey: lambda _: "MaxKey",
-}
-
 
 def enc_hook(value: Any) -> Any:
     """Encode what msgspec cannot encode itself: an ObjectId becomes its 24 hex digits.
@@ -60,9 +45,8 @@ def enc_hook(value: Any) -> Any:
     b'"65f0c0ffee65f0c0ffee0001"'
     """
     for tp in type(value).__mro__:
-        encode = _ENCODERS.get(tp)
-        if encode is not None:
-            return encode(value)
+        if (form := _FORMS.get(tp)) is not None:
+            return form.encode(value)
         if tp in (int, str, float):  # a subclass, like UpdateResult, is written as what it is
             return tp(value)
     raise NotImplementedError(f"no JSON for {type(value).__name__}; write it in a hook of your own")
@@ -97,11 +81,11 @@ def dec_hook(tp: type, value: Any) -> Any:
     """
     if isinstance(value, tp):
         return value
-    decode = _DECODERS.get(tp)
-    if decode is None:
+    form = _FORMS.get(tp)
+    if form is None or form.decode is None:
         raise NotImplementedError(f"no JSON for {tp.__name__}; read it in a hook of your own")
     try:
-        return decode(value)
+        return form.decode(value)
     except (TypeError, ArithmeticError, re.PatternError, msgspec.ValidationError) as error:
         raise ValueError(f"{shown(value)} is not a valid {tp.__name__}") from error
 
@@ -110,17 +94,6 @@ def _object_id(value: Any) -> ObjectId:
     if isinstance(value, str) and ObjectId.is_valid(value):
         return ObjectId(value)
     raise ValueError(f"{shown(value)} is not a valid ObjectId (24 hex digits)")
-
-
-_DECODERS: dict[type, Callable[[Any], Any]] = {
-    ObjectId: _object_id,
-    Decimal128: lambda value: Decimal128(Decimal(value)),
-    Binary: lambda value: Binary(base64.b64decode(value, validate=True)),
-    Int64: lambda value: Int64(msgspec.convert(value, int)),
-    Regex: Regex,
-    re.Pattern: re.compile,
-    Timestamp: lambda value: Timestamp(msgspec.convert(value, datetime), 0),
-}
 
 
 def schema_hook(tp: type) -> dict[str, Any]:
@@ -132,24 +105,57 @@ def schema_hook(tp: type) -> dict[str, Any]:
     >>> schema_hook(ObjectId)["pattern"]
     '^[0-9a-f]{24}$'
     """
-    schema = _SCHEMAS.get(tp)
-    if schema is None:
+    form = _FORMS.get(tp)
+    if form is None or form.schema is None:
         raise NotImplementedError(f"no JSON Schema for {tp.__name__}; describe it in your own hook")
-    return deepcopy(schema)
+    return deepcopy(form.schema)
 
 
-_SCHEMAS: dict[type, dict[str, Any]] = {
-    ObjectId: {
-        "type": "string",
-        "pattern": "^[0-9a-f]{24}$",
-        "examples": ["65f0c0ffee65f0c0ffee0001"],
-    },
-    Decimal128: {"type": "string", "format": "decimal"},
-    Binary: {"type": "string", "contentEncoding": "base64"},
-    Int64: {"type": "integer"},
-    Timestamp: {"type": "string", "format": "date-time"},
-    Regex: {"type": "string", "format": "regex"},
-    re.Pattern: {"type": "string", "format": "regex"},
+class _Form(NamedTuple):
+    """How the values of a type are written, read and described."""
+
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any] | None = None
+    schema: dict[str, Any] | None = None
+
+
+def _pattern(value: Any) -> Any:
+    return value.pattern
+
+
+_FORMS: dict[type, _Form] = {
+    ObjectId: _Form(
+        str,
+        _object_id,
+        {
+            "type": "string",
+            "pattern": "^[0-9a-f]{24}$",
+            "examples": ["65f0c0ffee65f0c0ffee0001"],
+        },
+    ),
+    Decimal128: _Form(
+        lambda value: str(value.to_decimal()),
+        lambda value: Decimal128(Decimal(value)),
+        {"type": "string", "format": "decimal"},
+    ),
+    Binary: _Form(
+        lambda value: base64.b64encode(value).decode(),
+        lambda value: Binary(base64.b64decode(value, validate=True)),
+        {"type": "string", "contentEncoding": "base64"},
+    ),
+    Int64: _Form(int, lambda value: Int64(msgspec.convert(value, int)), {"type": "integer"}),
+    Timestamp: _Form(
+        lambda value: value.as_datetime(),
+        lambda value: Timestamp(msgspec.convert(value, datetime), 0),
+        {"type": "string", "format": "date-time"},
+    ),
+    Regex: _Form(_pattern, Regex, {"type": "string", "format": "regex"}),
+    re.Pattern: _Form(_pattern, re.compile, {"type": "string", "format": "regex"}),
+    # Types that a field of type Any may hold:
+    DatetimeMS: _Form(int),  # a date that Python's datetime cannot hold, in milliseconds
+    DBRef: _Form(lambda value: dict(value.as_doc())),
+    MinKey: _Form(lambda _: "MinKey"),
+    MaxKey: _Form(lambda _: "MaxKey"),
 }
 
 
@@ -178,7 +184,7 @@ class ForPydantic:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
-        """Answer pydantic."""
+        """Return pydantic's schema of the type."""
         # Not at the top: pydantic is optional, and is installed if pydantic calls this.
         from mongospec_core.codec import pydantic_schema  # noqa: PLC0415
 
@@ -188,9 +194,9 @@ class ForPydantic:
 PydanticObjectId = Annotated[ObjectId, ForPydantic]
 """An ``ObjectId`` in pydantic's models and in FastAPI's parameters: 24 hex digits in JSON and in URLs."""
 
-type_encoders: dict[Any, Callable[[Any], Any]] = dict(_ENCODERS)
+type_encoders: dict[Any, Callable[[Any], Any]] = {tp: each.encode for tp, each in _FORMS.items()}
 """For Litestar's ``type_encoders=``."""
 type_decoders: list[tuple[Callable[[Any], bool], Callable[[type, Any], Any]]] = [
-    (lambda tp: tp in _DECODERS, dec_hook)
+    (lambda tp: tp in _FORMS and _FORMS[tp].decode is not None, dec_hook)
 ]
 """For Litestar's ``type_decoders=``."""

@@ -51,9 +51,6 @@ class KeyCodec(NamedTuple):
     truncate: Truncation | None = None
 
 
-ANY_KEY = KeyCodec(None, lambda _: None)
-
-
 def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
     """Compile the annotation of a dict's keys.
 
@@ -62,7 +59,9 @@ def key_codec(tp: Any, dec_hook: Callable[[type, Any], Any] | None) -> KeyCodec:
     :raises DefinitionError: the key cannot be read back from its text.
     """
     if accepts_anything(tp):
-        return ANY_KEY  # read as text: values of type Any are read as BSON's own types, too
+        return KeyCodec(
+            None, lambda _: None
+        )  # read as text: values of type Any are read as BSON's own types, too
     if get_origin(tp) is Literal:
         return KeyCodec(None, _of_kinds(tuple({type(each) for each in get_args(tp)})))
     if not isinstance(tp, type) or _cannot_be_text(tp, dec_hook):
@@ -101,7 +100,7 @@ def _cannot_be_text(tp: type, dec_hook: Callable[[type, Any], Any] | None) -> bo
         return False
     if not issubclass(tp, _TEXTS) or issubclass(tp, Collection):
         return True
-    # A date's own subclass cannot be made of text, unless it is told how.
+    # A date's own subclass cannot be made of text, unless a dec_hook says how.
     return tp not in _READ_HERE and dec_hook is None and tp.__new__ in _NOT_FROM_TEXT
 
 

@@ -309,8 +309,8 @@ class Node:
     def refusal(self, value: Any) -> str | None:
         """Return why a value is not allowed here, if the class of the field explains it."""
         for each in self.stand_ins:
-            if (told := each.refusal(value)) is not None:
-                return told
+            if (reason := each.refusal(value)) is not None:
+                return reason
         if self.element is None:
             return None
         items = value if isinstance(value, list | tuple | Set) else [value]
@@ -327,8 +327,8 @@ class Node:
         """
         if type(value) in self.written or self.free:
             return None
-        if (told := self.refusal(value)) is not None:
-            return "", told
+        if (reason := self.refusal(value)) is not None:
+            return "", reason
         why: tuple[str, str] | None = None
         for annotation, codec in self._codecs:
             try:

@@ -106,8 +106,8 @@ def _validated(tp: Any, value: Any) -> Any:
         path, reason = parse_validation_error(error)
         where = [name or (int(n) if n.isdigit() else n) for name, n in _STEPS.findall(path)]
         kind = "missing" if reason.startswith("missing") else "value_error"
-        told = PydanticCustomError(kind, "{reason}", {"reason": reason})
-        detail = InitErrorDetails(type=told, loc=tuple(where), input=_at(value, where))
+        problem = PydanticCustomError(kind, "{reason}", {"reason": reason})
+        detail = InitErrorDetails(type=problem, loc=tuple(where), input=_at(value, where))
         raise ValidationError.from_exception_data(_name(tp), [detail]) from None
 
 

@@ -20,7 +20,7 @@ BUILTIN_TYPES = (bytes, bytearray, dt.datetime, dt.date, dt.timedelta, uuid.UUID
 
 # As text: re compiles and caches them at the first error.
 _AT = r"(?s)^(?P<reason>.*?) - at `(?P<key>key` in `)?\$(?P<path>[^`]*)`$"
-_TOLD = r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$"
+_NAMED = r"^Expected `[^`]*`, got `(?P<reason>[^`]* [^`]*)`$"
 _MISSING = r"^Object missing required field `(?P<field>[^`]*)`$"
 
 
@@ -35,9 +35,9 @@ def parse_validation_error(error: Exception) -> tuple[str, str]:
     path = path.removeprefix(".")
     if at and at["key"]:
         reason = f"a key: {reason}"
-    told = re.match(_TOLD, reason)
-    if told:
-        return path, told["reason"]
+    named = re.match(_NAMED, reason)  # by rejected()
+    if named:
+        return path, named["reason"]
     missing = re.match(_MISSING, reason)
     if missing:
         field = missing["field"]

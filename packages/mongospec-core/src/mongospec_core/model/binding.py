@@ -40,7 +40,7 @@ class Binding:
         self.reader: Reader[Any] = Reader(plan, target.codec)  # of reads without options
 
     def scoped(self, filter: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a filter that finds documents of the class only, be there others in its collection."""
+        """Return a filter that finds only documents of the class, which may share its collection."""
         return filter if self.scope is None else self.scope.applied(filter)
 
     def unchecked(self) -> "Binding":
@@ -120,17 +120,13 @@ def refuse_foreign(value: Any, levels: int = MAX_NESTING) -> None:
     if not places.used or levels == 0:
         return
     if isinstance(value, SnapshotSlot):
-        for cls in type(
-            value
-        ).__mro__:  # a reference's generated class has the document's as a base
+        for cls in type(value).__mro__:  # a generated class has the document's class as a base
             if is_bound(cls):
                 refuse_elsewhere(cls, [value])
                 break
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            refuse_foreign(each, levels - 1)
-    elif isinstance(value, list | tuple | set | frozenset):
-        for each in value:
+    elif isinstance(value, Mapping | list | tuple | set | frozenset):
+        inside: Any = value.values() if isinstance(value, Mapping) else value
+        for each in inside:
             refuse_foreign(each, levels - 1)
 
 

@@ -1,6 +1,7 @@
 """Collections: the options and the validator that classes declare, and those that exist."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -21,7 +22,7 @@ _OPTIONS = (
     *("storageEngine", "indexOptionDefaults", "encryptedFields", "comment"),
 )
 _UNSEEN = ("comment",)
-"""Options that the server does not list."""
+"""Options that ``listCollections`` does not return."""
 _BY_KEYWORD = ("validator", "validationAction")
 _IN_PLACE = {"expireAfterSeconds", "changeStreamPreAndPostImages", "validationLevel", *_BY_KEYWORD}
 """What ``collMod`` changes; of a capped or a time series collection a little more."""
@@ -32,6 +33,9 @@ _GRANULARITY = {"granularity", "bucketMaxSpanSeconds", "bucketRoundingSeconds"}
 _NAMESPACE_EXISTS = 48
 _REFUSED = (2, 9, 14, 20, 72, 115, 197, 40415)
 """Codes of the server for options that it does not take."""
+
+
+_report = partial(report, kind=CollectionConflictError)
 
 
 class DeclaredCollection(msgspec.Struct, frozen=True):
@@ -133,7 +137,7 @@ def _options_of(cls: Any) -> dict[str, Any]:
     return options
 
 
-# -- against what is there
+# -- the existing collection
 
 
 async def existing_options(call: Operation) -> dict[str, Any] | None:
@@ -239,21 +243,20 @@ async def ensure_collection(
         existing = await _created(call, declared, wanted, conflicts)
     if existing is None and said and options == "check":
         text = f"{declared.owner} declares __collection_options__, but {call.target.name!r} does not exist"
-        _report([f"{text}; create it by the command `mongospec apply`"], conflicts)
+        _report([f"{text}; create it with `mongospec apply`"], conflicts)
         return
     changes, fixed = changed_options(said, existing or {}) if said else ({}, {})
     problems = [unchangeable(declared, call.target.name, fixed, existing)] if fixed else []
     if changes:
         problems.append(
             f"{declared.owner} declares {', '.join(f'{k}={shown(v)}' for k, v in changes.items())}, "
-            f"which {call.target.name!r} has not; change it by the command `mongospec apply`"
+            f"which {call.target.name!r} does not have; change it with `mongospec apply`"
         )
     wanted, _ = changed_options(validator, existing or {})
     if wanted and validators == "check":
         problems.append(
             f"{declared.owner} declares a validator, but {call.target.name!r} has "
-            f"{'another one' if (existing or {}).get('validator') else 'none'}; make it by the command "
-            f"`mongospec apply`"
+            f"{'another one' if (existing or {}).get('validator') else 'none'}; run `mongospec apply`"
         )
     _report(problems, conflicts)
     if wanted and validators == "create":
@@ -269,7 +272,7 @@ async def _created(
     except OperationError as error:
         if error.code != _NAMESPACE_EXISTS:
             raise
-        return await existing_options(call) or {}  # of two at once, the other one was quicker
+        return await existing_options(call) or {}  # another process created it meanwhile
     return options
 
 
@@ -283,7 +286,7 @@ async def _sent(
         what = f"{verb} {call.target.name!r}, as {declared.owner} declares it"
         if error.code == 13:  # Unauthorized
             text = (
-                f"this user may not {what}; do it by another user and the command `mongospec apply`, or "
+                f"this user may not {what}; run `mongospec apply` as another user, or "
                 f'call init with indexes="skip", validators="skip"'
             )
         elif error.code in _REFUSED:
@@ -291,9 +294,3 @@ async def _sent(
         else:
             raise
         _report([text], conflicts, error)
-
-
-def _report(
-    problems: Sequence[str], conflicts: Conflicts, error: OperationError | None = None
-) -> None:
-    report(problems, conflicts, error, CollectionConflictError)

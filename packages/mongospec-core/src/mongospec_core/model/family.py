@@ -5,10 +5,6 @@ of the first of its tagged bases, its *root*. The root reads them all, each as i
 other class reads its own documents and those of its subclasses, by a condition on the tag.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 from collections.abc import Collection, Mapping
 from functools import cached_property
 from itertools import chain
@@ -20,7 +16,7 @@ from mongospec_core.codec.plan import DecHook, Plan, Upgrade, hook_of, plan_of
 from mongospec_core.codec.raw_values import Encoder, Rejected
 from mongospec_core.codec.types import Decoder
 from mongospec_core.errors import shown
-from mongospec_core.model.hooks import run_upgrade
+from mongospec_core.model.hooks import run_upgrade, same_function
 from mongospec_core.model.metaclass import is_abstract
 
 
@@ -149,7 +145,7 @@ class FamilyPlan(Plan[Any]):
     def _prepared(self, raw: Any, reader: Any) -> Any:
         plan = self._plan_of(raw)
         if plan is None:
-            reason = self._told(raw.get(self._tag_field)).replace("`", "'")
+            reason = self._reason(raw.get(self._tag_field)).replace("`", "'")
             return {
                 **raw,
                 self._tag_field: type(reason, (Rejected,), {})(),
@@ -160,7 +156,7 @@ class FamilyPlan(Plan[Any]):
         tag: Any = raw.get(self._tag_field)
         return self._by_tag.get(tag) if type(tag) in (str, int) else None
 
-    def _told(self, tag: Any) -> str:
+    def _reason(self, tag: Any) -> str:
         """Return why no class was found for a tag."""
         if tag is None:
             return f"missing: {self.cls.__name__} and its subclasses are told apart by it"
@@ -176,13 +172,9 @@ class FamilyPlan(Plan[Any]):
         if first.upgrade is not None:
             raw = run_upgrade(first.cls, first.upgrade, raw)
         second = self._plan_of(raw)
-        if second is None or second.upgrade is None or _same(first.upgrade, second.upgrade):
+        if second is None or second.upgrade is None or same_function(first.upgrade, second.upgrade):
             return raw
         return run_upgrade(second.cls, second.upgrade, raw)
-
-
-def _same(one: Upgrade | None, other: Upgrade | None) -> bool:
-    return getattr(one, "__func__", one) is getattr(other, "__func__", other)
 
 
 def family_plan(cls: type, bound: Collection[type]) -> Plan[Any]:

@@ -103,9 +103,10 @@ def overridden(cls: type, base: type) -> frozenset[str]:
     return frozenset(
         name
         for name in NAMES
-        if _function(getattr(cls, name, None)) is not _function(getattr(base, name, None))
+        if not same_function(getattr(cls, name, None), getattr(base, name, None))
     )
 
 
-def _function(hook: Any) -> Any:
-    return getattr(hook, "__func__", hook)
+def same_function(one: Any, other: Any) -> bool:
+    """Return whether two classes have the same hook, which may be a classmethod."""
+    return getattr(one, "__func__", one) is getattr(other, "__func__", other)

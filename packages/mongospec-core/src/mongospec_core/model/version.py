@@ -6,10 +6,11 @@ from typing import Any
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.elements import join_elements, split_elements
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import DuplicateKeyError, EncodingError, StaleDocumentError, shown
 from mongospec_core.model.ids import id_filter
-from mongospec_core.model.snapshot import join_elements, snapshot_of, split_elements
+from mongospec_core.model.snapshot import snapshot_of
 from mongospec_core.server.operation import Operation
 
 _MOST = 2**63 - 1  # of BSON's integers
@@ -50,7 +51,7 @@ def stale(document: Any, expected: int) -> StaleDocumentError:
 
 
 def refuse_taken(document: Any, version: int | None, error: BaseException) -> None:
-    """Raise StaleDocumentError if an upsert failed because the ``_id`` is there in another version.
+    """Raise StaleDocumentError if an upsert failed because the ``_id`` exists in another version.
 
     :param version: the version that was read; None if none is compared.
     :raises StaleDocumentError: the document was changed since it was read.
@@ -68,7 +69,7 @@ async def refuse_stale(
 
     :param id_: its raw ``_id``.
     :param version: the version that was read; None for a class without versions.
-    :raises StaleDocumentError: the document is there in another version.
+    :raises StaleDocumentError: the document exists in another version.
     """
     if plan.version is None or version is None:
         return

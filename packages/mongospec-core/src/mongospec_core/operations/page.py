@@ -17,10 +17,11 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.elements import element_value, join_elements, split_elements
 from mongospec_core.codec.json import ForPydantic
-from mongospec_core.errors import OptionError, PageTokenError, shown
+from mongospec_core.errors import EncodingError, OptionError, PageTokenError, shown
+from mongospec_core.limits import MAX_DOCUMENT_BYTES
 from mongospec_core.model.read import OnInvalid
-from mongospec_core.model.snapshot import element_value, join_elements, split_elements
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import PageKeywords, PageOptions, Sort, begin, sort_document
@@ -140,7 +141,7 @@ class PageOperations(FindOperations, abstract=True):
         backwards = place is not None and place.backwards
         towards = {field: -way if backwards else way for field, way in order.items()}
         call.options = {**call.options, "sort": towards}
-        wanted = query if place is None else _beyond(query, towards, place)
+        wanted = query if place is None else _beyond(name, query, towards, place)
         parts = split_documents(await call.send("find_many", wanted))
         more = len(parts) > size
         del parts[size:]
@@ -311,11 +312,13 @@ class _Place(NamedTuple):
     inclusive: bool
 
 
-def _beyond(query: bytes, order: Mapping[str, int], place: _Place) -> bytes:
+def _beyond(name: str, query: bytes, order: Mapping[str, int], place: _Place) -> bytes:
     """Return the filter for the documents that match *query* and come after *place* in *order*.
 
     All values are operands of ``$eq``, ``$gt`` and ``$lt``, which take them literally: a token's
     values are only compared, and can never be a query.
+
+    :raises PageTokenError: they are too large or too deep for one.
     """
     branches: list[dict[str, Any]] = []
     same: dict[str, Any] = {}
@@ -327,7 +330,14 @@ def _beyond(query: bytes, order: Mapping[str, int], place: _Place) -> bytes:
     field, way = next(iter(order.items()))
     # It follows from the branches, and lets a single index scan begin at the position.
     bound = {field: {"$not": {"$lt" if way > 0 else "$gt": place.values[0]}}}
-    return encode({"$and": [RawBSONDocument(query), bound, {"$or": branches or [{"$nor": [{}]}]}]})
+    beyond = {"$and": [RawBSONDocument(query), bound, {"$or": branches or [{"$nor": [{}]}]}]}
+    try:
+        data = encode(beyond)
+    except EncodingError as error:
+        raise PageTokenError(f"{name}: the values of after= do not fit into a query") from error
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise PageTokenError(f"{name}: the values of after= do not fit into a query")
+    return data
 
 
 def _greater(value: Any, up: bool) -> list[dict[str, Any]]:
