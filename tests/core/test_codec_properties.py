@@ -12,14 +12,10 @@ from hypothesis import strategies as st
 
 from mongospec_core import MongoDocument, changes
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode
+from mongospec_core.codec.elements import bson_equal, differing_elements, split_elements
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import (
-    bson_equal,
-    differing_elements,
-    set_snapshot,
-    split_elements,
-)
+from mongospec_core.model.snapshot import set_snapshot
 from mongospec_core.model.write import encode_document, to_raw_documents
 from tests.conftest import Bind
 from tests.core.raw import alike
@@ -175,11 +171,11 @@ def test_two_documents_differ_in_the_elements_that_only_one_of_them_has(
     ours, theirs = map(split_elements, both)
     assert [*ours] == [*one]
     assert b"".join(ours.values()) == both[0][4:-1]
-    expected = (
-        {name: each for name, each in ours.items() if theirs.get(name) != each},
-        {name: each for name, each in theirs.items() if ours.get(name) != each},
-    )
-    assert differing_elements(*both) == expected
+    assert differing_elements(*both) == {
+        name: (ours.get(name), theirs.get(name))
+        for name in ours | theirs
+        if ours.get(name) != theirs.get(name)
+    }
 
 
 class Text(str):

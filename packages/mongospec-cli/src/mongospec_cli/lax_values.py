@@ -32,10 +32,9 @@ def lax_values(
 
 def _common(stored: bytes, written: bytes) -> Iterator[tuple[str, bytes, bytes]]:
     """Yield the elements that both documents have, and that differ."""
-    ours, theirs = differing_elements(stored, written)
-    for name, element in ours.items():
-        if name in theirs:
-            yield name, _value(name, element), _value(name, theirs[name])
+    for name, (one, other) in differing_elements(stored, written).items():
+        if one is not None and other is not None:
+            yield name, _value(name, one), _value(name, other)
 
 
 def _value(name: str, element: bytes) -> bytes:

@@ -197,20 +197,23 @@ class IdDecoder:
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
+        self._exact: frozenset[type] | None = None
         self._placeholders: dict[Any, Any] = {}
 
     def __call__(self, raw: Any, reader: Any) -> Any:
-        if raw is None:  # None is not a reference, even if an _id may be None
-            return None
-        if type(raw) in self._exact:
-            id_ = raw
+        exact = self._exact
+        if exact is None:
+            exact = self._exact = self._exact_types()
+        if type(raw) in exact:
             if reader is CHECKING:
                 return self._checked(raw)
-        else:
-            try:
-                id_ = self._read(raw)
-            except (msgspec.ValidationError, TypeError, ValueError):
-                return self._refused(raw, reader)
+            return reader.references.document(self.cls, raw, raw)
+        if raw is None:  # None is not a reference, even if an _id may be None
+            return None
+        try:
+            id_ = self._read(raw)
+        except (msgspec.ValidationError, TypeError, ValueError):
+            return self._refused(raw, reader)
         if reader is CHECKING:
             return placeholder(self.cls, id_)
         return reader.references.document(self.cls, raw, id_)
@@ -226,8 +229,7 @@ class IdDecoder:
 
     # At the first value, because referenced classes may be compiled later than this one.
 
-    @cached_property
-    def _exact(self) -> frozenset[type]:
+    def _exact_types(self) -> frozenset[type]:
         annotation = unwrap(self._plan.fields[self._place].type)
         return _EXACT.intersection(unwrap(each) for each in (annotation, *get_args(annotation)))
 

@@ -17,14 +17,20 @@ visit them, and only ``save()`` decodes them.
 # What is read from BSON is of any type; this module tells the types apart.
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
-from math import isnan
-from struct import Struct
 from typing import Any, Final
 
 import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.elements import (
+    ONE_SPELLING,
+    Differing,
+    as_stored,
+    bson_equal,
+    differing_elements,
+    element_value,
+    split_elements,
+)
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.server import place as places
@@ -186,18 +192,14 @@ def changed_fields(
         now = split_elements(data)
         return {name: now.get(name) for name in plan.encode_names}
     if not isinstance(form, Snapshot):
-        stored, now = differing_elements(form, data)
-        return _changed(plan, now | stored, stored, now, {}, reader)
-    stored, now = split_elements(form), split_elements(data)
-    differ = [name for name in plan.encode_names if stored.get(name) != now.get(name)]
-    changed = _changed(
-        plan,
-        dict.fromkeys([*differ, *form.generated_defaults]),
-        stored,
-        now,
-        form.generated_defaults,
-        reader,
-    )
+        return _changed(plan, differing_elements(form, data), {}, reader)
+    stored, now, generated = split_elements(form), split_elements(data), form.generated_defaults
+    differing = {
+        name: (stored.get(name), now.get(name))
+        for name in plan.encode_names
+        if name in generated or stored.get(name) != now.get(name)
+    }
+    changed = _changed(plan, differing, generated, reader)
     if changed and form.original is not None:
         changed = _of_upgrade(plan, split_elements(form.original), stored, now) | changed
     return changed
@@ -205,55 +207,44 @@ def changed_fields(
 
 def _changed(
     plan: Plan[Any],
-    names: Iterable[str],
-    stored: Mapping[str, bytes],
-    now: Mapping[str, bytes],
+    differing: Mapping[str, Differing],
     generated_defaults: Mapping[str, Any],
     reader: Any,
 ) -> dict[str, bytes | None]:
-    """Return the fields among *names* that have changed; what the class does not declare has not."""
+    """Return the fields that have changed; what the class does not declare has not."""
     places, scalars = plan.places, plan.scalars
     changed: dict[str, bytes | None] = {}
-    for name in names:
+    for name, (old, new) in differing.items():
         place = places.get(name)
         if place is None:
             continue
-        old, new = stored.get(name), now.get(name)
-        one_spelling = (  # as nearly always
-            place in scalars and old and new and old[0] == new[0] and new[0] in _ONE_SPELLING
+        if old and new and old[0] == new[0] in ONE_SPELLING and place in scalars:
+            changed[name] = new  # as nearly always
+            continue
+        before = (
+            as_stored(generated_defaults[name])
+            if name in generated_defaults
+            else as_stored(plan.default_of(place))
+            if old is None
+            else element_value(old)
         )
-        if one_spelling or not _unchanged(
-            plan, place, name, stored, now, generated_defaults, reader
-        ):
+        if new is None:  # omitted because it equals the default
+            same = old is None or bson_equal(before, as_stored(plan.default_of(place)))
+        else:
+            same = _reads_equal(plan, place, before, element_value(new), reader)
+        if not same:
             changed[name] = new
     return changed
 
 
-def _unchanged(
-    plan: Plan[Any],
-    place: int,
-    name: str,
-    stored: Mapping[str, bytes],
-    now: Mapping[str, bytes],
-    generated_defaults: Mapping[str, Any],
-    reader: Any,
-) -> bool:
+def _reads_equal(plan: Plan[Any], place: int, before: Any, value: Any, reader: Any) -> bool:
     """Return whether a field whose bytes differ has an equal value all the same.
 
     A read normalises: an int in a float field, missing or additional fields of a nested Struct, the
     order of a set. None of these is a change.
     """
-    if name in generated_defaults:
-        before = as_stored(generated_defaults[name])
-    elif name in stored:
-        before = element_value(stored[name])
-    else:
-        before = as_stored(plan.default_of(place))
-    if name not in now:  # omitted because it equals the default
-        return name not in stored or bson_equal(before, as_stored(plan.default_of(place)))
     if before is msgspec.UNSET:
         return False
-    value = element_value(now[name])
     if bson_equal(before, value):
         return True
     try:
@@ -278,100 +269,3 @@ def _of_upgrade(
         if old is None or not bson_equal(element_value(old), element_value(element)):
             changed[name] = now.get(name, None if name in plan.encode_names else element)
     return changed
-
-
-_SIZES: Final = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 127: 0, 255: 0}
-_COUNTED: Final = {2: 4, 3: 0, 4: 0, 5: 5, 12: 16, 13: 4, 14: 4, 15: 0}  # beside the count itself
-_ONE_SPELLING: Final = frozenset({2, 7, 8, 9, 16, 18})
-"""BSON types with one encoding for each value: text, ObjectId, bool, date, integers."""
-_count = Struct("<i").unpack_from
-
-
-def _end(data: bytes, kind: int, value: int) -> int:
-    """Return the end of an element whose value starts at *value*."""
-    if kind in _COUNTED:
-        size: int = _count(data, value)[0]
-        return value + size + _COUNTED[kind]
-    if kind in _SIZES:
-        return value + _SIZES[kind]
-    return data.index(0, data.index(0, value) + 1) + 1  # a regular expression: two texts
-
-
-def split_elements(data: bytes, start: int = 4) -> dict[str, bytes]:
-    """Return the elements of a BSON document by name; each includes its type and its name."""
-    elements: dict[str, bytes] = {}
-    while start < len(data) - 1:
-        value = data.index(0, start + 1) + 1
-        end = _end(data, data[start], value)
-        elements[data[start + 1 : value - 1].decode()] = data[start:end]
-        start = end
-    return elements
-
-
-def differing_elements(one: bytes, other: bytes) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Return the elements of each document that the other does not have.
-
-    They are compared side by side while their fields have the same names, up to the last difference;
-    :func:`changed_fields` does not call this with equal documents.
-    """
-    of_one: dict[str, bytes] = {}
-    of_other: dict[str, bytes] = {}
-    at = start = 4
-    last = len(other) - 1
-    while start < last:
-        value = other.index(0, start + 1) + 1
-        stop = _end(other, other[start], value)
-        element = other[start:stop]
-        if one.startswith(element, at):
-            at += stop - start
-        elif one.startswith(other[start + 1 : value], at + 1):  # the same field
-            end = _end(one, one[at], at + value - start)
-            name = other[start + 1 : value - 1].decode()
-            of_one[name], of_other[name] = one[at:end], element
-            at = end
-            if len(one) - at == len(other) - stop and one.endswith(other[stop:]):
-                return of_one, of_other
-        else:
-            break
-        start = stop
-    rest, other_rest = split_elements(one, at), split_elements(other, start)
-    of_one |= {name: each for name, each in rest.items() if other_rest.get(name) != each}
-    of_other |= {name: each for name, each in other_rest.items() if rest.get(name) != each}
-    return of_one, of_other
-
-
-def join_elements(elements: Iterable[bytes]) -> bytes:
-    """Return the BSON document with these *elements*."""
-    body = b"".join(elements)
-    return (len(body) + 5).to_bytes(4, "little") + body + b"\0"
-
-
-def element_value(element: bytes) -> Any:
-    """Return the value of one element, as raw data."""
-    (value,) = decode(join_elements((element,))).values()
-    return value
-
-
-def as_stored(value: Any) -> Any:
-    """Return *value* as it is read back from BSON; ``UNSET`` is kept."""
-    return value if value is msgspec.UNSET else decode(encode({"": value}))[""]
-
-
-def bson_equal(one: Any, other: Any) -> bool:
-    """Return whether two BSON values are equal: ``1`` is not ``True``, the order of keys counts."""
-    if isinstance(one, int) and isinstance(other, int):
-        return one == other and isinstance(one, bool) is isinstance(other, bool)
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return list(one) == list(other) and all(bson_equal(one[key], other[key]) for key in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(bson_equal, one, other))
-    if isinstance(one, float):
-        return one == other or (isnan(one) and isnan(other))
-    if isinstance(one, Decimal):
-        return bool(one.as_tuple() == other.as_tuple())  # 1.50 is not 1.5, and NaN is NaN
-    try:
-        return bool(one == other)
-    except (TypeError, ArithmeticError):
-        return encode({"": one}) == encode({"": other})

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Self, Unpack
 import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.elements import element_value, join_elements
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
     DocumentNotFoundError,
@@ -20,12 +21,7 @@ from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.change import Change, prepare
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.ids import Ids
-from mongospec_core.model.snapshot import (
-    changed_fields,
-    element_value,
-    join_elements,
-    snapshot_of,
-)
+from mongospec_core.model.snapshot import changed_fields, snapshot_of
 from mongospec_core.model.version import refuse_stale, refuse_taken, stale
 from mongospec_core.model.write import (
     document_list,
