@@ -173,9 +173,7 @@ def _is_document(tp: Any) -> bool:
 
 def _reachable(annotation: Any) -> Iterable[Any]:
     """Return every annotation in an annotation, through nested Structs but not documents."""
-    return iter_types(
-        list[annotation]
-    )  # in a list, because of a document it would return the fields
+    return iter_types(list[annotation])  # of a document itself, it would return the fields
 
 
 # -- one walk for each shape

@@ -22,7 +22,7 @@ from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.ids import Ids, is_inserted, new_id, take_back_id
 from mongospec_core.model.own_filter import own_filter
-from mongospec_core.model.snapshot import snapshot_of
+from mongospec_core.model.snapshot import set_snapshot, snapshot_of
 from mongospec_core.model.write import (
     apply_outcome,
     check_class,
@@ -69,6 +69,7 @@ class InsertOperations(DocumentBase, abstract=True):
         made_here = self._id is None
         if made_here:
             force_setattr(self, "_id", new_id())
+            set_snapshot(self, None)  # it may be a copy of a stored document
         before = snapshot_of(self)
         data = b""
         outcome: Outcome = "not_applied"

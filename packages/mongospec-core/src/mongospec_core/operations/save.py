@@ -77,7 +77,7 @@ class SaveOperations(DocumentBase, abstract=True):
             (change,) = prepare(binding.plan, [self], validate=validate_on_write)
             await send(call, change)
             return self
-        with Ids([self]) as ids:  # assigned only if an upsert inserts a new document
+        with Ids([self], upsert=True) as ids:  # assigned only if an upsert inserts a new document
             (change,) = prepare(binding.plan, [self], validate=validate_on_write, upsert=True)
             ids.sent = True
             await send(call, change, ids)
