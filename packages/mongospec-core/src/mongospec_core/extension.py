@@ -15,7 +15,7 @@
 - the snapshot: what a document knows of its stored copy.
 """
 
-from mongospec_core.codec.annotations import resolve_names, type_args, unwrap
+from mongospec_core.codec.annotations import iter_types, resolve_names, type_args, unwrap
 from mongospec_core.codec.bson_schema import bson_schema
 from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode, named
@@ -157,6 +157,7 @@ __all__ = (
     "is_abstract",
     "is_member",
     "is_new",
+    "iter_types",
     "named",
     "no_timeout",
     "outcome_of",
