@@ -1,6 +1,7 @@
 """Inserting: one, many, and only if there is none."""
 
 import asyncio
+import copy
 import random
 import re
 from datetime import UTC, datetime
@@ -527,3 +528,19 @@ async def test_an_insert_if_not_exists_that_is_cancelled_while_one_exists_stores
             await task
     assert second.id is None
     assert is_new(second)
+
+
+async def test_a_copy_that_lost_its_id_is_new_and_has_none_after_a_refusal(bind: Bind) -> None:
+    await bind(Account)
+    account = await Account(email="alice@example.com").insert()
+    twin, other = copy.copy(account), copy.copy(account)
+    twin._id = other._id = None
+    with pytest.raises(DuplicateKeyError):
+        await twin.insert()
+    with pytest.raises(BulkInsertError):
+        await Account.insert_many([other])
+    assert twin._id is other._id is None
+    twin.email = "bob@example.com"
+    await twin.insert()
+    assert await Account.count() == 2
+    assert changes(twin) == {}

@@ -22,7 +22,7 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)
     # Without plugins that no suite here uses: a run that starts processes takes half of the time.
-    unused = "-p no:cacheprovider -p no:hypothesispytest -p no:anyio"
+    unused = "-p no:cacheprovider -p no:hypothesispytest -p no:anyio -p no:faker"
     pytester.makeini(f"[pytest]\nfilterwarnings = error\naddopts = {unused}")
     return pytester
 
