@@ -69,6 +69,8 @@ app = App(
 
 type Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """A switch without its ``--no-`` twin."""
+type Targets = Annotated[Sequence[str], Parameter(show_default=False)]
+"""What the classes are found in: packages and modules."""
 
 
 @Parameter(name="*")
@@ -94,7 +96,7 @@ _COMMON = Common()
 
 @app.command(name="plan")
 def plan_command(
-    targets: Sequence[str] = (),
+    targets: Targets = (),
     /,
     *,
     check: Flag = False,
@@ -122,7 +124,7 @@ async def _plan(targets: Sequence[str], common: Common, *, drop: bool) -> Plan:
 
 @app.command(name="apply")
 def apply_command(
-    targets: Sequence[str] = (),
+    targets: Targets = (),
     /,
     *,
     yes: Flag = False,
@@ -171,7 +173,7 @@ async def _apply(targets: Sequence[str], common: Common, found: Plan, made: list
 
 @app.command(name="schema")
 def schema_command(
-    targets: Sequence[str] = (),
+    targets: Targets = (),
     /,
     *,
     json_schema: Flag = False,
@@ -189,7 +191,7 @@ def schema_command(
 
 @app.command(name="audit")
 def audit_command(
-    targets: Sequence[str] = (),
+    targets: Targets = (),
     /,
     *,
     sample: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
@@ -217,7 +219,7 @@ def audit_command(
 
 @app.command(name="upgrade")
 def upgrade_command(
-    targets: Sequence[str] = (),
+    targets: Targets = (),
     /,
     *,
     dry_run: Flag = False,

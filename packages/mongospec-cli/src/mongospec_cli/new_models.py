@@ -9,6 +9,7 @@ from uuid import UUID
 
 import bson
 import mongojet
+from bson import Binary
 from bson.raw_bson import RawBSONDocument
 
 from mongospec_cli.bson_types import type_name
@@ -135,7 +136,10 @@ class _Shape:
 
     def add(self, value: Any) -> None:
         self.count += 1
-        name = "uuid" if isinstance(value, UUID) else type_name(value)
+        if isinstance(value, UUID):
+            name = "uuid"
+        else:  # a bytes field would write a Binary, which has a subtype of its own, as another one
+            name = "subtype" if isinstance(value, Binary) else type_name(value)
         self.kinds[name] += 1
         if name == "object":
             for key, each in value.items():
@@ -240,8 +244,6 @@ class _Writer:
         if kinds == {"string"} and _is_choice(shape):
             return f"{self._use('Literal')}[{', '.join(map(repr, sorted(shape.texts)))}]"
         types = {_SCALARS.get(kind, "Any") for kind in kinds}
-        if "float" in types:
-            types.discard("int")
         if not types or "Any" in types or (len(types) > 1 and not types <= _PLAIN):
             return self._use("Any")
         return " | ".join(self._use(each) for each in sorted(types))
