@@ -121,7 +121,10 @@ async def run_python(folder: Path, *arguments: str, where: str) -> None:
         subprocess.run,
         [sys.executable, *arguments],
         cwd=folder,
-        env=without_coverage(os.environ),
+        env={
+            **without_coverage(os.environ),
+            "PYTEST_ADDOPTS": "-p no:faker",
+        },  # for the pages' tests
         capture_output=True,
         text=True,
         timeout=60,

@@ -143,6 +143,27 @@ async def test_what_the_class_would_write_is_not_told(bind: Bind, stored: dict[s
     assert told(await audit([Thing])) == {}
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"seen": "2026-01-02T03:04:05Z"},
+        {"day": dt.datetime(2026, 1, 2, 3)},
+        {"price": "1.5"},
+        {"price": 1.5},
+        {"key": KEY},
+        {"key": Binary(uuid.UUID(KEY).bytes, 3)},
+        {"text": None},
+        {"colour": 0},
+    ],
+)
+async def test_what_a_read_refuses_is_unreadable_and_not_lax(
+    bind: Bind, stored: dict[str, Any]
+) -> None:
+    found = await found_in(bind, stored)
+    assert [each.path for each in found.unreadable] == list(stored)
+    assert found.lax == []
+
+
 async def test_values_are_counted_with_the_ids_of_a_few_documents(bind: Bind) -> None:
     found = await found_in(bind, *({"ratios": [1, 2.0, 3]} for _ in range(7)))
     [lax] = found.lax

@@ -12,14 +12,10 @@ from hypothesis import strategies as st
 
 from mongospec_core import MongoDocument, changes
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode
+from mongospec_core.codec.elements import bson_equal, differing_elements, split_elements
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.read import Reader
-from mongospec_core.model.snapshot import (
-    bson_equal,
-    differing_elements,
-    set_snapshot,
-    split_elements,
-)
+from mongospec_core.model.snapshot import set_snapshot
 from mongospec_core.model.write import encode_document, to_raw_documents
 from tests.conftest import Bind
 from tests.core.raw import alike

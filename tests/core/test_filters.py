@@ -90,7 +90,13 @@ async def test_a_lone_surrogate_in_a_filter_or_an_update_is_refused(
             with pytest.raises(MongospecError) as told:
                 await call
             assert told.value.outcome == "not_applied"
-    for unfit in (Loose(name="\ud800"), Loose(more={"\ud800": 1}), Loose(more={"x": ["\ud800"]})):
+    text: Any = "\ud800"
+    for unfit in (
+        Loose(name=text),
+        Loose(age=text),
+        Loose(more={text: 1}),
+        Loose(more={"x": [text]}),
+    ):
         with pytest.raises(MongospecError, match="Loose"):
             await unfit.insert()
     assert [each.name for each in await Loose.find_all({})] == ["a"]

@@ -307,6 +307,18 @@ async def test_a_failed_write_concern_of_a_save_makes_it_known(
     assert seen == []
 
 
+@pytest.mark.parametrize(("count", "outcome"), [(1, "applied"), (0, "unknown"), ("1", "unknown")])
+async def test_an_unreadable_reply_means_applied_only_if_it_counts_a_document(
+    bind: Bind, mongo_proxy: FaultProxy, count: Any, outcome: str
+) -> None:
+    await bind(Person)
+    await Person(name="Ada").insert()
+    broken = {"value": "not a document", "lastErrorObject": {"n": count}}
+    with mongo_proxy.rewrite("findAndModify", lambda reply: {**reply, **broken}):
+        error = await error_of(Person.find_one_and_update({"name": "Ada"}, {"$inc": {"age": 1}}))
+    assert error.outcome == outcome
+
+
 @pytest.mark.parametrize("name", WRITES)
 async def test_without_a_server_nothing_is_applied(
     mongo_db: mongojet.Database, mongo_proxy: FaultProxy, name: str

@@ -304,6 +304,18 @@ async def test_what_equals_the_stored_value_is_unchanged_after_every_write(
             await Bases.delete_many({})
 
 
+async def test_a_decimal_with_other_digits_is_a_change(bind: Bind) -> None:
+    class Priced(MongoDocument):
+        price: Decimal
+
+    await bind(Priced)
+    one = await Priced(price=Decimal("1.5")).insert()
+    one.price = Decimal("1.50")
+    assert str(changes(one)["price"]) == "1.50"
+    await one.save()
+    assert str((await Priced.get_by_id(one.id)).price) == "1.50"
+
+
 ZONED = datetime(2026, 7, 1, 9, tzinfo=ZoneInfo("Europe/Berlin"))
 FINE = datetime(2026, 7, 1, 9, 0, 0, 123_456)
 PLACES: dict[str, Callable[[datetime], Any]] = {

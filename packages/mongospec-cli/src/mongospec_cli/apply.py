@@ -110,7 +110,7 @@ async def _make(call: Operation, step: Step) -> None:
 async def _make_collection(call: Operation, step: Step) -> None:
     """Create the collection, or change its options and its validator.
 
-    :raises OutdatedPlanError: what is there is neither what the plan saw nor what it wants.
+    :raises OutdatedPlanError: it is neither what the plan saw nor what the plan wants.
     """
     wanted = step.after or {}
     existing = await existing_options(call)
@@ -152,7 +152,7 @@ async def _drop_validator(call: Operation, step: Step) -> None:
 async def _is_made(call: Operation, step: Step) -> bool:
     """Whether somebody has made the step since.
 
-    :raises OutdatedPlanError: what is there is neither what the plan saw nor what it wants.
+    :raises OutdatedPlanError: it is neither what the plan saw nor what the plan wants.
     """
     assert step.before is not None
     existing = await existing_indexes(call)

@@ -76,7 +76,7 @@ def _read_id(text: str) -> Any:
 
 
 class ReadProgress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the reading of a collection is.
+    """The progress of a read of a collection.
 
     :param owner: the class's name.
     :param documents: how many of its documents are done.

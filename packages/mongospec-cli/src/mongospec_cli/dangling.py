@@ -6,11 +6,10 @@ from typing import Any
 
 from mongospec_cli.findings import Dangling
 from mongospec_cli.groups import Groups, general, top
-from mongospec_core import InvalidIdError, MongoDocument
+from mongospec_core import MongoDocument
 from mongospec_core.extension import (
     Operation,
     binding_of,
-    check_id,
     decode,
     encode,
     split_documents,
@@ -18,6 +17,7 @@ from mongospec_core.extension import (
 )
 from mongospec_refs.graph import references_in
 from mongospec_refs.identity_map import key_of
+from mongospec_refs.resolve import may_exist
 from mongospec_refs.unresolved import real_class
 
 _KNOWN = 100_000
@@ -52,7 +52,7 @@ class ReferenceCheck:
                 if (cls, key) not in self._there:
                     wanted[cls][key] = raw
         for cls, ids in wanted.items():
-            asked = [raw for raw in ids.values() if _may_be_id(cls, raw)]
+            asked = [raw for raw in ids.values() if may_exist(cls, raw)]
             for start in range(0, len(asked), _IDS):
                 there = await self._stored(cls, asked[start : start + _IDS])
                 self._there.update((cls, key_of(raw)) for raw in there)
@@ -76,11 +76,3 @@ class ReferenceCheck:
             lambda path, target: Dangling(owner=self.cls.__name__, path=path, target=target),
             (to_raw(document._id), raw),
         )
-
-
-def _may_be_id(cls: type[Any], raw: Any) -> bool:
-    try:
-        check_id(cls, raw)
-    except InvalidIdError:
-        return False
-    return True

@@ -1,4 +1,4 @@
-"""What was found in documents, as a person reads it in a terminal."""
+"""Write the results of ``audit`` and ``upgrade`` for a terminal."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ _SHOWN = 3
 
 @contextmanager
 def read_progress(console: Console) -> Generator[Callable[[ReadProgress], None]]:
-    """Show how far the reading of collections is: a bar for each, nothing if there is no terminal."""
+    """Show the progress of a read: a bar for each class; nothing without a terminal."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -83,7 +83,7 @@ def show_upgrade(console: Console, done: Upgrade) -> None:
         )
     for left in done.left:
         what = f"  ! left {left.owner}: {left.reason}"
-        console.print(_told(what, "red", plural(left.count, "document"), left.examples))
+        console.print(_finding(what, "red", plural(left.count, "document"), left.examples))
     if not done.collections:
         console.print(Text(f"{done.database}: no class has an __upgrade__"))
 
@@ -92,25 +92,25 @@ def _line(found: Group) -> Text:
     match found:
         case Unreadable(path=path, reason=reason):
             what = f"  ! unreadable {path}: {reason}" if path else f"  ! unreadable: {reason}"
-            return _told(what, "red", plural(found.count, "document"), found.examples)
+            return _finding(what, "red", plural(found.count, "document"), found.examples)
         case Dangling(path=path, target=target):
             examples = [f"{shown(each)} -> {shown(missing)}" for each, missing in found.examples]
             what = f"  ! dangling {path} -> {target}"
-            return _told(what, "red", plural(found.count, "reference"), examples, ready=True)
+            return _finding(what, "red", plural(found.count, "reference"), examples, ready=True)
         case OldDocuments(fields=fields, stable=stable):
             what = f"  ~ upgraded {', '.join(fields)}"
             if not stable:
                 what += " (and again whenever it is read)"
-            return _told(what, "yellow", plural(found.count, "document"), found.examples)
+            return _finding(what, "yellow", plural(found.count, "document"), found.examples)
         case LaxValue(path=path, stored=stored, written=written):
             what = f"  ~ lax {path}: stored as {stored}, the class writes {written}"
-            return _told(what, "yellow", plural(found.count, "value"), found.examples)
+            return _finding(what, "yellow", plural(found.count, "value"), found.examples)
         case UndeclaredField(path=path, types=types):
             kinds = ", ".join(f"{name} {count:,}" for name, count in types.items())
-            return _told(f"  ? undeclared {path}", "cyan", kinds, found.examples)
+            return _finding(f"  ? undeclared {path}", "cyan", kinds, found.examples)
 
 
-def _told(
+def _finding(
     what: str, colour: str, count: str, examples: Sequence[Any], *, ready: bool = False
 ) -> Text:
     names = [each if ready else shown(each) for each in examples[:_SHOWN]]

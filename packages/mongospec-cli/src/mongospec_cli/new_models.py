@@ -230,7 +230,7 @@ class _Writer:
         return _quoted(annotation), None
 
     def _annotation(self, shape: _Shape, name: str) -> str:
-        """The type of what is there, without None."""
+        """Return the type of the values, without None."""
         if shape.target is not None:
             return f"{self._class_of[shape.target]}{_REFERENCE}"
         kinds = shape.kinds.keys() - {"null"}

@@ -57,8 +57,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         validator that no class declares.
     :param name: the index's name, or the collection's.
     :param owner: the class that declares it; empty if none does.
-    :param before: what is there, as ``listIndexes`` or ``listCollections`` has it; None if nothing is.
-    :param after: what is there then; None if nothing is.
+    :param before: what exists, as ``listIndexes`` or ``listCollections`` has it; None if nothing does.
+    :param after: what exists afterwards; None if nothing does.
     :param blocked: what has to wait meanwhile.
     :param size: of the collection.
     """
@@ -168,7 +168,7 @@ def _collection_step(
     existing: dict[str, Any] | None,
     size: CollectionSize,
 ) -> tuple[list[Step], list[Problem]]:
-    """The step that makes the collection as declared, and what cannot be made so."""
+    """Return the step that changes the collection to what is declared, and what no step can change."""
     wanted = declared.options | declared.validator
     action: Action = "create"
     problems: list[Problem] = []
@@ -240,7 +240,7 @@ def _index_steps(
         each for each in existing if list(each["key"]) != ["_id"] and not each.get("clustered")
     ]
     wanted: list[Declared] = []
-    for each in declared:  # what is there under any name is as it should be
+    for each in declared:  # an equal index may have any name
         same = next((it for it in others if same_index(each.document, it)), None)
         if same is None:
             wanted.append(each)

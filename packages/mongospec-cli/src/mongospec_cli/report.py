@@ -1,4 +1,4 @@
-"""What the functions found, as a person reads it in a terminal."""
+"""Write a plan and its progress for a terminal."""
 
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
@@ -57,7 +57,7 @@ def show_plan(console: Console, plan: Plan) -> None:
 
 @contextmanager
 def step_progress(console: Console | None) -> Generator[Callable[[Progress], None]]:
-    """Show how far the steps are: a line for each that is made, and a bar if there is a terminal.
+    """Show the progress of a plan: a line for each step that is made, and a bar if there is a terminal.
 
     :param console: where to; None: show nothing.
     """

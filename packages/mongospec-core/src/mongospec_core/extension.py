@@ -15,10 +15,11 @@
 - the snapshot: what a document knows of its stored copy.
 """
 
-from mongospec_core.codec.annotations import resolve_names, type_args, unwrap
+from mongospec_core.codec.annotations import iter_types, resolve_names, type_args, unwrap
 from mongospec_core.codec.bson_schema import bson_schema
 from mongospec_core.codec.class_cache import class_cache, forget_by
 from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode, named
+from mongospec_core.codec.elements import differing_elements, split_elements
 from mongospec_core.codec.json import own_class
 from mongospec_core.codec.paths import Node, StoredAs
 from mongospec_core.codec.plan import Plan, plan_of
@@ -46,13 +47,11 @@ from mongospec_core.model.snapshot import (
     UNKNOWN_CONTENT,
     Snapshot,
     copy_snapshot,
-    differing_elements,
     is_new,
     place_of,
     set_place,
     set_snapshot,
     snapshot_of,
-    split_elements,
     with_fields,
 )
 from mongospec_core.model.write import checked, document_list, encode_document, to_raw_documents
@@ -158,6 +157,7 @@ __all__ = (
     "is_abstract",
     "is_member",
     "is_new",
+    "iter_types",
     "named",
     "no_timeout",
     "outcome_of",

@@ -232,19 +232,7 @@ class FindOperations(core.MongoDocument, abstract=True):
             ref_depth: int | None = None,
             skip_hooks: bool = False,
             **options: Unpack[FindOneAndUpdateOptions],
-        ) -> Self | None:
-            """Update one document and return it. Sends one ``findAndModify``, and a
-            ``find`` for each referenced class and level.
-
-            :param return_updated: return the updated document; with False, the one before the update.
-            :returns: the document; None if none matched (or, with False, if an upsert inserted it).
-
-            .. code-block:: python
-
-                job = await Job.find_one_and_update(
-                    {"state": "waiting"}, {"$set": {"state": "running"}}, sort="created_at"
-                )
-            """
+        ) -> Self | None: ...
 
         @override
         @classmethod
@@ -259,20 +247,7 @@ class FindOperations(core.MongoDocument, abstract=True):
             skip_hooks: bool = False,
             validate_on_write: bool | None = None,
             **options: Unpack[FindOneAndReplaceOptions],
-        ) -> Self | None:
-            """Replace one document that matches. Sends one ``findAndModify``, and a
-            ``find`` for each referenced class and level.
-
-            Fields that the class does not declare are removed; ``save()`` keeps them.
-
-            :param replacement: a document of this class; its ``_id`` must be None or the old one. Its
-                ``__pre_save__`` runs.
-            :param return_updated: return the new document; with False, the one that was replaced.
-
-            .. code-block:: python
-
-                old = await User.find_one_and_replace({"email": "a@x"}, new, return_updated=False)
-            """
+        ) -> Self | None: ...
 
         @override
         @classmethod
@@ -284,14 +259,7 @@ class FindOperations(core.MongoDocument, abstract=True):
             ref_depth: int | None = None,
             skip_hooks: bool = False,
             **options: Unpack[FindOneAndDeleteOptions],
-        ) -> Self | None:
-            """Delete one document and return it. Sends one ``findAndModify``, and a
-            ``find`` for each referenced class and level.
-
-            .. code-block:: python
-
-                job = await Job.find_one_and_delete({"state": "done"}, sort="finished_at")
-            """
+        ) -> Self | None: ...
 
         @override
         async def reload(

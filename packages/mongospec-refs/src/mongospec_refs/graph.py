@@ -25,8 +25,8 @@ from mongospec_core.extension import (
     Operation,
     Plan,
     class_cache,
+    iter_types,
     plan_of,
-    type_args,
     unwrap,
 )
 from mongospec_refs.unresolved import is_resolved
@@ -173,27 +173,7 @@ def _is_document(tp: Any) -> bool:
 
 def _reachable(annotation: Any) -> Iterable[Any]:
     """Return every annotation in an annotation, through nested Structs but not documents."""
-    todo: list[Any] = [annotation]
-    seen: set[Any] = set()
-    while todo:
-        tp = unwrap(todo.pop())
-        try:
-            if tp in seen:
-                continue
-        except TypeError:  # a Literal of something unhashable
-            continue
-        seen.add(tp)
-        yield tp
-        if _is_document(tp):
-            continue
-        cls = get_origin(tp) or tp
-        if isinstance(cls, type) and (
-            issubclass(cls, msgspec.Struct) or dataclasses.is_dataclass(cls)
-        ):
-            todo += [each.type for each in plan_of(tp).fields]
-        elif isinstance(cls, type) and hasattr(cls, "_fields"):
-            todo += get_type_hints(cls).values()
-        todo += type_args(tp)
+    return iter_types(list[annotation])  # of a document itself, it would return the fields
 
 
 # -- one walk for each shape

@@ -190,10 +190,11 @@ def _ids(cls: type[Any], documents: Iterable[Any]) -> list[Any]:
     ids = [each._id for each in documents]
     if all(type(each) is ObjectId for each in ids):
         return ids
-    return [raw for raw in map(to_raw, ids) if _may_be_there(cls, raw)]
+    return [raw for raw in map(to_raw, ids) if may_exist(cls, raw)]
 
 
-def _may_be_there(cls: type[Any], raw: Any) -> bool:
+def may_exist(cls: type[Any], raw: Any) -> bool:
+    """Return whether a raw value can be the ``_id`` of a document of a class."""
     try:
         check_id(cls, raw)
     except InvalidIdError:

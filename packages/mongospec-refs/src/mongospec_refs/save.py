@@ -87,7 +87,7 @@ class SaveOperations(core.MongoDocument, abstract=True):
             refuse_without_id(self)
         cascade = Cascade(call, [self], validate_on_write)
         await cascade.run_hooks()
-        with Ids([self]) as ids:  # assigned only if an upsert inserts a new document
+        with Ids([self], upsert=True) as ids:  # assigned only if an upsert inserts a new document
             (change,) = cascade.prepare(upsert=upsert)
             await cascade.send()
             ids.sent = True

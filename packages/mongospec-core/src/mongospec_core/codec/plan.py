@@ -372,16 +372,10 @@ def _nested(tp: Any) -> FieldCodec:
     )
 
 
-def _truncate_struct(value: Any, where: str) -> Any:
-    return plan_of(type(value)).truncate_nested(value, where)
-
-
-def _encode_struct(value: Any) -> Any:
-    return plan_of(type(value)).encode(value)
-
-
-register_builtin(msgspec.Struct, _encode_struct)
-datetimes.register_truncation(msgspec.Struct, _truncate_struct)
+register_builtin(msgspec.Struct, lambda value: plan_of(type(value)).encode(value))
+datetimes.register_truncation(
+    msgspec.Struct, lambda value, where: plan_of(type(value)).truncate_nested(value, where)
+)
 
 
 def codec_of(annotation: Any, dec_hook: DecHook | None) -> FieldCodec:

@@ -6,20 +6,14 @@ from typing import Any, ClassVar, cast
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.elements import element_value, join_elements, split_elements
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.codec.types import CHECKING
 from mongospec_core.errors import InvalidIdError, OptionError, Outcome, shown
 from mongospec_core.model.ids import id_filter, take_back_id
 from mongospec_core.model.own_filter import moves, own_filter
-from mongospec_core.model.snapshot import (
-    StoredForm,
-    changed_fields,
-    element_value,
-    join_elements,
-    snapshot_of,
-    split_elements,
-)
+from mongospec_core.model.snapshot import StoredForm, changed_fields, snapshot_of
 from mongospec_core.model.version import note_version, raised
 from mongospec_core.model.write import apply_outcome, encode_document, to_raw_documents
 from mongospec_core.server.operation import Operation

@@ -14,7 +14,7 @@ from bson import ObjectId, Regex
 from msgspec.structs import force_setattr
 
 from mongospec_core.errors import InvalidIdError, shown
-from mongospec_core.model.snapshot import is_new
+from mongospec_core.model.snapshot import is_new, set_snapshot
 from mongospec_core.server.operation import Operation
 
 _SCALARS = frozenset({ObjectId, str, int, float, bool, bytes, uuid.UUID, dt.datetime, Decimal})
@@ -73,10 +73,16 @@ def new_ids() -> Iterator[ObjectId]:
 
 
 class Ids:
-    """Assigns ids, and removes them from documents that were certainly not written."""
+    """Assigns ids, and removes them from documents that were certainly not written.
 
-    def __init__(self, documents: Sequence[Any]) -> None:
+    A document without ``_id`` is new, even if it is a copy of a stored one.
+
+    :param upsert: the documents are saved, so a copy is compared with what it was copied from.
+    """
+
+    def __init__(self, documents: Sequence[Any], *, upsert: bool = False) -> None:
         self.documents = documents
+        self.upsert = upsert
         self.sent = False
         self._fresh: set[int] = set()
 
@@ -86,6 +92,8 @@ class Ids:
             if document._id is None:
                 force_setattr(document, "_id", next(ids))
                 self._fresh.add(id(document))
+                if not self.upsert:
+                    set_snapshot(document, None)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:

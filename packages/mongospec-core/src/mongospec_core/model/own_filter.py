@@ -8,14 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mongospec_core.codec.codec_options import decode
+from mongospec_core.codec.elements import as_stored, bson_equal
 from mongospec_core.codec.plan import Plan
 from mongospec_core.model.ids import id_filter
-from mongospec_core.model.snapshot import (
-    Snapshot,
-    as_stored,
-    bson_equal,
-    snapshot_of,
-)
+from mongospec_core.model.snapshot import Snapshot, snapshot_of
 from mongospec_core.model.version import version_of
 
 

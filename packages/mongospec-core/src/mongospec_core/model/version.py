@@ -6,10 +6,11 @@ from typing import Any
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.elements import join_elements, split_elements
 from mongospec_core.codec.plan import Plan
 from mongospec_core.errors import DuplicateKeyError, EncodingError, StaleDocumentError, shown
 from mongospec_core.model.ids import id_filter
-from mongospec_core.model.snapshot import join_elements, snapshot_of, split_elements
+from mongospec_core.model.snapshot import snapshot_of
 from mongospec_core.server.operation import Operation
 
 _MOST = 2**63 - 1  # of BSON's integers

@@ -11,7 +11,6 @@ from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import (
     BulkWriteError,
-    OperationError,
     OperationTimeoutError,
     OptionError,
     Outcome,
@@ -37,7 +36,7 @@ from mongospec_core.operations.query_checks import check_document, check_sort
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import BulkState, Statement
-from mongospec_core.server.operation import Operation, outcome_of
+from mongospec_core.server.operation import Operation
 
 
 class BulkOperations(DocumentBase, abstract=True):
@@ -213,9 +212,6 @@ async def _replace_alone(
         reply = await one.send("replace_one", replacement.query, replacement.data)
     except BaseException as error:
         refuse_taken(document, expected, error)
-        counted = isinstance(error, OperationError) and "n" in (error.details or ())
-        if outcome_of(error) == "applied" and not counted:
-            cast("Any", error).outcome = "unknown"  # it may have found nothing
         raise
     upserted = reply["upserted_id"]
     replacement.missed = not reply["matched_count"] and upserted is None

@@ -9,14 +9,13 @@ from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import refuse_elsewhere
-from mongospec_core.model.ids import id_filter
 from mongospec_core.model.own_filter import own_filter
 from mongospec_core.model.snapshot import DELETED, snapshot_of
 from mongospec_core.model.version import refuse_stale, version_of
 from mongospec_core.model.write import apply_outcome
 from mongospec_core.operations.filters import Filter, by_id, encode_filter
 from mongospec_core.operations.options import CheckedDeleteOptions, DeleteOptions, begin
-from mongospec_core.operations.save import outcome_if_there, refuse_without_id
+from mongospec_core.operations.save import refuse_without_id
 from mongospec_core.server.operation import outcome_of
 
 
@@ -43,9 +42,6 @@ class DeleteOperations(DocumentBase, abstract=True):
         try:
             reply = await call.send("delete_one", encode(own_filter(plan, self, id_)))
         except BaseException as error:
-            if expected is not None:
-                query = encode(id_filter(plan.cls, id_))
-                await outcome_if_there(call, error, query, then="not_applied", gone="applied")
             settle(outcome_of(error))
             raise
         if not reply["deleted_count"]:

@@ -8,6 +8,7 @@ from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.codec.datetimes import truncate
+from mongospec_core.codec.elements import as_stored, bson_equal
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import (
     DuplicateKeyError,
@@ -19,9 +20,9 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
-from mongospec_core.model.ids import Ids, id_filter, is_inserted, new_id, take_back_id
+from mongospec_core.model.ids import Ids, is_inserted, new_id, take_back_id
 from mongospec_core.model.own_filter import own_filter
-from mongospec_core.model.snapshot import as_stored, bson_equal, snapshot_of
+from mongospec_core.model.snapshot import set_snapshot, snapshot_of
 from mongospec_core.model.write import (
     apply_outcome,
     check_class,
@@ -35,7 +36,6 @@ from mongospec_core.operations.filters import Filter, refuse_other_filters
 from mongospec_core.operations.insert_many import InsertMany
 from mongospec_core.operations.options import ExistsOptions, WriteOptions, begin
 from mongospec_core.operations.query_checks import check_filter, equalities
-from mongospec_core.operations.save import outcome_if_there
 from mongospec_core.server.operation import Operation, outcome_of
 
 
@@ -69,6 +69,7 @@ class InsertOperations(DocumentBase, abstract=True):
         made_here = self._id is None
         if made_here:
             force_setattr(self, "_id", new_id())
+            set_snapshot(self, None)  # it may be a copy of a stored document
         before = snapshot_of(self)
         data = b""
         outcome: Outcome = "not_applied"
@@ -228,9 +229,7 @@ class InsertOperations(DocumentBase, abstract=True):
                     return None
                 raise
             except BaseException as error:
-                outcome = await outcome_if_there(call, error, encode(id_filter(cls, raw["_id"])))
-                outcome = _unless_found(error, outcome)
-                settle(outcome)
+                settle(_unless_found(error, outcome_of(error)))
                 raise
         if reply["upserted_id"] is None:
             ids.take_back()

@@ -17,11 +17,11 @@ from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.elements import element_value, join_elements, split_elements
 from mongospec_core.codec.json import ForPydantic
 from mongospec_core.errors import EncodingError, OptionError, PageTokenError, shown
 from mongospec_core.limits import MAX_DOCUMENT_BYTES
 from mongospec_core.model.read import OnInvalid
-from mongospec_core.model.snapshot import element_value, join_elements, split_elements
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import PageKeywords, PageOptions, Sort, begin, sort_document

@@ -7,25 +7,20 @@ from typing import Any, NoReturn, Self, Unpack
 import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.elements import element_value, join_elements
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
     DocumentNotFoundError,
     MissingIdError,
     OperationError,
     OptionError,
-    Outcome,
     shown,
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.change import Change, prepare
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.ids import Ids
-from mongospec_core.model.snapshot import (
-    changed_fields,
-    element_value,
-    join_elements,
-    snapshot_of,
-)
+from mongospec_core.model.snapshot import changed_fields, snapshot_of
 from mongospec_core.model.version import refuse_stale, refuse_taken, stale
 from mongospec_core.model.write import (
     document_list,
@@ -82,7 +77,7 @@ class SaveOperations(DocumentBase, abstract=True):
             (change,) = prepare(binding.plan, [self], validate=validate_on_write)
             await send(call, change)
             return self
-        with Ids([self]) as ids:  # assigned only if an upsert inserts a new document
+        with Ids([self], upsert=True) as ids:  # assigned only if an upsert inserts a new document
             (change,) = prepare(binding.plan, [self], validate=validate_on_write, upsert=True)
             ids.sent = True
             await send(call, change, ids)
@@ -102,23 +97,12 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
     try:
         reply = await call.send("update_one", encode(change.filter), change.update)
     except BaseException as error:
-        change.apply(call, await _outcome(call, change, error), revoke)
+        refuse_taken(change.document, change.expected, error)
+        change.apply(call, outcome_of(error), revoke)
         raise
     if not reply["matched_count"] and reply["upserted_id"] is None:
         await _refuse_missing(call, change)
     change.apply(call, "applied", revoke)
-
-
-async def _outcome(call: Operation, change: Change, error: BaseException) -> Outcome:
-    """Return the outcome of a change that was sent by itself and ended in *error*.
-
-    :raises StaleDocumentError: it was an upsert, and the document is there in another version.
-    """
-    refuse_taken(change.document, change.expected, error)
-    # Other fields of its filter than the _id may have been changed by this very write.
-    certain = change.version is None and not change.moves
-    query = encode({"_id": change.filter["_id"]})
-    return await outcome_if_there(call, error, query, then="applied" if certain else "unknown")
 
 
 async def _refuse_missing(call: Operation, change: Change) -> NoReturn:
@@ -138,33 +122,6 @@ async def _refuse_missing(call: Operation, change: Change) -> NoReturn:
         cls,
         change.filter,
     )
-
-
-async def outcome_if_there(
-    call: Operation,
-    error: BaseException,
-    query: bytes,
-    *,
-    then: Outcome = "applied",
-    gone: Outcome = "not_applied",
-) -> Outcome:
-    """Return the outcome of a write of one document, which may have found nothing.
-
-    :param query: the filter for the document that was to be written.
-    :param then: the outcome if the document exists.
-    :param gone: the outcome if it does not.
-    """
-    if not isinstance(error, OperationError) or error.outcome != "applied" or call.transaction:
-        return outcome_of(error)
-    if "n" in (error.details or ()):
-        return "applied"  # the server counted it
-    try:
-        there = await call.look("find_one", {"_id": 1}).send("find_one", query)
-    except OperationError:
-        error.outcome = "unknown"
-    else:
-        error.outcome = then if there is not None else gone
-    return error.outcome
 
 
 def changes(document: DocumentBase) -> dict[str, Any]:
@@ -317,7 +274,7 @@ async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
             error.reply = {"n": error.reply["matched_count"]}
         raise
     except BaseException as error:
-        await _outcome(call, change, error)
+        refuse_taken(change.document, change.expected, error)
         raise
     if not reply["matched_count"]:
         await _refuse_missing(call, change)

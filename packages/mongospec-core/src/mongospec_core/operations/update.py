@@ -5,18 +5,14 @@ from functools import partial
 from typing import Any, Self, Unpack
 
 from mongospec_core.codec.codec_options import decode
+from mongospec_core.codec.elements import element_value, split_elements
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import MongospecError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.change import Replacement
-from mongospec_core.model.snapshot import (
-    DELETED,
-    element_value,
-    snapshot_of,
-    split_elements,
-)
+from mongospec_core.model.snapshot import DELETED, snapshot_of
 from mongospec_core.model.version import refuse_stale, refuse_taken
 from mongospec_core.model.write import (
     apply_outcome,

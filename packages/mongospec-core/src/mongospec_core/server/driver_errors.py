@@ -214,8 +214,10 @@ def _outcome(parts: DriverText, labels: frozenset[str], *, many: bool) -> Outcom
     if "UnknownTransactionCommitResult" in labels:
         return "unknown"
     if parts.kind.startswith(_INVALID_REPLY):
-        carried_out = reply is not None and reply.get("ok") == 1 and "writeErrors" not in reply
-        return "applied" if carried_out else "unknown"
+        if reply is None or reply.get("ok") != 1 or "writeErrors" in reply:
+            return "unknown"
+        count: Any = _found(reply)  # without one, it may have found nothing
+        return "applied" if type(count) is int and count > 0 else "unknown"
     if parts.part == "concern":
         return "not_applied" if reply is not None and _found(reply) == 0 else "applied"
     if parts.part == "write" and many:
