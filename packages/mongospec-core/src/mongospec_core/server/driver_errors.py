@@ -259,7 +259,7 @@ def _unreachable(kind: str) -> str:
 
 
 def _labels_in(reply: Mapping[str, Any] | None) -> frozenset[str]:
-    return frozenset(reply.get("errorLabels") or ()) if reply is not None else frozenset()
+    return frozenset(map(str, reply.get("errorLabels") or ())) if reply is not None else frozenset()
 
 
 def duplicate_key(
