@@ -26,9 +26,9 @@ transactions. After each it is checked that database and objects agree with what
 nor brings back anything, that a repetition as [Errors and outcomes](errors.md) allows it stores nothing twice, and that nothing
 hangs or is left open. The tables are what these runs reported; a run that reports something else fails.
 
-`done` is a call that returned. The other words are the `outcome` of its error. "Once" means that what the driver or mongospec
-sends again gets through; without it, nothing does. "Hung" and "stalled" is a server that does not answer in the operation's
-`timeout=`, or in the second that a cancelled write is waited for; "late", that the command arrives after all.
+`done` is a call that returned. The other words are the `outcome` of its error. "Once" means that a second attempt, by the driver or
+by mongospec, gets through; without it, none does. "Hung" and "stalled" are a server that does not answer within the operation's
+`timeout=`, or within the second that a cancelled write is waited for; "late" means that the command arrives after all.
 """
 
 

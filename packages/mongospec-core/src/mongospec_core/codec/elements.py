@@ -84,6 +84,11 @@ def join_elements(elements: Iterable[bytes]) -> bytes:
     return (len(body) + 5).to_bytes(4, "little") + body + b"\0"
 
 
+def array_of(documents: Iterable[bytes]) -> bytes:
+    """Return the BSON array of these *documents*, which are BSON."""
+    return join_elements(map(b"\3%d\0%b".__mod__, enumerate(documents)))
+
+
 def element_value(element: bytes) -> Any:
     """Return the value of one element, as raw data."""
     (value,) = decode(join_elements((element,))).values()

@@ -8,7 +8,7 @@ ignore unknown options; :data:`OPTIONS` lists those that they know.
 
 # pyright: reportPrivateUsage=false
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import mongojet
@@ -22,14 +22,11 @@ __all__ = (
     "OPTIONS",
     "WIRE_NAMES",
     "ClientSession",
-    "appended",
-    "array_of",
     "client_of",
     "core_of",
     "method",
     "milliseconds",
     "release",
-    "write_command",
     "write_concern_of",
     "write_fields",
 )
@@ -102,28 +99,6 @@ def write_concern_of(collection: mongojet.Collection) -> dict[str, Any] | None:
     """Return the write concern that a collection inherits from its database, its client or the URI."""
     data = collection._core_collection.write_concern()
     return decode(data) if data else None
-
-
-def appended(document: bytes, fields: bytes) -> bytes:
-    """Return a BSON document with the *fields* of another one appended."""
-    body = document[4:-1] + fields[4:]
-    return (len(body) + 4).to_bytes(4, "little") + body
-
-
-def write_command(head: bytes, field: str, statements: Sequence[bytes], tail: bytes) -> bytes:
-    """Return a command with an array of statements, which are already BSON.
-
-    :param head: the BSON of the fields before the array.
-    :param tail: the BSON of the fields after it.
-    """
-    body = b"".join((head[4:-1], b"\4", field.encode(), b"\0", array_of(statements), tail[4:]))
-    return (len(body) + 4).to_bytes(4, "little") + body
-
-
-def array_of(documents: Sequence[bytes]) -> bytes:
-    """Return the BSON of an array of documents, which are BSON."""
-    body = b"".join([b"\3%d\0%b" % each for each in enumerate(documents)])
-    return (len(body) + 5).to_bytes(4, "little") + body + b"\0"
 
 
 WIRE_NAMES = {

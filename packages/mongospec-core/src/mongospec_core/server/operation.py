@@ -8,6 +8,7 @@ from typing import Any, Self
 from bson.errors import BSONError
 
 from mongospec_core.codec.codec_options import encode, named
+from mongospec_core.codec.elements import array_of, join_elements
 from mongospec_core.errors import (
     EncodingError,
     OperationError,
@@ -26,7 +27,7 @@ from mongospec_core.server.driver_call import (
     execute,
     seconds_left,
 )
-from mongospec_core.server.driver_cursor import EMPTY, DriverCursor
+from mongospec_core.server.driver_cursor import DriverCursor
 from mongospec_core.server.driver_errors import reply_error
 from mongospec_core.server.instrument import is_observed, observed
 from mongospec_core.server.reply import decode_reply
@@ -214,7 +215,7 @@ class Operation:
         found: list[bytes] = []
         while documents := await self._fetch(cursor):
             found += documents
-        return driver.array_of(found)
+        return array_of(found)
 
     async def command(self, command: Mapping[str, Any], like: Any = None) -> dict[str, Any]:
         """Run a command on the collection's database and return its reply.
@@ -256,8 +257,9 @@ class Operation:
         concern = self.target.write_concern if alone else None
         fields = write_fields(self.options, concern, self.operation)
         head = encode({command: self.target.name, "ordered": ordered})
-        tail = named(self.operation, "options", encode, fields) if fields else EMPTY
-        data = driver.write_command(head, field, statements, tail)
+        tail = named(self.operation, "options", encode, fields)[4:-1] if fields else b""
+        array = b"\4%b\0" % field.encode(), array_of(statements)
+        data = join_elements((head[4:-1], *array, tail))
 
         def send() -> Coroutine[Any, Any, dict[str, Any]]:
             return self._command({command: self.target.name}, data, len(statements))
@@ -287,9 +289,8 @@ class Operation:
             method = driver.method(self.target.database_core, "run_command", session)
             if remaining is None or "maxTimeMS" in command:
                 return method(data, None)
-            return method(
-                driver.appended(data, encode({"maxTimeMS": milliseconds(remaining)})), None
-            )
+            limit = encode({"maxTimeMS": milliseconds(remaining)})[4:-1]
+            return method(join_elements((data[4:-1], limit)), None)
 
         return self._decoded(await self._run(next(iter(command)), start, size=size), size, like)
 
