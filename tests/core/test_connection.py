@@ -24,6 +24,7 @@ from mongospec_core import (
     connect,
     connection,
     init,
+    transaction,
 )
 from mongospec_testing import FaultProxy, MongoServer
 from tests.conftest import Bind
@@ -378,3 +379,38 @@ async def test_what_is_not_a_concrete_document_class_is_refused_by_init(
 ) -> None:
     with pytest.raises(DefinitionError, match=r"is not a document class|is abstract"):
         await init(mongo_db, [given], close_client=False)
+
+
+async def test_close_ends_every_session_that_was_used(
+    mongo_proxy: FaultProxy, mongo_db: mongojet.Database
+) -> None:
+    class Item(MongoDocument):
+        n: int = 0
+
+    async def aborted() -> None:
+        async with transaction():
+            await Item(n=1).insert()
+            raise KeyError
+
+    async def cancelled() -> None:
+        with mongo_proxy.delay("insert", 0.1) as rule:
+            task = asyncio.create_task(Item(n=2).insert())
+            await rule.reached()
+            task.cancel()
+            await asyncio.wait([task])
+
+    uri = f"{mongo_proxy.uri.partition('?')[0]}{mongo_db.name}?{mongo_proxy.uri.partition('?')[2]}"
+    async with connect(uri, document_types=[Item]):
+        await asyncio.gather(*(Item(n=n).insert() for n in range(5)))
+        with pytest.raises(KeyError):
+            await aborted()
+        await cancelled()
+        with mongo_proxy.fail("update", 91), pytest.raises(OperationError):
+            await Item.update_one({"n": 1}, {"$set": {"n": 2}})
+        async for _ in Item.find(batch_size=2):
+            break
+    commands = mongo_proxy.commands
+    used = {each.body["lsid"]["id"] for each in commands if "lsid" in each.body}
+    ended = [each.body["endSessions"] for each in commands if each.name == "endSessions"]
+    assert len(used) < 12
+    assert used == {session["id"] for sessions in ended for session in sessions}

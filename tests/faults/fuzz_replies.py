@@ -7,12 +7,14 @@ looks for minutes. What it finds is printed with its input; every exception that
     python -m tests.faults.fuzz_replies -max_total_time=300
 """
 
+import base64
 import importlib
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FunctionType, SimpleNamespace
 from typing import Any
+from zlib import crc32
 
 import bson
 import mongojet
@@ -22,7 +24,11 @@ from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.extension import BulkState, Statement, encode, split_documents
 from mongospec_core.model.read import Reader
-from mongospec_core.operations.page import _read_token  # pyright: ignore[reportPrivateUsage]
+from mongospec_core.operations.page import (  # pyright: ignore[reportPrivateUsage]
+    _beyond,
+    _read_token,
+)
+from mongospec_core.server.driver_cursor import EMPTY
 from mongospec_core.server.driver_errors import reply_error, to_operation_error
 from mongospec_core.server.operation import Operation
 from mongospec_core.server.reply import Listed, ListedIndex
@@ -101,9 +107,13 @@ def read_error(data: bytes) -> None:
 
 
 def read_token(data: bytes) -> None:
-    """What ``page(after=)`` does with text from outside."""
-    with suppress(MongospecError):
-        _read_token("A.page", data.decode(errors="replace"), b"", {"a": 1})
+    """What ``page(after=)`` does with text from outside, and with a forged token."""
+    signed = b"question\0" + data
+    forged = base64.urlsafe_b64encode(crc32(signed).to_bytes(4) + signed).rstrip(b"=").decode()
+    for token in (data.decode(errors="replace"), forged):
+        with suppress(MongospecError):
+            place = _read_token("A.page", token, b"question", {"a": 1})
+            _beyond("A.page", EMPTY, {"a": 1}, place)
 
 
 def batch_of(documents: Sequence[bytes]) -> bytes:
@@ -116,7 +126,7 @@ TARGETS: list[Target] = [
     (read_documents, [batch_of(DOCUMENTS), batch_of(DOCUMENTS[:1])]),
     (read_reply, REPLIES),
     (read_error, REPLIES),
-    (read_token, [b"AAAA"]),
+    (read_token, [encode({"0": 1}), encode({"0": {"a": ["b"]}})]),
 ]
 
 

@@ -15,7 +15,7 @@ from mongospec_core import DocumentNotFoundError, MissingIdError, StaleDocumentE
 from mongospec_core.extension import DELETED, UNKNOWN_CONTENT, decode, is_new, snapshot_of
 from mongospec_core.server.client import state_of
 from mongospec_refs import UnsavedReferenceError
-from mongospec_testing import FaultProxy, Rule
+from mongospec_testing import Command, FaultProxy, Rule
 from mongospec_testing.uri import MongoUri
 from tests.faults.faults import DEADLINE, Fault, Place, cancel
 from tests.faults.operations import REPEATED, Models, Row, models
@@ -63,6 +63,8 @@ class Lane:
         self.admin = direct["admin"]
         self.models: Models = models()
         self._labels: dict[Any, str] = {}
+        self._sessions: set[Any] = set()
+        self.new_sessions: list[str] = []
         self.names: list[str] = [each.get_collection_name() for each in self.models.all]
 
     async def bind(self, names: Sequence[str]) -> None:
@@ -196,6 +198,7 @@ class Lane:
             again.remove()
         elif fault.options or fault.cancel is not None:
             await self._quiet()
+        self._note_sessions(fault, seen)
         # What an abort could not be sent for would hold its documents until the server's minute is over.
         if open_ := {each.body["lsid"]["id"] for each in seen if "autocommit" in each.body}:
             sessions = [{"id": Binary.from_uuid(each)} for each in open_]
@@ -205,6 +208,13 @@ class Lane:
         except BaseException as error:
             return error, took
         return None, took
+
+    def _note_sessions(self, fault: Fault, seen: Sequence[Command]) -> None:
+        """Note the sessions that are new although no earlier one was lost with its connection."""
+        used = {each.body["lsid"]["id"] for each in seen if "lsid" in each.body}
+        if not fault.slow:
+            self.new_sessions += [fault.name] * len(used - self._sessions)
+        self._sessions |= used
 
     async def _quiet(self) -> None:
         """Wait until what was let go has arrived at the server."""

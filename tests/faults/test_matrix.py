@@ -28,6 +28,8 @@ LANES = 24
 MOST_REPEATED = 0.1
 """The part of an operation's cases that may be repeated, of those that depend on time: more of them are a fault
 that shows only sometimes."""
+MOST_SESSIONS = 6
+"""Sessions of a lane that no lost connection took with it: the operation's, the ping's, those of calls that are late."""
 WRITE = "MONGOSPEC_WRITE_OUTCOMES" in os.environ
 
 
@@ -82,6 +84,10 @@ async def test_database_objects_and_errors_agree_after_every_fault(
         record_property("repeated", f"{error}".partition("\n")[0])
     assert not found.wrong, f"{len(found.wrong)} cases:\n{told(found.wrong)}"
     assert len(found.repeated) <= MOST_REPEATED * found.timed, told(found.repeated)
+    for lane in (
+        all_lanes
+    ):  # the driver uses sessions again: one that is not released would be new in each case
+        assert len(lane.new_sessions) <= MOST_SESSIONS, lane.new_sessions
     assert asyncio.all_tasks() == tasks_before
     until = time.monotonic() + 5
     while is_left_open(open_before, open_now()) and time.monotonic() < until:  # noqa: ASYNC110

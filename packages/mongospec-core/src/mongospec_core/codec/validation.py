@@ -12,8 +12,9 @@ from decimal import Decimal
 from typing import Any
 
 from mongospec_core.codec.codec_options import encode
+from mongospec_core.codec.nesting import NestingError
 from mongospec_core.codec.raw_values import ENDLESS
-from mongospec_core.errors import EncodingError
+from mongospec_core.errors import EncodingError, cut, shown
 
 BUILTIN_TYPES = (bytes, bytearray, dt.datetime, dt.date, dt.timedelta, uuid.UUID, Decimal)
 """Types that BSON has (or that our decoders make): msgspec must not read them from strings."""
@@ -47,11 +48,20 @@ def parse_validation_error(error: Exception) -> tuple[str, str]:
     return path, reason.replace("Expected `object", "Expected `document")
 
 
+def named_value(what: str, raw: Any, error: EncodingError) -> EncodingError:
+    """Return *error* with the path of the value in a filter or an update that it is about."""
+    found = None if isinstance(error, NestingError) else unencodable(raw)
+    if found is None or not found[0]:
+        return EncodingError(f"{what}: {error}")
+    return EncodingError(f"{what}: {cut(found[0], most=200)}: {found[1]}")
+
+
 def unencodable(raw: Any, path: str = "") -> tuple[str, str] | None:
     """Return the first value in a dict or a list that BSON cannot hold, and why; else None."""
     parts: Iterable[tuple[str, Any]] = ()
     if isinstance(raw, Mapping):
-        parts = ((f"{path}.{key}" if path else str(key), value) for key, value in raw.items())
+        names = ((key if isinstance(key, str) else shown(key), raw[key]) for key in raw)
+        parts = ((f"{path}.{name}" if path else name, value) for name, value in names)
     elif isinstance(raw, list | tuple):
         parts = ((f"{path}[{place}]", value) for place, value in enumerate(raw))
     for inner, value in parts:

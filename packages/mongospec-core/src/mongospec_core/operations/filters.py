@@ -11,6 +11,7 @@ from mongospec_core.codec.annotations import unwrap
 from mongospec_core.codec.codec_options import encode, named
 from mongospec_core.codec.plan import DecHook, Plan
 from mongospec_core.codec.raw_values import to_raw
+from mongospec_core.codec.validation import named_value
 from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, shown
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
@@ -69,7 +70,7 @@ async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -
     try:  # not by named(): every read and most writes run this
         data = encode(filter)
     except EncodingError as error:
-        raise EncodingError(f"{binding.plan.cls.__name__}: a filter: {error}") from error
+        raise named_value(f"{binding.plan.cls.__name__}: a filter", filter, error) from error
     if binding.paths is not None:
         check_filter(binding.paths, asked)
     return data

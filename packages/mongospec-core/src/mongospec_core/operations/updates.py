@@ -5,6 +5,7 @@ from typing import Any
 
 from mongospec_core.codec.codec_options import decode, encode, named
 from mongospec_core.codec.plan import Plan
+from mongospec_core.codec.validation import named_value
 from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, refuse_foreign
@@ -53,7 +54,7 @@ async def encode_update(
         try:  # not by named(): every update runs this
             data = encode(change if plan.version is None else _raising_version(plan, change))
         except EncodingError as error:
-            raise EncodingError(f"{cls.__name__}: an update: {error}") from error
+            raise named_value(f"{cls.__name__}: an update", change, error) from error
         if binding.paths is not None:
             check_update(binding.paths, change, options.get("array_filters"), query)
         return data

@@ -1,4 +1,4 @@
-"""What a reply must look like to be used: BSON can be whole and say nonsense."""
+"""The types of a reply's fields: BSON can be valid although its values are not."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -9,15 +9,16 @@ from mongospec_core.codec.codec_options import decode
 
 _Count = Annotated[float, msgspec.Meta(ge=0, le=2**53)]
 """An integer, of any of BSON's types for numbers."""
+_Index = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Upserted(msgspec.Struct):
-    index: _Count
+    index: _Index
     _id: Any
 
 
 class _WriteError(msgspec.Struct, rename="camel"):
-    index: _Count
+    index: _Index
     code: int
     errmsg: str = ""
     key_pattern: dict[str, Any] | None = None
@@ -36,9 +37,9 @@ class _LastError(msgspec.Struct):
 class _Reply(msgspec.Struct, rename="camel"):
     n: _Count = 0
     n_modified: _Count = 0
-    write_errors: list[_WriteError] | None = None
+    write_errors: list[_WriteError] = []
     write_concern_error: _ConcernError | None = None
-    upserted: list[_Upserted] | None = None
+    upserted: list[_Upserted] = []
     error_labels: list[str] | None = None
     last_error_object: _LastError | None = None
     key_pattern: dict[str, Any] | None = None
@@ -46,16 +47,17 @@ class _Reply(msgspec.Struct, rename="camel"):
 
 
 def check_reply(reply: Mapping[str, Any], size: int | None = None) -> None:
-    """Refuse a reply whose fields have other types than MongoDB gives them.
+    """Refuse a reply whose fields have other types than MongoDB's.
 
     :param size: how many statements the command had.
     :raises ValueError: it is such a reply.
     """
     found = msgspec.convert(reply, _Reply)
-    if size is not None:
-        for each in (*(found.write_errors or ()), *(found.upserted or ())):
-            if each.index >= size:
-                raise ValueError(f"there is no statement {each.index}")
+    if size is not None and (found.write_errors or found.upserted):
+        places = [each.index for each in found.write_errors]
+        places += [each.index for each in found.upserted]
+        if max(places, default=0) >= size:
+            raise ValueError(f"of {size} statements it names {places}")
 
 
 def decode_reply(data: bytes, size: int | None = None, like: Any = None) -> dict[str, Any]:
