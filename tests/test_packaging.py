@@ -149,6 +149,14 @@ def test_packages_built_on_core_import_its_public_names_and_its_extension_module
     assert not inside
 
 
+def test_pyright_checks_every_package() -> None:
+    """It says nothing if a pattern of ``include`` finds no file."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pyright"]
+    included = [ROOT / each for each in settings["include"]]
+    assert all(each.is_dir() for each in included)
+    assert all(any(map(package.is_relative_to, included)) for package in PACKAGES)
+
+
 def test_the_lock_file_names_no_place_of_one_machine() -> None:
     lock = tomllib.loads((ROOT / "uv.lock").read_text())
     for package in lock["package"]:

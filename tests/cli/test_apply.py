@@ -321,7 +321,7 @@ class Terminal:
         for _ in range(10):
             self.process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(5)
+                self.process.wait(15)  # closing takes 5 seconds while a command is under way
                 return
 
     def end(self) -> int:

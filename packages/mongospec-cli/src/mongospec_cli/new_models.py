@@ -122,6 +122,10 @@ async def _target(
     return found[0] if len(found) == 1 else None
 
 
+_KINDS = {UUID: "uuid", Binary: "subtype"}
+"""Kinds beside BSON's types; a bytes field would write a Binary, with its own subtype, as another one."""
+
+
 class _Shape:
     """What stands at one place of the sampled documents."""
 
@@ -136,10 +140,7 @@ class _Shape:
 
     def add(self, value: Any) -> None:
         self.count += 1
-        if isinstance(value, UUID):
-            name = "uuid"
-        else:  # a bytes field would write a Binary, which has a subtype of its own, as another one
-            name = "subtype" if isinstance(value, Binary) else type_name(value)
+        name = _KINDS.get(type(value)) or type_name(value)
         self.kinds[name] += 1
         if name == "object":
             for key, each in value.items():

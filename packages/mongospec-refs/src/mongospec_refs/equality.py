@@ -1,8 +1,5 @@
 """Equality of documents that refer to others: references count by their ``_id``."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# What stands in a field is of any type; this module tells the types apart.
-
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

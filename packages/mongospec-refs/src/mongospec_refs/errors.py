@@ -156,7 +156,7 @@ class RecursiveRollbackError(MongospecError, RuntimeError):
         super().__init__(message)
         self.failures = list(failures)
         self.deleted_count = deleted_count
-        outcomes = {outcome_of(each.error) for each in failures}
+        outcomes: set[Outcome] = {outcome_of(each.error) for each in failures}
         if deleted_count:
             outcomes.add("applied")
         one = outcomes.pop() if len(outcomes) == 1 else "partial"

@@ -1,6 +1,7 @@
 """Reads that resolve references: core's, with two more keywords."""
 
 # mypy: disable-error-code="no-overload-impl"
+# pyright: reportNoOverloadImplementation=false, reportReturnType=false
 # What is overloaded here is core's, which reads by ``__read__``.
 
 # pyright: reportIncompatibleMethodOverride=false

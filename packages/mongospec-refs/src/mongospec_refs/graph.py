@@ -1,8 +1,5 @@
 """References in a class, and the documents that can be reached by them."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# What stands in a field is of any type; this module tells the types apart.
-
 import dataclasses
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -336,7 +333,7 @@ def _replaced(value: Any, documents: Mapping[int, Any]) -> Any:
         value.update(now)
     elif isinstance(value, tuple | frozenset):
         now = [_replaced(each, documents) for each in value]
-        return value._make(now) if hasattr(value, "_make") else type(value)(now)
+        return getattr(value, "_make", type(value))(now)
     else:
         replace_stand_ins(value, documents)
     return value

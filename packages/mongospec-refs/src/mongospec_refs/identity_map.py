@@ -1,8 +1,5 @@
 """The documents of one read: one object for each ``_id`` of a class."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# What stands in a field is of any type; this module tells the types apart.
-
 import datetime as dt
 import uuid
 from collections import defaultdict

@@ -1,8 +1,5 @@
 """Documents as builtins, for JSON and similar formats."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# What stands in a field is of any type; this module tells the types apart.
-
 import dataclasses
 from collections.abc import Mapping
 from copy import copy

@@ -141,7 +141,7 @@ class Frame:
 
 def decode(document: bytes) -> Body:
     """Decode one document."""
-    return bson.decode(document, CODEC)  # pyright: ignore[reportUnknownMemberType] - its buffers
+    return bson.decode(document, CODEC)
 
 
 def _decode_row(documents: bytes) -> list[Body]:

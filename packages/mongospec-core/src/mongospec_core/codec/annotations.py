@@ -5,10 +5,6 @@ class defined later inside a function, an import under ``if TYPE_CHECKING``). Ev
 is therefore remembered by name; names that a module cannot resolve are looked up here.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import dataclasses
 import sys
 from collections.abc import Collection, Iterable, Mapping

@@ -6,10 +6,6 @@ Lists, dicts and nested Structs are changed in place, so that other references t
 Frozen values are replaced by a cut copy, so that their hash does not change.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import dataclasses
 import datetime as dt
 import time
@@ -115,7 +111,7 @@ def _frozen(value: Any, where: str, cut: Truncation = truncate) -> Any:
 def _remade(value: Any, items: list[Any]) -> Any:
     if all(new is old for new, old in zip(items, value, strict=True)):
         return value
-    return value._make(items) if hasattr(value, "_make") else type(value)(items)
+    return getattr(value, "_make", type(value))(items)
 
 
 def _set(value: set[Any], where: str, cut: Truncation = truncate) -> set[Any]:

@@ -3,9 +3,6 @@
 Raw values are compared here as well: two are equal if their BSON is.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 from collections.abc import Iterable
 from decimal import Decimal
 from math import isnan

@@ -4,10 +4,6 @@ Most annotations need no codec: bson and msgspec agree on ``str``, ``int``, ``da
 and the like, so a flat class has an empty plan and pays nothing.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import datetime as dt
 import types
 import uuid

@@ -1,9 +1,5 @@
 """Keys of dicts. BSON keys are strings: a key that would not be read back unchanged is refused."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import datetime as dt
 import types
 import uuid

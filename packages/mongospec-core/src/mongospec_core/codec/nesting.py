@@ -1,9 +1,5 @@
 """Refuse values with more levels than MongoDB accepts, before the driver sees them."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any

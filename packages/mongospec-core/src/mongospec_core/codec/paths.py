@@ -5,10 +5,6 @@ A :class:`Node` is the document, a field or an element. It knows the types that 
 first uses them: a recursive class has an endless tree of few nodes.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# Annotations and what queries hold are of any type; this module tells the types apart.
-
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from difflib import get_close_matches

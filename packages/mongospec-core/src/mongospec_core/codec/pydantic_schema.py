@@ -3,10 +3,6 @@
 It is imported when pydantic asks for a schema: no other module imports pydantic.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false
-# JSON and its schemas are of any type; this module tells the types apart.
-
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping

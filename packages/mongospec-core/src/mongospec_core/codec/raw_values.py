@@ -5,10 +5,6 @@ lists, and the scalars of BSON. Everything that is written becomes raw data by :
 whether it stands in a document, a filter, an update or a pipeline.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import dataclasses
 import datetime as dt
 import re

@@ -4,10 +4,6 @@ A decoder takes the raw value and the reader. It returns the same object if the 
 kind: msgspec then reports it.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import datetime as dt
 import re
 import uuid

@@ -1,9 +1,5 @@
 """Find which field of a document is invalid, and why."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import datetime as dt
 import re
 import uuid

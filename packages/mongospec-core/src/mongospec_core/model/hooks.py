@@ -1,9 +1,5 @@
 """Lifecycle hooks: plain functions or coroutines; overrides call ``super()``."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import inspect
 from collections.abc import Generator
 from copy import copy

@@ -1,9 +1,5 @@
 """Decode stored documents to the results of a read, a whole batch at a time."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import gc
 import inspect
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence

@@ -12,10 +12,6 @@ a document is read or written, changes in place cannot reach them, the garbage c
 visit them, and only ``save()`` decodes them.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 

@@ -229,7 +229,7 @@ class InsertOperations(DocumentBase, abstract=True):
                     return None
                 raise
             except BaseException as error:
-                settle(_unless_found(error, outcome_of(error)))
+                settle(_outcome(error))
                 raise
         if reply["upserted_id"] is None:
             ids.take_back()
@@ -238,8 +238,9 @@ class InsertOperations(DocumentBase, abstract=True):
         return document
 
 
-def _unless_found(error: BaseException, outcome: Outcome) -> Outcome:
+def _outcome(error: BaseException) -> Outcome:
     """Return the outcome of an upsert, which inserted nothing if it found a document."""
+    outcome = outcome_of(error)
     reply: Any = getattr(error, "reply", None) or getattr(error, "details", None) or {}
     if "upserted_id" in reply:  # it was cancelled meanwhile
         return outcome if reply["upserted_id"] is not None else "not_applied"

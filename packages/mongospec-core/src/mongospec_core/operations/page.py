@@ -1,9 +1,5 @@
 """Keyset pages: each begins where the one before it ended, by the values of its sort."""
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false
-# What is read from BSON is of any type; this module tells the types apart.
-
 import base64
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b

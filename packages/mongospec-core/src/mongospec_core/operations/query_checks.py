@@ -3,10 +3,6 @@
 Other operators, expressions and geometry are not checked; the server does that.
 """
 
-# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
-# pyright: reportUnknownMemberType=false, reportUnknownLambdaType=false
-# What stands in a query is of any type; this module tells the types apart.
-
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set

@@ -250,12 +250,12 @@ def _unreachable(kind: str) -> str:
     servers = re.findall(_SERVER, kind[:_MOST_TOPOLOGY])
     if not servers:
         return _cut(kind)
-    said = "; ".join(
+    reasons = "; ".join(
         f"{address} ({reason or (_NO_ANSWER if kind == 'Unknown' else 'not what was looked for')})"
         for address, kind, reason in servers
     )
-    advice = next((advice for sign, advice in _TLS_ADVICE if re.search(sign, said)), None)
-    return f"{said}; {advice}" if advice else said
+    advice = next((advice for sign, advice in _TLS_ADVICE if re.search(sign, reasons)), None)
+    return f"{reasons}; {advice}" if advice else reasons
 
 
 def _labels_in(reply: Mapping[str, Any] | None) -> frozenset[str]:

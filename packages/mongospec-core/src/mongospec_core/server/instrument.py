@@ -98,7 +98,9 @@ def instrument(observer: Observer | None = None, *, slow: float | None = None) -
     global _installed  # noqa: PLW0603
     if observer is not None and not callable(observer):
         raise OptionError(f"instrument(): observer={shown(observer)} is not a function")
-    if slow is not None and (type(slow) is bool or not isinstance(slow, int | float)):
+    if slow is not None and (
+        type(slow) is bool or not isinstance(slow, int | float)  # pyright: ignore[reportUnnecessaryIsInstance]
+    ):
         raise OptionError(f"instrument(): slow={shown(slow)} is not a number of seconds")
     made = Instrumentation(observer, slow)
     _installed = (*_installed, made)

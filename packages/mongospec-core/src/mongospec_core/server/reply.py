@@ -1,4 +1,4 @@
-"""What a reply must look like to be used: BSON can be whole and say nonsense."""
+"""The types of a reply's fields: BSON can be valid although its values are not."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -47,7 +47,7 @@ class _Reply(msgspec.Struct, rename="camel"):
 
 
 def check_reply(reply: Mapping[str, Any], size: int | None = None) -> None:
-    """Refuse a reply whose fields have other types than MongoDB gives them.
+    """Refuse a reply whose fields have other types than MongoDB's.
 
     :param size: how many statements the command had.
     :raises ValueError: it is such a reply.
