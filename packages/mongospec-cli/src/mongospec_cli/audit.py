@@ -1,5 +1,8 @@
 """What of the stored documents does not fit the classes."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial

@@ -1,5 +1,8 @@
 """References to documents that do not exist."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any

@@ -1,5 +1,8 @@
 """Write the results of ``audit`` and ``upgrade`` for a terminal."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any

@@ -89,7 +89,7 @@ async def _source(database: mongojet.Database, sample: int) -> str:
         async for document in cursor:
             # As the classes will read it: the driver's own types are others.
             stored = bson.encode(document, codec_options=DECIMAL_CODEC_OPTIONS)
-            shape.add(bson.decode(stored, DECIMAL_CODEC_OPTIONS))
+            shape.add(bson.decode(stored, DECIMAL_CODEC_OPTIONS))  # pyright: ignore[reportUnknownMemberType]
     writer = _Writer(names)
     for shape in shapes.values():
         for path, each in shape.ids(""):
@@ -140,7 +140,7 @@ class _Shape:
 
     def add(self, value: Any) -> None:
         self.count += 1
-        name = _KINDS.get(type(value)) or type_name(value)
+        name = _KINDS.get(type(value)) or type_name(value)  # pyright: ignore[reportUnknownArgumentType]
         self.kinds[name] += 1
         if name == "object":
             for key, each in value.items():

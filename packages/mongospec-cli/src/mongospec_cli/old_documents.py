@@ -16,14 +16,14 @@ def decode_batch(
 ) -> list[dict[str, Any] | None]:
     """Decode stored documents; None for one that is damaged, which a read reports."""
     try:
-        return [*bson.decode_all(b"".join(parts), codec)]
+        return [*bson.decode_all(b"".join(parts), codec)]  # pyright: ignore[reportUnknownMemberType]
     except BSONError:
         return [_decoded(part, codec) for part in parts]
 
 
 def _decoded(part: bytes, codec: CodecOptions[dict[str, Any]]) -> dict[str, Any] | None:
     try:
-        return bson.decode(part, codec)
+        return bson.decode(part, codec)  # pyright: ignore[reportUnknownMemberType]
     except BSONError:
         return None
 

@@ -223,8 +223,8 @@ def _validator_step(
 def _over(existing: Any, declared: Any) -> Any:
     """An option as it will be listed: the server keeps what is not declared of a time series."""
     if isinstance(existing, dict) and isinstance(declared, dict) and "$jsonSchema" not in declared:
-        return cast("dict[str, Any]", existing) | declared
-    return declared
+        return cast("dict[str, Any]", existing) | declared  # pyright: ignore[reportUnknownVariableType]
+    return declared  # pyright: ignore[reportUnknownVariableType]
 
 
 def _index_steps(

@@ -1,5 +1,9 @@
 """Stored fields that the class does not declare."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any

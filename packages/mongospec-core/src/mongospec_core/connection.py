@@ -312,7 +312,7 @@ def _with_selection_timeout(uri: str, timeout: float | None) -> str:
 
 def _database(client: mongojet.Client, name: str | None) -> mongojet.Database:
     try:
-        return client.get_database(name)
+        return client.get_database(name)  # pyright: ignore[reportUnknownMemberType]
     except ValueError as error:
         raise OptionError(
             'connect(): the URI does not name a database; write "mongodb://host/NAME" or database="NAME"'

@@ -178,7 +178,7 @@ def key_list(store: type[MongoDocument], keys: Any) -> list[str]:
         )
     if not isinstance(keys, Iterable):
         raise OptionError(f"{store.__name__}: keys are a list of str, not {shown(keys)}")
-    given: list[Any] = list(keys)
+    given: list[Any] = list(keys)  # pyright: ignore[reportUnknownArgumentType]
     for key in given:
         check_key(store, key)
     return list(dict.fromkeys(given))

@@ -60,7 +60,7 @@ class KVStoreItem[T, D = None]:
         given: Any = store  # without a type checker it may be anything
         if not isinstance(given, type) or not issubclass(given, KVStore) or is_abstract(given):
             raise OptionError(
-                f"{shown(given)} is not a store: class AppStorage(KVStore, Document): ..."
+                f"{shown(given)} is not a store: class AppStorage(KVStore, Document): ..."  # pyright: ignore[reportUnknownArgumentType]
             )
         return KVStoreItems(store)
 

@@ -288,7 +288,7 @@ def _restore(document: Any, state: tuple[Any, ...]) -> None:
     set_snapshot(document, form)
     set_place(document, place)
     if attributes is not None:
-        vars(document).update(attributes)
+        vars(document).update(attributes)  # pyright: ignore[reportUnknownMemberType]
 
 
 register_builtin(MongoDocument, id_of)

@@ -1,5 +1,8 @@
 """Equality of documents that refer to others: references count by their ``_id``."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import dataclasses
 from collections.abc import Mapping
 from typing import Any

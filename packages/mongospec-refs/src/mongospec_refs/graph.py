@@ -1,5 +1,9 @@
 """References in a class, and the documents that can be reached by them."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import dataclasses
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping

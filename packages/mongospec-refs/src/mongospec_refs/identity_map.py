@@ -1,5 +1,9 @@
 """The documents of one read: one object for each ``_id`` of a class."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import datetime as dt
 import uuid
 from collections import defaultdict

@@ -1,5 +1,8 @@
 """Documents as builtins, for JSON and similar formats."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# JSON and its schemas are of any type; this module tells the types apart.
+
 import dataclasses
 from collections.abc import Mapping
 from copy import copy

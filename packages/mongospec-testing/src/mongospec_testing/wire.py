@@ -141,7 +141,7 @@ class Frame:
 
 def decode(document: bytes) -> Body:
     """Decode one document."""
-    return bson.decode(document, CODEC)
+    return bson.decode(document, CODEC)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _decode_row(documents: bytes) -> list[Body]:

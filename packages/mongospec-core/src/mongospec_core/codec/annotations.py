@@ -5,6 +5,9 @@ class defined later inside a function, an import under ``if TYPE_CHECKING``). Ev
 is therefore remembered by name; names that a module cannot resolve are looked up here.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import dataclasses
 import sys
 from collections.abc import Collection, Iterable, Mapping

@@ -78,7 +78,7 @@ def decode(
 
     :raises bson.errors.BSONError: it is damaged, or text in it is not UTF-8.
     """
-    return bson.decode(data, codec_options=codec)
+    return bson.decode(data, codec_options=codec)  # pyright: ignore[reportUnknownMemberType]
 
 
 def encode(value: Mapping[str, Any]) -> bytes:

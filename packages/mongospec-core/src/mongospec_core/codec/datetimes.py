@@ -6,6 +6,10 @@ Lists, dicts and nested Structs are changed in place, so that other references t
 Frozen values are replaced by a cut copy, so that their hash does not change.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import dataclasses
 import datetime as dt
 import time

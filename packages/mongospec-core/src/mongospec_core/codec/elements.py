@@ -3,6 +3,9 @@
 Raw values are compared here as well: two are equal if their BSON is.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Iterable
 from decimal import Decimal
 from math import isnan

@@ -4,6 +4,9 @@ Most annotations need no codec: bson and msgspec agree on ``str``, ``int``, ``da
 and the like, so a flat class has an empty plan and pays nothing.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import datetime as dt
 import types
 import uuid

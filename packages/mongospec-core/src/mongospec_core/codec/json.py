@@ -10,6 +10,10 @@ msgspec writes datetimes, UUIDs, decimals, bytes, enums and Structs itself; the 
 other types that documents hold.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
+# pyright: reportUnknownMemberType=false
+# JSON and its schemas are of any type; this module tells the types apart.
+
 import base64
 import re
 from collections.abc import Callable

@@ -1,5 +1,9 @@
 """Keys of dicts. BSON keys are strings: a key that would not be read back unchanged is refused."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownLambdaType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import datetime as dt
 import types
 import uuid

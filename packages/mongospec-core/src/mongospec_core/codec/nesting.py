@@ -1,5 +1,9 @@
 """Refuse values with more levels than MongoDB accepts, before the driver sees them."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any

@@ -5,6 +5,9 @@ A :class:`Node` is the document, a field or an element. It knows the types that 
 first uses them: a recursive class has an endless tree of few nodes.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import datetime as dt
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from difflib import get_close_matches

@@ -5,6 +5,10 @@ tree that a read of the stored document would return; ``convert`` is that read: 
 a whole batch. A document is therefore checked before a write exactly as it would be read.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import cache, cached_property, partial

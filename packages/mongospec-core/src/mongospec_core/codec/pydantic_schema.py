@@ -3,6 +3,10 @@
 It is imported when pydantic asks for a schema: no other module imports pydantic.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# JSON and its schemas are of any type; this module tells the types apart.
+
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping

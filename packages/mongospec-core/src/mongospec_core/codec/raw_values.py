@@ -5,6 +5,9 @@ lists, and the scalars of BSON. Everything that is written becomes raw data by :
 whether it stands in a document, a filter, an update or a pipeline.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import dataclasses
 import datetime as dt
 import re

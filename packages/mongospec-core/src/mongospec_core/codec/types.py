@@ -4,6 +4,9 @@ A decoder takes the raw value and the reader. It returns the same object if the 
 kind: msgspec then reports it.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import datetime as dt
 import re
 import uuid

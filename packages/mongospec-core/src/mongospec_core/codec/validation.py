@@ -1,5 +1,8 @@
 """Find which field of a document is invalid, and why."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import datetime as dt
 import re
 import uuid

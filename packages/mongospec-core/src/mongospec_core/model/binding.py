@@ -125,7 +125,7 @@ def refuse_foreign(value: Any, levels: int = MAX_NESTING) -> None:
                 refuse_elsewhere(cls, [value])
                 break
     elif isinstance(value, Mapping | list | tuple | set | frozenset):
-        inside: Any = value.values() if isinstance(value, Mapping) else value
+        inside: Any = value.values() if isinstance(value, Mapping) else value  # pyright: ignore[reportUnknownVariableType]
         for each in inside:
             refuse_foreign(each, levels - 1)
 

@@ -62,7 +62,7 @@ def declared_collection(classes: Collection[Any]) -> DeclaredCollection | None:
         return None
     _refuse_different("__collection_options__", options)
     _refuse_different("validator=", actions)
-    said: dict[str, Any] = dict(next(iter(options.values()), {}))
+    said: dict[str, Any] = dict(next(iter(options.values()), {}))  # pyright: ignore[reportUnknownArgumentType]
     owner = ", ".join(dict.fromkeys(cls.__name__ for cls in (*options, *actions)))
     validator: dict[str, Any] = {}
     if actions:

@@ -20,7 +20,7 @@ from mongospec_core.server.indexes import Declared
 def refuse_other_types(cls: Any) -> None:
     """Refuse what is not a document class, and abstract classes."""
     if not (isinstance(cls, type) and issubclass(cls, DocumentBase)):
-        raise DefinitionError(f"document_types: {shown(cls)} is not a document class")
+        raise DefinitionError(f"document_types: {shown(cls)} is not a document class")  # pyright: ignore[reportUnknownArgumentType]
     if is_abstract(cls):
         raise DefinitionError(
             f"{cls.__name__} is abstract: name its concrete subclasses in document_types"

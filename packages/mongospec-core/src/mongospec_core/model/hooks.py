@@ -1,5 +1,8 @@
 """Lifecycle hooks: plain functions or coroutines; overrides call ``super()``."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import inspect
 from collections.abc import Generator
 from copy import copy

@@ -1,5 +1,8 @@
 """Ids: what may be one, the filter for one, and those that are made for new documents."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import datetime as dt
 import itertools
 import os

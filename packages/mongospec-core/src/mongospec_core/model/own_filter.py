@@ -4,6 +4,9 @@ Every write of a document object sends this filter. For a class without ``__shar
 ``version_field=`` it is the ``_id`` alone.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Mapping
 from typing import Any
 

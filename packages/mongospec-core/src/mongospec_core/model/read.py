@@ -111,7 +111,7 @@ class Reader[T]:
             return self._decode_chunks(parts)
         plan = self.plan
         try:
-            raws = bson.decode_all(b"".join(parts), self.codec)
+            raws = bson.decode_all(b"".join(parts), self.codec)  # pyright: ignore[reportUnknownMemberType]
             if self.upgrade is not None:
                 raws = [run_upgrade(plan.cls, self.upgrade, raw) for raw in raws]
             documents = plan.convert(plan.prepare(raws, self))
@@ -256,7 +256,7 @@ class PlainReader:
         :raises DocumentValidationError: some are not valid BSON; it names all of them.
         """
         try:
-            raws = bson.decode_all(b"".join(parts), DECIMAL_CODEC_OPTIONS)
+            raws = bson.decode_all(b"".join(parts), DECIMAL_CODEC_OPTIONS)  # pyright: ignore[reportUnknownMemberType]
         except BSONError as error:
             failures = [failure for part in parts if (failure := _damage(part)) is not None]
             raise DocumentValidationError(dict, failures, "stored like this") from error

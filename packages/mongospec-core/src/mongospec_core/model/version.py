@@ -1,5 +1,9 @@
 """The version of a document: raised by each write, compared with the stored one."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from functools import partial
 from typing import Any
 

@@ -66,7 +66,7 @@ def document_list(cls: type, documents: Any) -> list[Any]:
     """
     one = isinstance(documents, DocumentBase | Mapping)
     if one or isinstance(documents, type) or not hasattr(documents, "__iter__"):
-        raise OptionError(f"{cls.__name__}: {shown(documents)} is not a list of documents")
+        raise OptionError(f"{cls.__name__}: {shown(documents)} is not a list of documents")  # pyright: ignore[reportUnknownArgumentType]
     found: list[Any] = list(documents)
     check_class(cls, found)
     return found

@@ -265,7 +265,7 @@ def _kind(cls: type, operation: Any) -> str:
 def _listed(cls: type, operations: Any) -> list[Any]:
     if isinstance(operations, Mapping | type) or not hasattr(operations, "__iter__"):
         raise OptionError(
-            f"{cls.__name__}.bulk_write: {shown(operations)} is not a list of operations"
+            f"{cls.__name__}.bulk_write: {shown(operations)} is not a list of operations"  # pyright: ignore[reportUnknownArgumentType]
         )
     return list(operations)
 

@@ -1,5 +1,8 @@
 """Options of operations: typed, checked, normalised."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict, cast

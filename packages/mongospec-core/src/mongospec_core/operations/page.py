@@ -1,5 +1,8 @@
 """Keyset pages: each begins where the one before it ended, by the values of its sort."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import base64
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b

@@ -1,5 +1,9 @@
 """Save changed documents."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
+# pyright: reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, NoReturn, Self, Unpack

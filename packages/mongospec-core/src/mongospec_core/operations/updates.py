@@ -1,5 +1,8 @@
 """Updates: the caller's operators or pipeline, after the class's hook."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

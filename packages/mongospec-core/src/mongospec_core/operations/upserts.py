@@ -1,5 +1,8 @@
 """What an upsert by operators inserts besides its filter and its update: tag and defaults."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 from collections.abc import Mapping
 from typing import Any
 

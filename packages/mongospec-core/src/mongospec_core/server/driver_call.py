@@ -12,6 +12,9 @@ Measured client CPU, medians of 60 interleaved rounds: 1.5 microseconds more tha
 call that takes one iteration of the loop; the driver's ``find_one`` or ``update_one`` takes about 200.
 """
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping

@@ -1,5 +1,8 @@
 """Parse the text of mongojet's errors: kind, labels, the server's reply, code and message."""
 
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# What stands in documents and queries is of any type; this module tells the types apart.
+
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal

@@ -70,7 +70,7 @@ def _declarations(cls: type) -> Sequence[Any]:
         raise DefinitionError(
             f"{cls.__name__}.__indexes__ is a list of indexes, not {shown(declared)}"
         )
-    return list(declared)
+    return list(declared)  # pyright: ignore[reportUnknownArgumentType]
 
 
 def merged(declared: Iterable[Declared]) -> list[Declared]:
