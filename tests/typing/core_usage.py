@@ -1,8 +1,5 @@
 """What type checkers know of mongospec-core. Read by them, never run."""
 
-# pyright: reportUnknownArgumentType=true, reportUnknownLambdaType=true
-# pyright: reportUnknownMemberType=true, reportUnknownVariableType=true
-
 import datetime as dt
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager

@@ -1,8 +1,5 @@
 """What type checkers know of discovered classes. Read by them, never run."""
 
-# pyright: reportUnknownArgumentType=true, reportUnknownLambdaType=true
-# pyright: reportUnknownMemberType=true, reportUnknownVariableType=true
-
 import json
 import re
 from typing import assert_type

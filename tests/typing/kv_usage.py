@@ -1,8 +1,5 @@
 """What type checkers know of stores and items. Read by them, never run."""
 
-# pyright: reportUnknownArgumentType=true, reportUnknownLambdaType=true
-# pyright: reportUnknownMemberType=true, reportUnknownVariableType=true
-
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, assert_type

@@ -1,8 +1,5 @@
 """What type checkers know of references. Read by them, never run."""
 
-# pyright: reportUnknownArgumentType=true, reportUnknownLambdaType=true
-# pyright: reportUnknownMemberType=true, reportUnknownVariableType=true
-
 from typing import Annotated, Any, assert_type
 
 import msgspec

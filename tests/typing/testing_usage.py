@@ -1,8 +1,5 @@
 """What users write with mongospec-testing; checked by mypy and pyright, never run."""
 
-# pyright: reportUnknownArgumentType=true, reportUnknownLambdaType=true
-# pyright: reportUnknownMemberType=true, reportUnknownVariableType=true
-
 from typing import assert_type
 
 import mongojet
