@@ -380,6 +380,49 @@ async def test_a_function_called_with_wrong_types_raises_only_errors_of_ours(
     assert not failures, f"{len(failures)}:\n" + "\n".join(failures)
 
 
+DECLARED = ("__collection_name__", "__indexes__", "__collection_options__", "__shard_key__")
+KEYWORDS = (
+    *("abstract", "mixin", "validate_on_write", "check_queries", "version_field", "validator"),
+    *("tag", "tag_field", "unknown", "rename", "omit_defaults"),
+)
+
+
+def declarations(value: Any) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """What a class can declare, with *value* in its place: what it is, the namespace, the keywords."""
+    for name in DECLARED:
+        yield name, {name: value}, {}
+    for keyword in KEYWORDS:
+        yield f"{keyword}=", {}, {keyword: value}
+    for index in (
+        value,
+        {"key": value},
+        {"key": {"name": value}},
+        {"key": {"name": 1}, "unique": value},
+    ):
+        yield "__indexes__", {"__indexes__": [index]}, {}
+    for option in ("capped", "size", "timeseries", "collation", "validationLevel"):
+        yield "__collection_options__", {"__collection_options__": {option: value}}, {}
+
+
+@pytest.mark.filterwarnings("ignore")
+async def test_a_class_declared_with_wrong_types_raises_only_errors_of_ours(
+    bound: mongojet.Database,
+) -> None:
+    async def declare(namespace: dict[str, Any], keywords: dict[str, Any]) -> None:
+        body = {"__annotations__": {"name": str}, "__module__": __name__} | namespace
+        cls: Any = type(MongoDocument)("Odd", (MongoDocument,), body, **keywords)
+        await mongospec.init(bound, [cls], indexes="skip", validators="skip", close_client=False)
+
+    failures: list[str] = []
+    values = [maker() for maker in MAKERS]
+    cases = [(*each, value) for value in values for each in declarations(value)]
+    for what, namespace, keywords, value in random.Random(SEED).sample(
+        cases, min(CALLS // 40, len(cases))
+    ):
+        await attempt(partial(declare, namespace, keywords), f"{what} {shown(value)}", failures)
+    assert not failures, f"{len(failures)}:\n" + "\n".join(failures)
+
+
 @pytest.mark.parametrize("keyword", ["tag", "tag_field", "unknown"])
 def test_a_class_keyword_of_a_wrong_type_is_an_error_of_ours(keyword: str) -> None:
     with pytest.raises(mongospec.DefinitionError, match="Odd"):

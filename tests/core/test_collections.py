@@ -325,6 +325,8 @@ async def test_the_server_may_list_defaults_and_round_sizes(
     [
         ([], "is a dict"),
         ({"caped": True}, "did you mean 'capped'"),
+        ({5: True}, "5 is not the name of an option"),
+        ({"comment": object()}, "__collection_options__.*object"),
         ({"capped": True}, "size"),
         ({"max": 5}, "capped"),
         ({"timeseries": {"metaField": "age"}}, "timeField"),

@@ -311,18 +311,24 @@ async def test_names_that_are_not_stored_are_refused_at_init(bind: Bind) -> None
         __shard_key__ = ("inner.post_code",)
         inner: Inner
 
-    class Text(MongoDocument):
-        __shard_key__ = "tenant"
-        tenant: str
-
     for cls, said in (
         (Unknown, r"no document has the field 'tennant'.* _id, tenant"),
         (PythonName, r"no document has the field 'tenant_id'.* tenantId"),
         (Nested, r"no document has the field 'inner.post_code'.* inner.postCode"),
-        (Text, r"write \('tenant',\)"),
     ):
         with pytest.raises(DefinitionError, match=rf"{cls.__name__}.__shard_key__.*{said}"):
             await bind(cls)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [("tenant", r"write \('tenant',\)"), (5, "= 5 is not a")]
+)
+def test_a_shard_key_that_is_no_tuple_is_refused_with_the_class(wrong: Any, said: str) -> None:
+    with pytest.raises(DefinitionError, match=f"Text.__shard_key__.*{said}"):
+
+        class Text(MongoDocument):
+            __shard_key__ = wrong
+            tenant: str
 
 
 async def test_a_change_of_the_shard_key_that_may_not_have_arrived_needs_a_reload(

@@ -3,11 +3,12 @@
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable
+from decimal import Decimal
 from typing import Any
 
 import mongojet
 import msgspec
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -39,6 +40,8 @@ class Item(MongoDocument):
     number: int = 0
     tags: list[str] = []
     notes: dict[str, int] = {}
+    price: Decimal = Decimal(0)
+    marks: set[int] = set()
     part: Part = msgspec.field(default_factory=Part)
     friend: "Item | None" = None
     others: list["Item"] = []
@@ -47,6 +50,7 @@ class Item(MongoDocument):
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)
 keys = st.text(st.sampled_from("abc"), min_size=1, max_size=2)
 numbers = st.integers(-(2**63), 2**63 - 1)
+prices = st.decimals(-1_000, 1_000, places=2) | st.sampled_from([Decimal("1.50"), Decimal("1.5")])
 moments = st.datetimes(dt.datetime(1970, 1, 1), dt.datetime(2100, 1, 1)).map(
     lambda each: each.replace(microsecond=0, tzinfo=dt.UTC)
 )
@@ -60,6 +64,8 @@ def stored_form(item: Item) -> dict[str, Any]:
         "number": item.number,
         "tags": list(item.tags),
         "notes": dict(item.notes),
+        "price": Decimal128(item.price),
+        "marks": sorted(item.marks),
         "part": {
             "name": item.part.name,
             "sizes": list(item.part.sizes),
@@ -124,6 +130,11 @@ class History(RuleBasedStateMachine):
         item.part.name, item.part.since = name, since
         item.part.sizes.append(size)
         item.part.sizes.sort()
+
+    @rule(item=items, price=prices, mark=st.integers(0, 3))
+    def change_values(self, item: Item, price: Decimal, mark: int) -> None:
+        item.price = price
+        item.marks ^= {mark}
 
     @rule(item=items, other=items, alone=st.booleans())
     def join(self, item: Item, other: Item, alone: bool) -> None:

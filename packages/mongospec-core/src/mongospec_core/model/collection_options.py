@@ -11,7 +11,7 @@ from mongospec_core.codec.bson_schema import bson_schema
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.errors import CollectionConflictError, DefinitionError, OperationError, shown
 from mongospec_core.model.family import is_member, members_of
-from mongospec_core.server.indexes import Conflicts, Mode, refuse_misspelt, report
+from mongospec_core.server.indexes import Conflicts, Mode, as_sent, refuse_misspelt, report
 from mongospec_core.server.operation import Operation
 from mongospec_core.server.reply import Listed, ListedCollection
 
@@ -115,7 +115,7 @@ def _options_of(cls: Any) -> dict[str, Any]:
                 f'{where}: write validator="error" in the class line, not {name!r}'
             )
     refuse_misspelt(where, said, _OPTIONS)
-    options = decode(encode({k: v for k, v in said.items() if v is not None and v is not False}))
+    options = as_sent(where, {k: v for k, v in said.items() if v is not None and v is not False})
     if "size" not in options if "capped" in options else options.keys() & _CAPPED.keys():
         raise DefinitionError(f'{where}: a capped collection has "capped": True and "size": BYTES')
     series: Any = options.get("timeseries", {"timeField": "_id"})

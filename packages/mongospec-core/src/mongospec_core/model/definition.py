@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_origin
 
-from bson import Regex
+from bson import Code, Regex
 
 from mongospec_core.codec.annotations import tag_of, type_args, unwrap
 from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import Plan
-from mongospec_core.errors import DefinitionError, UnknownFieldError, shown
+from mongospec_core.errors import DefinitionError, UnknownFieldError, cut, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.family import are_relatives, collection_name_of
@@ -38,9 +38,9 @@ def refuse_what_cannot_be_bound(cls: type[DocumentBase], plan: Plan[Any]) -> Non
 
 def _refuse_bad_name(cls: type[DocumentBase]) -> None:
     name: Any = collection_name_of(cls)
-    if not isinstance(name, str) or "$" in name or "\0" in name:
+    if not isinstance(name, str) or isinstance(name, Code) or re.search("[$\0\ud800-\udfff]", name):
         raise DefinitionError(
-            f"{cls.__name__}.__collection_name__ = {name!r} is not a valid collection name"
+            f"{cls.__name__}.__collection_name__ = {shown(name)} is not a valid collection name"
         )
 
 
@@ -72,22 +72,17 @@ def _refuse_foreign_documents(cls: type[DocumentBase], plan: Plan[Any]) -> None:
 
 def _refuse_bad_version(cls: type[DocumentBase], plan: Plan[Any]) -> None:
     """Refuse other than an int with default 0: documents stored before the class had versions count as 0."""
-    name = plan.version_field
+    name: Any = plan.version_field
     field = next((each for each in plan.fields if each.name == name), None)
     if name is None or (field is not None and unwrap(field.type) is int and field.default == 0):
         return
     raise DefinitionError(
-        f"{cls.__name__}: version_field={name!r} needs a field that counts from 0; "
-        f"declare {name}: int = 0"
+        f"{cls.__name__}: version_field={shown(name)} needs a field that counts from 0; "
+        f"declare {cut(name) if isinstance(name, str) else 'version'}: int = 0"
     )
 
 
 def _refuse_bad_shard_key(cls: type[DocumentBase], plan: Plan[Any]) -> None:
-    if isinstance(cls.__shard_key__, str):
-        raise DefinitionError(
-            f"{cls.__name__}.__shard_key__ = {cls.__shard_key__!r} is not a tuple of names; "
-            f"write ({cls.__shard_key__!r},)"
-        )
     tree = PathTree(cls, (plan.type,), plan.dec_hook)
     for path in plan.shard_key:
         try:
@@ -95,7 +90,7 @@ def _refuse_bad_shard_key(cls: type[DocumentBase], plan: Plan[Any]) -> None:
         except UnknownFieldError as error:
             known = dict.fromkeys((*plan.encode_names, error.suggestion or plan.encode_names[0]))
             raise DefinitionError(
-                f"{cls.__name__}.__shard_key__: no document has the field {path!r}; use the "
+                f"{cls.__name__}.__shard_key__: no document has the field {shown(path)}; use the "
                 f"stored names of fields: {', '.join(known)}"
             ) from error
 

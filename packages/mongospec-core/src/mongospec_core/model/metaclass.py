@@ -69,6 +69,12 @@ class DocumentMeta(msgspec.StructMeta):
         namespace["__abstract__"] = abstract or mixin
         if validator not in (None, "error", "warn"):
             raise DefinitionError(f'{name}: validator={shown(validator)}: use "error" or "warn"')
+        shard_key: Any = namespace.get("__shard_key__", ())
+        if not isinstance(shard_key, tuple | list):
+            one = cut(shard_key) if isinstance(shard_key, str) else "name"
+            raise DefinitionError(
+                f"{name}.__shard_key__ = {shown(shard_key)} is not a tuple of names; write ({one!r},)"
+            )
         said = {
             "__validate_on_write__": validate_on_write,
             "__check_queries__": check_queries,
@@ -90,7 +96,7 @@ class DocumentMeta(msgspec.StructMeta):
         except ValueError as error:  # a stored name with NUL, a tag that is a field's name, ...
             renamed = [field for field in fields if _stored_as_id(namespace.get(field))]
             way = f"; annotate _id in place of {renamed[0]}, stored as _id" if renamed else ""
-            raise DefinitionError(f"{name}: {error}{way}") from error
+            raise DefinitionError(f"{name}: {cut(str(error))}{way}") from error
         _refuse_stored_names(cls)
         if "[" not in name:  # not a generated class
             remember(cls)

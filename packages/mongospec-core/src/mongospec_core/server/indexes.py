@@ -2,12 +2,19 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal, cast
 
 import msgspec
 
 from mongospec_core.codec.codec_options import decode, encode
-from mongospec_core.errors import DefinitionError, IndexConflictError, OperationError, shown
+from mongospec_core.errors import (
+    DefinitionError,
+    EncodingError,
+    IndexConflictError,
+    OperationError,
+    shown,
+)
 from mongospec_core.server.operation import Operation
 from mongospec_core.server.reply import Listed, ListedIndex
 
@@ -112,16 +119,29 @@ def _index_document(cls: type, declaration: Any) -> dict[str, Any]:
         ) from error
     index = {name: value for name, value in (index | options).items() if value is not None}
     refuse_misspelt(f"{cls.__name__}.__indexes__: {shown(declaration)}", index, _OPTIONS)
-    name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())
     # As the server will return it: enums, dates and the like in a partialFilterExpression.
-    return decode(encode({"key": key, "name": name, **index}))
+    index = as_sent(f"{cls.__name__}.__indexes__: {shown(declaration)}", {"key": key, **index})
+    key = index.pop("key")
+    name = index.pop("name", None) or "_".join(f"{field}_{way}" for field, way in key.items())
+    return {"key": key, "name": name, **index}
 
 
-def refuse_misspelt(where: str, options: Iterable[str], known: Sequence[str]) -> None:
+def as_sent(where: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return declared options as the server will return them.
+
+    :raises DefinitionError: BSON cannot hold one of them.
+    """
+    try:
+        return decode(encode(options))
+    except EncodingError as error:
+        raise DefinitionError(f"{where}: {error}") from error
+
+
+def refuse_misspelt(where: str, options: Iterable[Any], known: Sequence[str]) -> None:
     """Refuse an option that is like a known one; a server may have options of its own."""
     for option in set(options) - set(known):
-        from difflib import get_close_matches  # noqa: PLC0415 - a millisecond, for rare mistakes
-
+        if not isinstance(option, str):
+            raise DefinitionError(f"{where}: {shown(option)} is not the name of an option")
         if meant := get_close_matches(option, known, 1, 0.7):
             raise DefinitionError(
                 f"{where} has the option {shown(option)}, which does not exist; "
