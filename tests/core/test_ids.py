@@ -1,6 +1,5 @@
 """Ids are values: what looks like an operator is none, wherever an id is taken."""
 
-import itertools
 import re
 import subprocess
 import sys
@@ -179,32 +178,43 @@ async def test_find_by_id_of_a_documents_id_that_is_a_document(bind: Bind) -> No
     assert await Grid.find_by_id({"x": 1, "y": 3}) is None
 
 
-def test_ids_are_made_in_ascending_order_and_each_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "_count", itertools.count(7))
+async def test_ids_are_in_one_order_whoever_made_them(bind: Bind) -> None:
     before = int(time.time())
-    made = [ids.new_id(), *itertools.islice(ids.new_ids(), 2_500), ids.new_id()]
+    made = [ObjectId(), *ids.new_ids(2_500), ObjectId()]
+    assert len(made) == 2_502
     assert made == sorted(set(made))
-    assert before <= made[0].generation_time.timestamp() <= time.time()
+    assert before <= made[1].generation_time.timestamp() <= time.time()
+
+    class Line(MongoDocument):
+        n: int
+
+    await bind(Line)
+    await Line(n=0).insert()
+    await Line.insert_many([Line(n=1), Line(n=2, _id=ObjectId()), Line(n=3)])
+    await Line(_id=ObjectId(), n=4).insert()
+    await Line(n=5).save(upsert=True)
+    found = [each.n for each in await Line.find_all(sort="_id")]
+    assert found == [0, 2, 1, 3, 4, 5], "a list's ids are made when it is sent"
 
 
 def test_ids_are_unique_when_their_counter_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ids, "_count", itertools.count(0xFFFFFE))
-    made = [ids.new_id() for _ in range(4)]
+    monkeypatch.setattr(ObjectId, "_inc", 0xFFFFFE)
+    made = [*ids.new_ids(3), ObjectId()]
     assert [each.binary[-3:].hex() for each in made] == ["fffffe", "ffffff", "000000", "000001"]
     assert len(set(made)) == 4
 
 
 FORKING = """
-import os, time
-from mongospec_core.model.ids import new_id, new_ids
-new_id()
+import os
+from mongospec_core.model.ids import new_ids
+next(new_ids(1))
 read, write = os.pipe()
 child = os.fork()
 if child == 0:
-    os.write(write, next(new_ids()).binary)
+    os.write(write, next(new_ids(1)).binary)
     os._exit(0)
 os.waitpid(child, 0)
-assert os.read(read, 12)[4:9] != new_id().binary[4:9]
+assert os.read(read, 12)[4:9] != next(new_ids(1)).binary[4:9]
 """
 
 

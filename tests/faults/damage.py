@@ -1,4 +1,4 @@
-"""What a reply can suffer: a recipe says it in numbers, so that hypothesis can draw it and make it smaller."""
+"""What a reply can suffer: a recipe says it in numbers, so that hypothesis can draw it."""
 
 from collections.abc import Callable, Iterator
 from copy import deepcopy

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from bson import Binary
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import mongospec_core as core
@@ -19,8 +20,8 @@ from tests.faults.lane import Lane, lanes
 from tests.faults.operations import ROWS, Models, Row
 
 LANES = 6
-EXAMPLES = 8
-"""Of an operation, each with a recipe for every lane."""
+EXAMPLES = int(os.environ.get("MONGOSPEC_EXAMPLES", "8"))
+"""Of an operation, each with a recipe for every lane: the same in each run, unless the variable sets their number."""
 TIMEOUT = 2
 """Seconds that an operation gets; it hangs if it has not ended after HANGS."""
 HANGS = 10
@@ -106,7 +107,7 @@ async def met(lane: Lane, recipe: Recipe, act: Callable[[], Awaitable[Any]]) -> 
 
 @contextmanager
 def every_lane(uri: str, test: Callable[[Lane, Recipe], Awaitable[None]]) -> Iterator[None]:
-    """Run *test* in all lanes at once, with recipes that hypothesis draws and makes smaller."""
+    """Run *test* in all lanes at once, with recipes that hypothesis draws."""
     with asyncio.Runner() as runner:
         opened = AsyncExitStack()
         made = runner.run(opened.enter_async_context(lanes(uri, LANES, f"damaged_{os.getpid()}")))
@@ -121,7 +122,13 @@ def every_lane(uri: str, test: Callable[[Lane, Recipe], Awaitable[None]]) -> Ite
             await lane.client["admin"].run_command({"ping": 1})  # it may still look for the server
             await test(lane, recipe)
 
-        @settings(max_examples=EXAMPLES, deadline=None, database=None)
+        @settings(
+            max_examples=EXAMPLES,
+            deadline=None,
+            database=None,
+            derandomize="MONGOSPEC_EXAMPLES" not in os.environ,
+            phases=[Phase.generate],  # a hang costs seconds: a smaller recipe would take minutes
+        )
         @given(st.lists(RECIPES, min_size=LANES, max_size=LANES))
         def search(recipes: list[Recipe]) -> None:
             runner.run(meet(recipes))
@@ -184,6 +191,28 @@ async def test_a_write_whose_reply_has_a_length_that_cannot_be_may_have_been_app
     assert await Entry.count() == 1
     await entry.save()
     assert await Entry.count() == 1
+
+
+@pytest.mark.parametrize("verb", ["find_one_and_replace", "find_one_and_update"])
+async def test_a_returned_document_whose_id_cannot_be_read_is_an_error_of_ours(
+    bind: Bind, mongo_proxy: FaultProxy, verb: str
+) -> None:
+    class Entry(core.MongoDocument):
+        text: str = ""
+
+    await bind(Entry)
+    await Entry(text="a").insert()
+    new = Entry(text="b")
+    change: Any = new if verb == "find_one_and_replace" else {"$set": {"text": "b"}}
+    damaged_id = {"_id": Binary(b"\0" * 3, 4), "text": "b"}
+    with (
+        mongo_proxy.rewrite("findAndModify", lambda reply: {**reply, "value": damaged_id}),
+        pytest.raises(MongospecError) as caught,
+    ):
+        await getattr(Entry, verb)({"text": "a"}, change)
+    assert caught.value.outcome == "applied"
+    assert await Entry.count({"text": "b"}) == 1
+    assert new.id is None
 
 
 @pytest.mark.parametrize(

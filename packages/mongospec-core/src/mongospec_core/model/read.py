@@ -144,7 +144,7 @@ class Reader[T]:
         for part in parts:
             document: Any
             if (failure := _damage(part)) is not None:
-                document = self._unfit(failure, _salvaged(part), failures)
+                document = self._unfit(failure, salvaged(part), failures)
             else:
                 document = self._converted(part, decode(part, self.codec), failures)
             if document is not _LEFT_OUT:
@@ -268,13 +268,16 @@ def _damage(part: bytes) -> InvalidDocument | None:
     try:
         decode(part)
     except BSONError as error:
-        raw = _salvaged(part)
+        raw = salvaged(part)
         return InvalidDocument(raw.get("_id"), _unreadable(raw), cut(str(error)))
     return None
 
 
-def _salvaged(part: bytes) -> dict[str, Any]:
-    """Decode a damaged document, with replacement characters for text that is not UTF-8."""
+def salvaged(part: bytes) -> dict[str, Any]:
+    """Decode a document that may be damaged: as far as it can be, and empty if it cannot be.
+
+    Text that is not UTF-8 has replacement characters.
+    """
     try:
         return decode(part, _SALVAGING)
     except BSONError:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Self, Unpack
 
+from bson import ObjectId
 from msgspec.structs import force_setattr
 
 from mongospec_core.codec.codec_options import decode, encode, named
@@ -20,7 +21,7 @@ from mongospec_core.errors import (
 )
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.hooks import run_pre_save
-from mongospec_core.model.ids import Ids, is_inserted, new_id, take_back_id
+from mongospec_core.model.ids import Ids, is_inserted, take_back_id
 from mongospec_core.model.own_filter import own_filter
 from mongospec_core.model.snapshot import set_snapshot, snapshot_of
 from mongospec_core.model.write import (
@@ -68,7 +69,7 @@ class InsertOperations(DocumentBase, abstract=True):
         cls._before_write([self])
         made_here = self._id is None
         if made_here:
-            force_setattr(self, "_id", new_id())
+            force_setattr(self, "_id", ObjectId())
             set_snapshot(self, None)  # it may be a copy of a stored document
         before = snapshot_of(self)
         data = b""

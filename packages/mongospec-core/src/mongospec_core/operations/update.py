@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Self, Unpack
 
-from mongospec_core.codec.codec_options import decode
+import msgspec
+from bson.errors import BSONError
+
 from mongospec_core.codec.elements import element_value, split_elements
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.raw_values import to_raw
@@ -12,6 +14,7 @@ from mongospec_core.errors import MongospecError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding
 from mongospec_core.model.change import Replacement
+from mongospec_core.model.read import salvaged
 from mongospec_core.model.snapshot import DELETED, snapshot_of
 from mongospec_core.model.version import refuse_stale, refuse_taken
 from mongospec_core.model.write import (
@@ -204,8 +207,11 @@ class UpdateOperations(ReadOperations, abstract=True):
             refuse_taken(replacement, replace.expected, error)
             raise
         if found is not None:
-            stored_id = split_elements(found).get("_id")
-            settle("applied", element_value(stored_id) if stored_id else None)
+            try:
+                stored_id = split_elements(found).get("_id")
+                settle("applied", element_value(stored_id) if stored_id else None)
+            except (BSONError, ValueError, msgspec.ValidationError):  # the read below says why
+                settle("unknown", None)
         elif call.options.get("upsert"):
             settle("applied", None)
         elif replace.expected is not None:
@@ -245,7 +251,7 @@ async def _given(read: Read, binding: Binding, call: Operation, found: bytes | N
         return await read.first(binding, call, found)
     except MongospecError as error:
         error.outcome = "applied"
-        error.given = decode(found) if found is not None else None
+        error.given = salvaged(found) if found is not None else None
         error.add_note(
             f"{call.operation} was carried out before this; .given is what it returned: "
             f"{shown(error.given)}"
