@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mongospec_testing import Command, FaultProxy
 
-DEADLINE = 0.3
+DEADLINE = 0.5
 """Seconds that an operation gets, of which the server's answer takes all."""
 
 type Cancel = Literal["before", "during", "twice", "hung", "anywhen"]
@@ -143,9 +143,9 @@ TRANSPORT = (
     Fault("reply stalled, then lost", stall("reply", late=False), TIMED, slow=True, lost=True),
     Fault("reply stalled, then late", stall("reply", late=True), TIMED),
     Fault("cancelled before", no_rule, cancel="before"),
-    Fault("cancelled during", once("delay", 0.03), cancel="during"),
-    Fault("cancelled twice", once("delay", 0.03), cancel="twice"),
-    Fault("cancelled after", once("delay", 0.03, at="reply"), cancel="during"),
+    Fault("cancelled during", once("delay", 0.1), cancel="during"),
+    Fault("cancelled twice", once("delay", 0.1), cancel="twice"),
+    Fault("cancelled after", once("delay", 0.1, at="reply"), cancel="during"),
     Fault("cancelled, hung", stall("request", late=False), cancel="hung", slow=True, lost=True),
     Fault("cancelled, hung, then late", stall("request", late=True), cancel="hung"),
 )

@@ -14,14 +14,13 @@ import mongospec_core as core
 from mongospec_core import DocumentNotFoundError, MissingIdError, StaleDocumentError
 from mongospec_core.extension import DELETED, UNKNOWN_CONTENT, decode, is_new, snapshot_of
 from mongospec_core.server.client import state_of
+from mongospec_core.server.driver_call import CANCEL_GRACE_SECONDS
 from mongospec_refs import UnsavedReferenceError
 from mongospec_testing import Command, FaultProxy, Rule
 from mongospec_testing.uri import MongoUri
 from tests.faults.faults import DEADLINE, Fault, Place, cancel
 from tests.faults.operations import REPEATED, Models, Row, models
 
-PATIENCE = 0.4
-"""Seconds that a cancelled call is waited for here, in place of the second of patience."""
 SLACK = 1.5
 """Seconds that a busy machine may add."""
 HANGS = 10.0
@@ -37,7 +36,7 @@ class FoundError(AssertionError):
 
 
 class UnsettledError(FoundError):
-    """A case was late, or could not begin: an earlier one is still in its way."""
+    """A case was late, or what was done before or after its fault met what an earlier one had left."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -48,6 +47,14 @@ class Case(msgspec.Struct, frozen=True):
     fault: str
     outcome: str
     error: str
+
+
+class Golden(msgspec.Struct, frozen=True):
+    """An operation that meets no fault: its commands, what is stored before it and afterwards."""
+
+    places: list[Place]
+    before: State
+    done: State
 
 
 class Lane:
@@ -111,26 +118,29 @@ class Lane:
         await row.act(self.models, objects, {})
         return [name for name in self.names if name in found or await self.raw[name].find_one({})]
 
-    async def golden(self, row: Row) -> tuple[list[Place], State]:
-        """The commands of an operation that meets no fault, and what it leaves."""
+    async def golden(self, row: Row) -> Golden:
+        """Let an operation meet no fault."""
         await self.empty()
         objects = await row.prepare(self.models)
-        seeded = {each["_id"] for each in await self.documents()}
+        documents = await self.documents()
+        seeded = {each["_id"] for each in documents}
+        before = self.state_of(documents, seeded)
         with self.proxy.recording() as seen:
             await row.act(self.models, objects, {})
         places = [
             Place(number + 1, each.name, sum(other.name == each.name for other in seen[:number]))
             for number, each in enumerate(seen)
         ]
-        return places, await self.state(seeded)
+        return Golden(places, before, await self.state(seeded))
 
-    async def run(self, row: Row, place: Place, fault: Fault, done: State, *, then: str) -> Case:
+    async def run(self, row: Row, place: Place, fault: Fault, golden: Golden, *, then: str) -> Case:
         """Let an operation meet a fault, and check all that can be known then.
 
         :param then: ``"repeat"`` or ``"save"``: what the user does next.
         """
+        before, done = golden.before, golden.done
         try:
-            objects, seeded, before = await self._begin(row)
+            objects, seeded = await self._begin(row, before)
         except Exception as error:
             raise UnsettledError(f"{row.name} cannot begin: {error!r}") from error
         error, took = await self._meet(row, place, fault, objects)
@@ -151,7 +161,8 @@ class Lane:
             if not fault.cancel and state_of(self.client).in_flight:
                 raise FoundError("a call is left in flight")
         except Exception as wrong:
-            kind = UnsettledError if isinstance(wrong, UnsettledError) else FoundError
+            unsettled = isinstance(wrong, UnsettledError | core.OperationError)
+            kind = UnsettledError if unsettled else FoundError
             raise kind(
                 f"{row.name}, {place.command}[{place.skip}], {fault.name}, then {then}: {wrong}\n"
                 f"  reported {outcome}: {error!r}\n  before {before}\n  after  {after}\n  done   {done}"
@@ -159,18 +170,17 @@ class Lane:
         name = type(error).__name__ if error is not None else ""
         return Case(row.name, place.name, fault.name, outcome, name)
 
-    async def _begin(self, row: Row) -> tuple[list[Any], set[Any], State]:
-        """The objects that take part, the ids that are stored, and the state of the database."""
+    async def _begin(self, row: Row, before: State) -> tuple[list[Any], set[Any]]:
+        """The objects that take part, and the ids that are stored."""
         await self.empty()
         await self.client["admin"].run_command({"ping": 1})  # it may still look for the server
         state_of(self.client).silent = False
         objects = await row.prepare(self.models)
         documents = await self.documents()
         seeded = {each["_id"] for each in documents}
-        before = self.state_of(documents, seeded)
-        if any(len(documents) > 1 for documents in before.values()):
+        if self.state_of(documents, seeded) != before:
             raise UnsettledError("what an earlier case had sent has arrived now")
-        return objects, seeded, before
+        return objects, seeded
 
     async def _meet(
         self, row: Row, place: Place, fault: Fault, objects: list[Any]
@@ -227,7 +237,7 @@ class Lane:
             seen = now
 
     def _check_time(self, row: Row, fault: Fault, took: float) -> None:
-        most = SLACK + PATIENCE + (DEADLINE if fault.options else 0)
+        most = SLACK + CANCEL_GRACE_SECONDS + (DEADLINE if fault.options else 0)
         if fault.slow and not fault.options:
             most += 4 * SELECTION
         if row.repeats:

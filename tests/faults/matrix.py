@@ -65,8 +65,8 @@ def tasks_of(row: Row, places: Sequence[Place]) -> Iterator[Task]:
             yield place, fault, ("repeat", "save")[(turn + number) % 2]
 
 
-PAUSE = 2.0
-"""Seconds before a case is repeated: what an earlier one left open has ended then."""
+ATTEMPTS = 5
+"""How often a late case is repeated at most, until it has succeeded twice."""
 
 
 async def run(
@@ -75,20 +75,22 @@ async def run(
     """All cases of an operation.
 
     A case whose result depends on time is repeated if it fails: a busy machine can be late for what it should
-    meet, and what an earlier case left open is in its way until the server ends it. It must succeed twice then.
+    meet, and what an earlier case left open is in its way until the server ends it. It is repeated alone, when all
+    others have ended, and must succeed twice then.
 
     :param published: the outcomes that are known.
     """
-    places, done = await lanes[0].golden(row)
-    tasks = [task for task in tasks_of(row, places) if only in task[1].name]
+    golden = await lanes[0].golden(row)
+    tasks = [task for task in tasks_of(row, golden.places) if only in task[1].name]
     # Half of the lanes begin with cases that wait for the driver, the others compute meanwhile.
     slow = iter([task for task in tasks if task[1].slow])
     quick = iter([task for task in tasks if not task[1].slow])
     found = Findings(timed=sum(task[1].timed for task in tasks))
+    late: list[Task] = []
 
     async def case_of(lane: Lane, place: Place, fault: Fault, then: str) -> Case:
         try:
-            case = await lane.run(row, place, fault, done, then=then)
+            case = await lane.run(row, place, fault, golden, then=then)
         except Exception as error:
             lane.proxy.clear()
             error.add_note(f"{row.name}, {place}, {fault.name}, then {then}")
@@ -98,28 +100,46 @@ async def run(
             raise OutcomeError(case, expected)
         return case
 
+    def note(error: Exception) -> None:
+        if isinstance(error, OutcomeError):  # the whole of the outcomes shows it
+            found.cases.append(error.case)
+        else:
+            found.wrong.append(error)
+
     async def work(lane: Lane, waiting: Iterator[Task]) -> None:
         for place, fault, then in waiting:
             try:
-                try:
-                    case = await case_of(lane, place, fault, then)
-                except Exception as error:
-                    if not (fault.timed or isinstance(error, UnsettledError)):
-                        raise
-                    found.repeated.append(error)
-                    for _ in range(2):
-                        await asyncio.sleep(PAUSE)
-                        case = await case_of(lane, place, fault, then)
-                found.cases.append(case)
-            except OutcomeError as error:  # the whole of the outcomes shows it
-                found.cases.append(error.case)
+                found.cases.append(await case_of(lane, place, fault, then))
             except Exception as error:
-                found.wrong.append(error)
+                if fault.timed or isinstance(error, UnsettledError):
+                    found.repeated.append(error)
+                    late.append((place, fault, then))
+                else:
+                    note(error)
+
+    async def repeat(place: Place, fault: Fault, then: str) -> None:
+        succeeded: list[Case] = []
+        failed: list[Exception] = []
+        for attempt in range(ATTEMPTS):
+            lane = lanes[attempt % len(lanes)]
+            try:
+                succeeded.append(await case_of(lane, place, fault, then))
+            except (OutcomeError, UnsettledError) as error:
+                failed.append(error)
+            except Exception as error:
+                note(error)
+                return
+            if len(succeeded) == 2:
+                found.cases.append(succeeded[0])
+                return
+        note(failed[0])
 
     async with asyncio.TaskGroup() as group:
         for number, lane in enumerate(lanes):
             order = chain(slow, quick) if number % 2 else chain(quick, slow)
             group.create_task(work(lane, order))
+    for task in late:
+        await repeat(*task)
     return found
 
 

@@ -12,7 +12,6 @@ import pytest
 
 import mongospec
 import mongospec_core as core
-from mongospec_core.server import operation, transaction
 from mongospec_kv import KVStore, KVStoreItem
 from mongospec_refs import RecursiveInsertResult
 from mongospec_testing import MongoServer
@@ -20,7 +19,7 @@ from mongospec_testing.proxy import find_primary
 from mongospec_testing.uri import MongoUri
 from mongospec_testing.wire import ask
 from tests.faults import outcomes_page
-from tests.faults.lane import PATIENCE, lanes, polling
+from tests.faults.lane import lanes, polling
 from tests.faults.matrix import outcomes, run
 from tests.faults.operations import ITEM_READS, KV_READS, READS, ROWS, Row
 
@@ -31,13 +30,6 @@ that shows only sometimes."""
 MOST_SESSIONS = 6
 """Sessions of a lane that no lost connection took with it: the operation's, the ping's, those of calls that are late."""
 WRITE = "MONGOSPEC_WRITE_OUTCOMES" in os.environ
-
-
-@pytest.fixture(autouse=True)
-def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hung server is not waited for as long as in earnest."""
-    monkeypatch.setattr(operation, "CANCEL_GRACE_SECONDS", PATIENCE)
-    monkeypatch.setattr(transaction, "CANCEL_GRACE_SECONDS", PATIENCE)
 
 
 def what_is_open(uri: str) -> tuple[int, int, int]:
