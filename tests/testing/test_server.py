@@ -69,6 +69,17 @@ async def test_the_embedded_server_has_transactions_and_fail_points(bare: None) 
         await client.close()
 
 
+@pytest.mark.skipif(find_spec("secantus") is None, reason="secantusdb is not installed here")
+def test_what_is_set_in_the_embedded_server_is_there() -> None:
+    [name, value] = re.findall(r"^transactions\.(\w+) = (.+)$", embedded.LAUNCH, re.MULTILINE)[0]
+    package = find_spec("secantus")
+    assert package is not None and package.origin is not None
+    source = Path(package.origin).with_name("transactions.py").read_text(encoding="utf-8")
+    [default] = re.findall(rf"^{name} = (.+)$", source, re.MULTILINE)
+    assert default != value
+    assert source.count(name) > 1  # it is used
+
+
 async def test_a_fake_mongod_on_the_path_is_made_a_primary_that_takes_transactions(
     fake_mongod: FakeMongod,
 ) -> None:

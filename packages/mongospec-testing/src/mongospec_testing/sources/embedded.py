@@ -19,9 +19,12 @@ EXECUTABLE = "secantusd-py"
 # SecantusDB has wheels up to this Python; for a newer one it runs as a program of its own.
 NEWEST_PYTHON = (3, 13)
 # Starts the one of this environment; the first argument is its folder. Given a configuration file, an empty one
-# of its own, it reads no other, such as one in the user's home.
+# of its own, it reads no other, such as one in the user's home. It looks through what it has noted of earlier writes
+# at every write, to know those that a driver repeats: half an hour of them made it ten times slower.
 LAUNCH = """
 import pathlib, runpy, sys
+from secantus import transactions
+transactions._RETRYABLE_RECORD_LIFETIME_SECONDS = 5.0
 home = pathlib.Path(sys.argv[1])
 (home / "secantusd.toml").touch()
 sys.argv = ["secantus", "--config", str(home / "secantusd.toml"), *sys.argv[2:]]
