@@ -249,9 +249,8 @@ async def test_ctrl_c_leaves_what_was_written_and_says_how_to_go_on(
     await mongo_db["notes"].insert_many([{"_id": n, "title": "x"} for n in range(1, 6)])
     done = run("upgrade", "models", CTRL_C="1")
     assert done.code == 130
-    assert (
-        "4 written" in done.out
-    )  # the batch that was being written is told as done only if its reply came first
+    assert "4 written" in done.out
+    # The batch that was being written is told as done only if its reply came first.
     assert re.fullmatch(
         r"done up to Note:([24]); go on with --after Note:\1\nmongospec: interrupted\n", done.err
     )
