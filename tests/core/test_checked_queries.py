@@ -44,7 +44,7 @@ from mongospec_core import (
 from mongospec_core.codec.paths import PathTree
 from mongospec_core.extension import binding_of, encode_update
 from mongospec_core.operations.filters import encode_filter
-from mongospec_core.operations.query_checks import _UPDATES
+from mongospec_core.operations.update_checks import _UPDATES
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
 from tests.core.raw import stored

@@ -14,12 +14,9 @@ from hypothesis import strategies as st
 from mongospec_core import DocumentValidationError, OptionError
 from mongospec_core.codec.paths import PathTree
 from mongospec_core.codec.plan import plan_of
-from mongospec_core.operations.query_checks import (
-    check_filter,
-    check_projection,
-    check_sort,
-    check_update,
-)
+from mongospec_core.operations.filter_checks import check_filter
+from mongospec_core.operations.path_checks import check_projection, check_sort
+from mongospec_core.operations.update_checks import check_update
 from tests.core.test_checked_queries import (
     Address,
     Cat,

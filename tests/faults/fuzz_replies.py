@@ -24,10 +24,7 @@ from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.extension import BulkState, Statement, encode, split_documents
 from mongospec_core.model.read import Reader
-from mongospec_core.operations.page import (  # pyright: ignore[reportPrivateUsage]
-    _beyond,
-    _read_token,
-)
+from mongospec_core.operations import page_position, page_token
 from mongospec_core.server.driver_cursor import EMPTY
 from mongospec_core.server.driver_errors import reply_error, to_operation_error
 from mongospec_core.server.operation import Operation
@@ -112,8 +109,8 @@ def read_token(data: bytes) -> None:
     forged = base64.urlsafe_b64encode(crc32(signed).to_bytes(4) + signed).rstrip(b"=").decode()
     for token in (data.decode(errors="replace"), forged):
         with suppress(MongospecError):
-            place = _read_token("A.page", token, b"question", {"a": 1})
-            _beyond("A.page", EMPTY, {"a": 1}, place)
+            place = page_token.read_token("A.page", token, b"question", {"a": 1})
+            page_position.beyond("A.page", EMPTY, {"a": 1}, place)
 
 
 def batch_of(documents: Sequence[bytes]) -> bytes:

@@ -36,7 +36,7 @@ class FoundError(AssertionError):
 
 
 class UnsettledError(FoundError):
-    """A case was late, or what was done before or after its fault met what an earlier one had left."""
+    """A case was late, or could not begin: an earlier one is still in its way."""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -161,7 +161,7 @@ class Lane:
             if not fault.cancel and state_of(self.client).in_flight:
                 raise FoundError("a call is left in flight")
         except Exception as wrong:
-            unsettled = isinstance(wrong, UnsettledError | core.OperationError)
+            unsettled = isinstance(wrong, UnsettledError | core.OperationTimeoutError)
             kind = UnsettledError if unsettled else FoundError
             raise kind(
                 f"{row.name}, {place.command}[{place.skip}], {fault.name}, then {then}: {wrong}\n"

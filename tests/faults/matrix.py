@@ -65,7 +65,7 @@ def tasks_of(row: Row, places: Sequence[Place]) -> Iterator[Task]:
             yield place, fault, ("repeat", "save")[(turn + number) % 2]
 
 
-ATTEMPTS = 5
+ATTEMPTS = 3
 """How often a late case is repeated at most, until it has succeeded twice."""
 
 

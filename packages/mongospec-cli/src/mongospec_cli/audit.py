@@ -17,7 +17,6 @@ from mongospec_cli.batches import (
     read_batches,
 )
 from mongospec_cli.bson_types import type_name
-from mongospec_cli.dangling import ReferenceCheck
 from mongospec_cli.errors import CommandError
 from mongospec_cli.findings import (
     Audit,
@@ -30,6 +29,7 @@ from mongospec_cli.findings import (
 from mongospec_cli.groups import Groups, general, top
 from mongospec_cli.lax_values import lax_values
 from mongospec_cli.old_documents import changed_fields, decode_batch, is_stable, upgrade_batch
+from mongospec_cli.reference_check import ReferenceCheck
 from mongospec_cli.undeclared import declared_of
 from mongospec_core import InvalidDocument, MongoDocument, MongospecError
 from mongospec_core.extension import (

@@ -12,7 +12,7 @@ from mongospec_core.model.collection_options import (
 )
 from mongospec_core.model.definition import refuse_unique_for_some
 from mongospec_core.model.family import are_relatives
-from mongospec_core.operations.query_checks import check_indexes
+from mongospec_core.operations.path_checks import check_indexes
 from mongospec_core.server.client import Target
 from mongospec_core.server.indexes import (
     Conflicts,

@@ -16,7 +16,7 @@ from bson.codec_options import (
 )
 from bson.errors import BSONError, InvalidDocument
 
-from mongospec_core.codec.nesting import refuse_deep
+from mongospec_core.codec.depth import refuse_deep
 from mongospec_core.codec.raw_values import ENDLESS, Rejected, hidden_types, to_raw
 from mongospec_core.errors import EncodingError, MongospecError, cut, shown
 from mongospec_core.limits import MAX_NESTING

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from mongospec_core.codec.codec_options import encode
-from mongospec_core.codec.nesting import NestingError
+from mongospec_core.codec.depth import NestingError
 from mongospec_core.codec.raw_values import ENDLESS
 from mongospec_core.errors import EncodingError, cut, shown
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from mongospec_core.codec.codec_options import encode
-from mongospec_core.codec.nesting import NestingError
+from mongospec_core.codec.depth import NestingError
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.codec.types import CHECKING

@@ -32,7 +32,8 @@ from mongospec_core.model.write import (
 )
 from mongospec_core.operations.filters import encode_filter
 from mongospec_core.operations.options import BulkOptions, begin, sort_document
-from mongospec_core.operations.query_checks import check_document, check_sort
+from mongospec_core.operations.path_checks import check_sort
+from mongospec_core.operations.update_checks import check_document
 from mongospec_core.operations.updates import encode_update
 from mongospec_core.results import BulkResult
 from mongospec_core.server.bulk import BulkState, Statement

@@ -16,7 +16,7 @@ from mongospec_core.errors import EncodingError, InvalidIdError, OptionError, sh
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
 from mongospec_core.model.ids import id_filter
-from mongospec_core.operations.query_checks import check_filter
+from mongospec_core.operations.filter_checks import check_filter
 from mongospec_core.server import place as places
 
 type Filter = Mapping[str, Any]

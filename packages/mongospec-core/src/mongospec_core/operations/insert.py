@@ -33,10 +33,10 @@ from mongospec_core.model.write import (
     run_hooks_and_checks,
     to_raw_documents,
 )
+from mongospec_core.operations.filter_checks import check_filter, equalities
 from mongospec_core.operations.filters import Filter, refuse_other_filters
 from mongospec_core.operations.insert_many import InsertMany
 from mongospec_core.operations.options import ExistsOptions, WriteOptions, begin
-from mongospec_core.operations.query_checks import check_filter, equalities
 from mongospec_core.server.operation import Operation, outcome_of
 
 

@@ -12,7 +12,7 @@ from mongojet import ReadConcern, ReadPreference, WriteConcern
 from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.binding import Binding, binding_of
 from mongospec_core.model.read import OnInvalid
-from mongospec_core.operations.query_checks import check_sort
+from mongospec_core.operations.path_checks import check_sort
 from mongospec_core.server import place as places
 from mongospec_core.server.driver import OPTIONS, ClientSession
 from mongospec_core.server.indexes import key_document

@@ -3,29 +3,23 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # What stands in documents and queries is of any type; this module tells the types apart.
 
-import base64
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
-from math import inf, isnan, nan
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Self, Unpack, overload
-from zlib import crc32
 
 import msgspec
-from bson import DBRef
 from bson.errors import BSONError
-from bson.raw_bson import RawBSONDocument
 
-from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.elements import element_value, join_elements, split_elements
 from mongospec_core.codec.json import ForPydantic
-from mongospec_core.errors import EncodingError, OptionError, PageTokenError, shown
-from mongospec_core.limits import MAX_DOCUMENT_BYTES
+from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.read import OnInvalid
 from mongospec_core.operations.filters import Filter, encode_filter, or_all
 from mongospec_core.operations.find import FindOperations
 from mongospec_core.operations.options import PageKeywords, PageOptions, Sort, begin, sort_document
+from mongospec_core.operations.page_position import Position, beyond, can_begin_page
+from mongospec_core.operations.page_token import question_of, read_token, token_of
+from mongospec_core.operations.path_checks import check_sort
 from mongospec_core.operations.projection import Projection
-from mongospec_core.operations.query_checks import check_sort
 from mongospec_core.server.driver import OPTIONS
 from mongospec_core.server.driver_cursor import split_documents
 from mongospec_core.server.operation import Operation
@@ -135,12 +129,12 @@ class PageOperations(FindOperations, abstract=True):
         if projection is not None:
             read.check(binding)
         query = await encode_filter(binding, or_all(filter), skip_hooks=skip_hooks)
-        question = _question(cls, or_all(filter), order, options)
-        place = None if after is None else _read_token(name, after, question, order)
+        question = question_of(cls, or_all(filter), order, options)
+        place = None if after is None else read_token(name, after, question, order)
         backwards = place is not None and place.backwards
         towards = {field: -way if backwards else way for field, way in order.items()}
         call.options = {**call.options, "sort": towards}
-        wanted = query if place is None else _beyond(name, query, towards, place)
+        wanted = query if place is None else beyond(name, query, towards, place)
         parts = split_documents(await call.send("find_many", wanted))
         more = len(parts) > size
         del parts[size:]
@@ -155,9 +149,9 @@ class PageOperations(FindOperations, abstract=True):
         def token(last: bool) -> str:
             """Return the token after the last, or before the first; without documents, back from *after*."""
             if taken:
-                return _token(question, _Place(taken[-last][1], not last, False))
+                return token_of(question, Position(taken[-last][1], not last, False))
             assert place is not None
-            return _token(question, _Place(place.values, not last, True))
+            return token_of(question, Position(place.values, not last, True))
 
         if more or backwards:
             page.next = token(last=True)
@@ -241,7 +235,7 @@ def _take(name: str, part: bytes, order: Mapping[str, int], sent: _Sent) -> tupl
         raise OptionError(f"{name}: a value of the sort cannot be read: {error}") from error
     values = [_inside(value, field) for value, field in zip(found, order, strict=True)]
     for field, value in zip(order, values, strict=True):
-        if _kind(value) is None:
+        if not can_begin_page(value):
             raise OptionError(
                 f"{name}: the document of _id={shown(values[-1])} has {shown(value)} in {field!r}: pages "
                 f"cannot be sorted by lists, nor by values that MongoDB does not compare"
@@ -258,144 +252,3 @@ def _inside(value: Any, path: str) -> Any:
             break
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-# -- the order of values of all types, as a filter
-
-_KINDS: Sequence[tuple[int, ...]] = (
-    (-1,),  # MinKey
-    (4,),  # only empty lists; others are sorted, and found, by their elements
-    (6, 10),  # undefined, null and missing fields
-    (1, 16, 18, 19),  # numbers, NaN first
-    (2, 14),  # text
-    (3,),  # documents
-    (5,),  # binary data
-    (7,),  # ObjectId
-    (8,),  # booleans
-    (9,),  # dates
-    (17,),  # timestamps
-    (11,),  # regular expressions
-    (12,),  # DBPointer
-    (13,),  # code
-    (15,),  # code with a scope
-    (127,),  # MaxKey
-)
-"""MongoDB's order of types, by ``$type`` numbers: ``$gt`` and ``$lt`` compare within one type."""
-_NULL, _NUMBER, _DOCUMENT = 2, 3, 5
-_KIND = {number & 255: place for place, numbers in enumerate(_KINDS) for number in numbers}
-_SINGLE = frozenset({_KIND[255], _NULL, _KIND[127]})  # types with a single value
-_NOT_COMPARED = frozenset(_KIND[number] for number in (4, 11, 12, 13, 15))
-
-
-def _kind(value: Any) -> int | None:
-    """Return the position of a value's type in the order; None if a page cannot begin at it."""
-    kind = _KIND[encode({"": value})[4]]
-    operators = kind == _DOCUMENT and _has_operators(value)
-    return None if kind in _NOT_COMPARED or operators else kind
-
-
-def _has_operators(value: Any) -> bool:
-    """Return whether a key at any depth begins with $, as in a DBRef, stored as {"$ref": ...}."""
-    if isinstance(value, list | dict):
-        items: Any = value.values() if isinstance(value, dict) else value
-        keys: Any = value if isinstance(value, dict) else ()
-        return any(key.startswith("$") for key in keys) or any(map(_has_operators, items))
-    return isinstance(value, DBRef)
-
-
-class _Place(NamedTuple):
-    """The position where a page begins: beyond these values, or at them."""
-
-    values: list[Any]
-    backwards: bool
-    inclusive: bool
-
-
-def _beyond(name: str, query: bytes, order: Mapping[str, int], place: _Place) -> bytes:
-    """Return the filter for the documents that match *query* and come after *place* in *order*.
-
-    All values are operands of ``$eq``, ``$gt`` and ``$lt``, which take them literally: a token's
-    values are only compared, and can never be a query.
-
-    :raises PageTokenError: they are too large or too deep for one.
-    """
-    branches: list[dict[str, Any]] = []
-    same: dict[str, Any] = {}
-    for (field, way), value in zip(order.items(), place.values, strict=True):
-        branches += [{**same, field: each} for each in _greater(value, way > 0)]
-        same = {**same, field: {"$eq": value}}
-    if place.inclusive:
-        branches.append(same)
-    field, way = next(iter(order.items()))
-    # It follows from the branches, and lets a single index scan begin at the position.
-    bound = {field: {"$not": {"$lt" if way > 0 else "$gt": place.values[0]}}}
-    beyond = {"$and": [RawBSONDocument(query), bound, {"$or": branches or [{"$nor": [{}]}]}]}
-    try:
-        data = encode(beyond)
-    except EncodingError as error:
-        raise PageTokenError(f"{name}: the values of after= do not fit into a query") from error
-    if len(data) > MAX_DOCUMENT_BYTES:
-        raise PageTokenError(f"{name}: the values of after= do not fit into a query")
-    return data
-
-
-def _greater(value: Any, up: bool) -> list[dict[str, Any]]:
-    """Return conditions on a field, one of which holds for each value that comes after *value*."""
-    kind = _kind(value)
-    assert kind is not None
-    found: list[dict[str, Any]] = []
-    if kind == _NUMBER and isnan(value):
-        if up:
-            found.append({"$gte": -inf})  # all numbers but NaN, which only equals NaN
-    elif kind not in _SINGLE:
-        found.append({"$gt" if up else "$lt": value})
-        if kind == _NUMBER and not up:
-            found.append({"$eq": nan})
-    others = _KINDS[kind + 1 :] if up else _KINDS[:kind]
-    if _KINDS[_NULL] in others:
-        found.append({"$eq": None})  # a missing field has no type
-    if others:
-        found.append({"$type": [number for numbers in others for number in numbers]})
-    return found
-
-
-# -- tokens: a checksum, the query that they belong to, the direction, and the values as BSON
-
-
-def _question(
-    cls: type, filter: Filter, order: Mapping[str, int], options: Mapping[str, Any]
-) -> bytes:
-    """Return a hash of what must be the same for all pages, as eight bytes."""
-    parts = [cls.__name__, filter, *order.items(), options.get("collation"), options.get("let")]
-    return blake2b(encode({"": parts}), digest_size=8).digest()
-
-
-def _token(question: bytes, place: _Place) -> str:
-    flags = bytes([place.backwards | place.inclusive << 1])
-    data = question + flags + encode({str(n): each for n, each in enumerate(place.values)})
-    return base64.urlsafe_b64encode(crc32(data).to_bytes(4) + data).rstrip(b"=").decode()
-
-
-def _read_token(name: str, token: Any, question: bytes, order: Mapping[str, int]) -> _Place:
-    damaged = PageTokenError(
-        f"{name}: after={shown(token)} is damaged; pass the next or the previous of a page unchanged"
-    )
-    if not isinstance(token, str):
-        raise damaged
-    try:
-        data = base64.b64decode(token + "=" * (-len(token) % 4), b"-_", validate=True)
-        if len(data) < 13 or crc32(data[4:]) != int.from_bytes(data[:4]):
-            raise damaged
-        if data[4:12] != question:
-            raise PageTokenError(
-                f"{name}: after= belongs to a page of another query: class, filter, sort, collation "
-                f"and let must be those of the page that it comes from"
-            )
-        values = list(decode(data[13:]).values())
-        if len(values) != len(order) or any(_kind(each) is None for each in values):
-            raise damaged
-    except PageTokenError:
-        raise
-    except (ValueError, BSONError, RecursionError):  # a ValueError: it is not base64
-        raise damaged from None
-    return _Place(values, bool(data[12] & 1), bool(data[12] & 2))

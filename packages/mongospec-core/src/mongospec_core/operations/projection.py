@@ -13,7 +13,7 @@ from mongospec_core.errors import OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, binding_of, reading_plan
 from mongospec_core.model.read import BatchReader, OnInvalid, PlainReader, Reader
-from mongospec_core.operations.query_checks import check_projection
+from mongospec_core.operations.path_checks import check_projection
 from mongospec_core.server.operation import Operation
 
 type Projection = type[msgspec.Struct] | Mapping[str, Any] | None

@@ -13,8 +13,9 @@ from mongospec_core.errors import EncodingError, OptionError, shown
 from mongospec_core.model.base import DocumentBase
 from mongospec_core.model.binding import Binding, refuse_foreign
 from mongospec_core.model.hooks import run_dict_hook
+from mongospec_core.operations.filter_checks import equalities
 from mongospec_core.operations.filters import Filter
-from mongospec_core.operations.query_checks import check_update, equalities
+from mongospec_core.operations.update_checks import check_update
 from mongospec_core.operations.upserts import add_inserted_fields
 from mongospec_core.server import place as places
 

@@ -11,7 +11,8 @@ from msgspec import UNSET
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.raw_values import key_to_raw
 from mongospec_core.model.binding import Binding
-from mongospec_core.operations.query_checks import check_insert, equalities
+from mongospec_core.operations.filter_checks import equalities
+from mongospec_core.operations.update_checks import check_insert
 
 _MAKING = frozenset(
     {

@@ -168,7 +168,7 @@ class UninterruptedCall[T]:
 
 
 def seconds_left(deadline: float, operation: str) -> float | None:
-    """Return the seconds until *deadline*; None if there is no limit.
+    """Return how many seconds are left before *deadline*, or None if it is infinite.
 
     :raises OperationTimeoutError: the time is up; nothing was sent.
     """

@@ -1,182 +1,37 @@
-"""Check the paths and values of queries against the class, before anything is sent.
+"""Check the paths and values that updates, upserts and raw documents store, before anything is sent.
 
-Other operators, expressions and geometry are not checked; the server does that.
+Other operators and expressions are not checked; the server does that.
 """
 
-# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
 # What stands in documents and queries is of any type; this module tells the types apart.
 
 import datetime as dt
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from typing import Any, TypeIs
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import Any
 
-from bson import ObjectId, Regex, Timestamp
+from bson import Timestamp
 
 from mongospec_core.codec.codec_options import decode, encode
 from mongospec_core.codec.paths import Node, PathTree
 from mongospec_core.codec.plan import Plan
 from mongospec_core.codec.raw_values import ENDLESS, is_embedded, key_to_raw, to_raw
 from mongospec_core.errors import (
-    DefinitionError,
     DocumentValidationError,
     EncodingError,
     FilterValueError,
     InvalidDocument,
-    UnknownFieldError,
     shown,
 )
-from mongospec_core.server.indexes import Declared
-
-type Check = Callable[[PathTree, Node, str, Any], None]
-"""Checks an operand; takes the tree, the node and the path of the field, and the operand."""
-
-# -- filters
-
-
-def check_filter(tree: PathTree, filter: Mapping[str, Any]) -> None:
-    """Check every path and every value of a filter.
-
-    :raises UnknownFieldError: it names a field that the class does not have.
-    :raises FilterValueError: it compares a field to a value that no document can have there.
-    """
-    fields = tree.fields
-    for path, condition in filter.items():
-        node = fields.get(path)
-        if node is None or type(condition) not in node.asked:
-            _check_entry(tree, tree.root, path, condition, "")
-
-
-def _check_filter(tree: PathTree, root: Node, filter: Mapping[str, Any], above: str) -> None:
-    for path, condition in filter.items():
-        _check_entry(tree, root, path, condition, above)
-
-
-def _check_entry(tree: PathTree, root: Node, path: Any, condition: Any, above: str) -> None:
-    """Check one entry of a filter: a path and its condition, or a logical operator."""
-    node = root.fields.get(path)
-    if node is None:
-        path = key_to_raw(path)
-        if path.startswith("$"):
-            if path in ("$and", "$or", "$nor"):
-                for each in items_of(condition):
-                    if _is_dict(each):
-                        _check_filter(tree, root, each, above)
-            return
-        node = tree.at(path, root, above)
-    if type(condition) not in node.asked:
-        _check_condition(tree, node, above + path, condition)
-
-
-def _check_condition(tree: PathTree, node: Node, path: str, condition: Any) -> None:
-    if node.free:
-        return
-    if not has_operators(condition):
-        _check_equality(tree, node, path, condition)
-        return
-    for operator, operand in condition.items():
-        if type(operand) not in node.asked:
-            check = _CONDITIONS.get(operator)
-            if check is not None:
-                check(tree, node, path, operand)
-
-
-def has_operators(condition: Any) -> bool:
-    """Return whether a dict in a filter has operators, so that it is not a value itself."""
-    if not _is_dict(condition):
-        return False
-    first = next(iter(condition), None)
-    return isinstance(first, str) and first[:1] == "$" and first not in ("$ref", "$id")
-
-
-def equalities(filter: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that an upsert by *filter* stores when it inserts, by their paths."""
-    found: dict[str, Any] = {}
-    for path, condition in filter.items():
-        if path == "$and" or (path == "$or" and len(list(items_of(condition))) == 1):
-            for clause in items_of(condition):
-                if isinstance(clause, Mapping):
-                    found |= equalities(clause)
-        elif path.startswith("$") or isinstance(condition, re.Pattern | Regex):
-            continue
-        elif not has_operators(condition):
-            found[path] = condition
-        elif "$eq" in condition:
-            found[path] = condition["$eq"]
-    return found
-
-
-def _is_dict(value: Any) -> TypeIs[Mapping[Any, Any]]:
-    return type(value) is dict or isinstance(value, Mapping)
-
-
-def _check_equality(tree: PathTree, node: Node, path: str, value: Any) -> None:
-    tree.check_names(node, value, path)
-    if not node.holds(value):
-        raise _refused(tree, node, path, value)
-
-
-def _check_order(tree: PathTree, node: Node, path: str, value: Any) -> None:
-    if not node.holds(value, ordered=True):
-        raise _refused(tree, node, path, value)
-
-
-def _check_any(tree: PathTree, node: Node, path: str, values: Any) -> None:
-    for each in items_of(values):
-        if type(each) not in node.asked:
-            _check_equality(tree, node, path, each)
-
-
-def _check_all(tree: PathTree, node: Node, path: str, values: Any) -> None:
-    for each in items_of(values):
-        _check_condition(tree, node, path, each)
-
-
-def _check_element(tree: PathTree, node: Node, path: str, condition: Any) -> None:
-    element = node.element
-    if element is None:
-        raise _refused(tree, node, path, condition, "$elemMatch applies to the elements of a list")
-    if not _is_dict(condition):
-        return
-    first = next(iter(condition), "")
-    if has_operators(condition) and first not in ("$and", "$or", "$nor"):
-        _check_condition(tree, element, path, condition)
-    elif not element.free:
-        _check_filter(tree, element, condition, f"{path}.")
-
-
-_CONDITIONS: Mapping[str, Check] = {
-    "$eq": _check_equality,
-    "$ne": _check_equality,
-    "$gt": _check_order,
-    "$gte": _check_order,
-    "$lt": _check_order,
-    "$lte": _check_order,
-    "$in": _check_any,
-    "$nin": _check_any,
-    "$all": _check_all,
-    "$elemMatch": _check_element,
-    "$not": _check_condition,
-}
-"""The operators of a condition that are checked."""
-
-
-def items_of(values: Any) -> Iterable[Any]:
-    """Return the items of a list in a query; none if it is not a list, which the server refuses."""
-    return values if isinstance(values, list | tuple | Set) else ()
-
-
-def _refused(
-    tree: PathTree, node: Node, path: str, value: Any, hint: str | None = None
-) -> FilterValueError:
-    hint = hint or node.refusal(value)
-    if hint is None and isinstance(value, str) and ObjectId in node.scalars:
-        hint = f"an id is not its text: write ObjectId({shown(value)})"
-        hint += f", or {tree.cls.__name__}.find_by_id(...), which takes it" if path == "_id" else ""
-    return FilterValueError(tree.cls, path, str(node), value, hint or "")
-
-
-# -- updates
+from mongospec_core.operations.filter_checks import (
+    Check,
+    check_condition,
+    check_entries,
+    equalities,
+    has_operators,
+    is_mapping,
+    items_of,
+)
 
 
 def check_update(
@@ -194,7 +49,7 @@ def check_update(
     fields = tree.fields
     for operator, changes in update.items():
         check = _UPDATES.get(operator)
-        if check is None or not _is_dict(changes):
+        if check is None or not is_mapping(changes):
             continue
         for path, operand in changes.items():
             node = fields.get(path)
@@ -257,7 +112,7 @@ def _check_bits(tree: PathTree, node: Node, path: str, value: Any) -> None:
 
 def _check_date(tree: PathTree, node: Node, path: str, value: Any) -> None:
     _refuse_change_of_identity(tree, path)
-    kind = value.get("$type") if _is_dict(value) else "date"
+    kind = value.get("$type") if is_mapping(value) else "date"
     wanted = Timestamp if kind == "timestamp" else dt.datetime
     if not node.free and wanted not in node.scalars:
         raise _invalid(tree, path, f"a {node}: $currentDate puts a {wanted.__name__} there")
@@ -267,11 +122,11 @@ def _check_push(tree: PathTree, node: Node, path: str, value: Any) -> None:
     each = _each_of(tree, node, path)
     if each is None:
         return
-    many = _is_dict(value) and "$each" in value
+    many = is_mapping(value) and "$each" in value
     for item in items_of(value["$each"]) if many else [value]:
         _check_value(tree, each, path, item)
     order = value.get("$sort") if many else None
-    if _is_dict(order):
+    if is_mapping(order):
         for name in order:
             tree.at(name, each, f"{path}.")
 
@@ -281,10 +136,10 @@ def _check_pull(tree: PathTree, node: Node, path: str, condition: Any) -> None:
     if each is None:
         return
     try:
-        if _is_dict(condition) and not has_operators(condition) and each.fields:
-            _check_filter(tree, each, condition, f"{path}.")
+        if is_mapping(condition) and not has_operators(condition) and each.fields:
+            check_entries(tree, each, condition, f"{path}.")
         else:
-            _check_condition(tree, each, path, condition)
+            check_condition(tree, each, path, condition)
     except FilterValueError as error:
         raise _invalid(tree, error.path, str(error)) from error
 
@@ -374,7 +229,7 @@ def _check_array_filters(
 
 
 def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition: Any) -> None:
-    if not _is_dict(condition):
+    if not is_mapping(condition):
         return
     for path, operand in condition.items():
         name, _, rest = key_to_raw(path).partition(".")
@@ -383,9 +238,9 @@ def _check_array_filter(tree: PathTree, elements: Mapping[str, Node], condition:
                 _check_array_filter(tree, elements, each)
         elif (element := elements.get(name)) is not None:
             if rest:
-                _check_filter(tree, element, {rest: operand}, f"{name}.")
+                check_entries(tree, element, {rest: operand}, f"{name}.")
             else:
-                _check_condition(tree, element, name, operand)
+                check_condition(tree, element, name, operand)
 
 
 def check_document(tree: PathTree, document: Mapping[str, Any]) -> None:
@@ -455,69 +310,5 @@ def _check_required(
 
 def _paths_of(update: Mapping[str, Any]) -> Iterator[str]:
     for changes in update.values():
-        if _is_dict(changes):
+        if is_mapping(changes):
             yield from map(key_to_raw, changes)
-
-
-# -- sorts, projections, indexes
-
-
-def check_sort(tree: PathTree, sort: Mapping[str, Any]) -> None:
-    """Check the fields of a sort, in the server's form.
-
-    :raises UnknownFieldError: it names a field that the class does not have.
-    """
-    for path, direction in sort.items():
-        # {"$meta": "textScore"} may have any name, and "$natural" is not a field.
-        if not _is_dict(direction) and not str(path).startswith("$"):
-            try:
-                tree.at(path)
-            except UnknownFieldError as error:
-                if error.suggestion is None or not path.startswith("-"):
-                    raise
-                hint = f'did you mean [("{error.suggestion}", -1)]?'
-                raise UnknownFieldError(tree.cls, path, error.suggestion, hint) from None
-
-
-def check_projection(tree: PathTree, projection: Mapping[str, Any]) -> None:
-    """Check the fields of a projection.
-
-    :raises UnknownFieldError: it names a field that the class does not have.
-    """
-    _check_projection(tree, tree.root, projection, "")
-
-
-def _check_projection(
-    tree: PathTree, root: Node, projection: Mapping[str, Any], above: str
-) -> None:
-    for path, wanted in projection.items():
-        if _is_dict(wanted):
-            operator = next(iter(wanted), "")
-            if not str(operator).startswith("$"):
-                node = tree.at(path, root, above)
-                _check_projection(tree, node, wanted, f"{above}{path}.")
-            elif operator in ("$slice", "$elemMatch"):
-                node = tree.at(path, root, above)
-                if operator == "$elemMatch" and not node.free:
-                    _check_element(tree, node, above + path, wanted["$elemMatch"])
-        elif isinstance(wanted, int | float):
-            tree.at(path, root, above)
-        # Other values define a new field: an expression, or a path ("$name").
-
-
-def check_indexes(tree: PathTree, declared: Iterable[Declared]) -> None:
-    """Check the fields of the indexes that a class declares.
-
-    :raises DefinitionError: the class does not have one of them.
-    """
-    for each in declared:
-        try:
-            for path in each.document["key"]:
-                if path != "$**":
-                    tree.at(path.removesuffix(".$**"))
-            check_filter(tree, each.document.get("partialFilterExpression", {}))
-        except (UnknownFieldError, FilterValueError) as error:
-            raise DefinitionError(
-                f"{each.owner}.__indexes__: {error} (check_queries=False in the class line lets "
-                f"the class have indexes and queries of other fields)"
-            ) from error

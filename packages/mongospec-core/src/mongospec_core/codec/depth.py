@@ -1,4 +1,4 @@
-"""Refuse values with more levels than MongoDB accepts, before the driver sees them."""
+"""The depth of values: more levels than MongoDB accepts are refused before the driver sees them."""
 
 # pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false
 # pyright: reportUnknownVariableType=false

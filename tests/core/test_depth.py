@@ -16,7 +16,7 @@ from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
 
 from mongospec_core import EncodingError, MongoDocument, MongospecError, changes
 from mongospec_core.codec.codec_options import decode, encode, encode_trusted
-from mongospec_core.codec.nesting import NestingError
+from mongospec_core.codec.depth import NestingError
 from mongospec_core.limits import MAX_NESTING
 from mongospec_testing import FaultProxy
 from tests.conftest import Bind
