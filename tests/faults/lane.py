@@ -26,6 +26,9 @@ SLACK = 1.5
 HANGS = 10.0
 SELECTION = 1.5
 """Seconds that the driver looks for a server; it asks each half of a second."""
+WRITE_CONFLICT = 112
+STEP = 0.1
+"""Seconds between two looks at what arrives late: longer than a busy machine needs for one command."""
 
 type State = dict[str, list[dict[str, Any]]]
 """The documents of a database by their labels, without what differs from run to run."""
@@ -161,7 +164,9 @@ class Lane:
             if not fault.cancel and state_of(self.client).in_flight:
                 raise FoundError("a call is left in flight")
         except Exception as wrong:
-            unsettled = isinstance(wrong, UnsettledError | core.OperationTimeoutError)
+            unsettled = isinstance(wrong, UnsettledError | core.OperationTimeoutError) or (
+                row.repeats and getattr(error, "code", None) == WRITE_CONFLICT != fault.code
+            )  # the server still holds what the attempt before it had written
             kind = UnsettledError if unsettled else FoundError
             raise kind(
                 f"{row.name}, {place.command}[{place.skip}], {fault.name}, then {then}: {wrong}\n"
@@ -201,10 +206,9 @@ class Lane:
             task.print_stack()
             raise FoundError(f"{row.name}, {place}, {fault.name}: it hangs")
         if again is not None:
-            for _ in range(60):
-                if again.hits:
-                    break
-                await asyncio.sleep(0.02)
+            until = time.monotonic() + SELECTION + 1  # it may look for a server before that
+            while not again.hits and time.monotonic() < until:  # noqa: ASYNC110
+                await asyncio.sleep(STEP)
             again.remove()
         elif fault.options or fault.cancel is not None:
             await self._quiet()
@@ -229,8 +233,8 @@ class Lane:
     async def _quiet(self) -> None:
         """Wait until what was let go has arrived at the server."""
         seen = await self.documents()
-        for _ in range(50):
-            await asyncio.sleep(0.02)
+        for _ in range(20):
+            await asyncio.sleep(STEP)
             now = await self.documents()
             if now == seen:
                 return
