@@ -515,6 +515,51 @@ async def test_an_unknown_commit_result_repeats_the_commit_alone(
     assert await Person.count() == 1
 
 
+@pytest.mark.parametrize("code", [24, 91, 112, 251])
+async def test_a_commit_that_fails_with_the_transient_label_is_not_applied(
+    bind: Bind, mongo_proxy: FaultProxy, code: int
+) -> None:
+    await bind(Person)
+    stored = await Person(name="Ada").insert()
+    new = Person(name="New")
+    stored.name = "Eve"
+    with (
+        mongo_proxy.fail("commitTransaction", code, labels=TRANSIENT),
+        pytest.raises(OperationError) as told,
+    ):
+        async with transaction():
+            await new.insert()
+            await stored.save()
+    assert told.value.outcome == "not_applied"
+    assert "[outcome:" not in str(told.value)
+    assert new.id is None
+    assert changes(stored) == {"name": "Eve"}  # not all fields, as after an unknown outcome
+    assert [each.name for each in await Person.find_all()] == ["Ada"]
+    async with transaction():
+        await new.insert()
+        await stored.save()
+    assert {each.name for each in await Person.find_all()} == {"Eve", "New"}
+
+
+async def test_the_transient_label_settles_a_commit_whose_result_was_unknown_before(
+    bind: Bind, mongo_proxy: FaultProxy
+) -> None:
+    await bind(Person)
+    one = await Person(name="Ada").insert()
+    runs: list[dict[str, Any]] = []
+
+    async def work() -> None:
+        one.name = "Eve"
+        runs.append(changes(one))
+        await one.save()
+
+    mongo_proxy.fail("commitTransaction", 91, labels=UNKNOWN, times=2)
+    mongo_proxy.fail("commitTransaction", 251, labels=TRANSIENT, skip=2, times=1)
+    await run_in_transaction(work)
+    assert runs == [{"name": "Eve"}] * 2
+    assert [each.name for each in await Person.find_all()] == ["Eve"]
+
+
 async def test_a_commit_of_unknown_result_stays_unknown_where_the_server_is_gone_when_repeated(
     mongo_server: MongoServer, mongo_db: mongojet.Database
 ) -> None:

@@ -26,7 +26,6 @@ SLACK = 1.5
 HANGS = 10.0
 SELECTION = 1.5
 """Seconds that the driver looks for a server; it asks each half of a second."""
-WRITE_CONFLICT = 112
 STEP = 0.1
 """Seconds between two looks at what arrives late: longer than a busy machine needs for one command."""
 
@@ -164,9 +163,7 @@ class Lane:
             if not fault.cancel and state_of(self.client).in_flight:
                 raise FoundError("a call is left in flight")
         except Exception as wrong:
-            unsettled = isinstance(wrong, UnsettledError | core.OperationTimeoutError) or (
-                row.repeats and getattr(error, "code", None) == WRITE_CONFLICT != fault.code
-            )  # the server still holds what the attempt before it had written
+            unsettled = isinstance(wrong, UnsettledError | core.OperationTimeoutError)
             kind = UnsettledError if unsettled else FoundError
             raise kind(
                 f"{row.name}, {place.command}[{place.skip}], {fault.name}, then {then}: {wrong}\n"

@@ -161,6 +161,23 @@ async def test_an_error_with_the_label_is_retried_by_the_driver(
     assert await ids(mongo_db) == [1]
 
 
+async def test_a_commit_with_the_transient_label_aborts_on_the_server(
+    mongo_db: mongojet.Database, direct_db: mongojet.Database, mongo_proxy: FaultProxy
+) -> None:
+    await insert(mongo_db, 1)
+    labels = ["TransientTransactionError"]
+    session = await mongo_db.client.start_session()
+    await session.start_transaction()
+    await mongo_db["things"].delete_one({"_id": 1}, session=session)
+    with (
+        mongo_proxy.fail("commitTransaction", 251, labels=labels),
+        pytest.raises(mongojet.OperationFailure, match="251"),
+    ):
+        await session.commit_transaction()
+    deleted = await direct_db["things"].delete_one({"_id": 1})  # nothing holds it any more
+    assert deleted["deleted_count"] == 1
+
+
 async def test_an_error_at_the_reply_hides_that_the_command_was_carried_out(
     mongo_db: mongojet.Database, direct_db: mongojet.Database, mongo_proxy: FaultProxy
 ) -> None:

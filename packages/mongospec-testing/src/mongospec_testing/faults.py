@@ -10,6 +10,7 @@ from mongospec_testing.rules import (
     CutConnection,
     CutMoment,
     Delay,
+    FailedCommit,
     Match,
     Moment,
     Names,
@@ -103,6 +104,9 @@ class Faults(ABC):
         """Reply with an error, without asking the server, or, with ``at="reply"``, after it has carried the command
         out.
 
+        A ``commitTransaction`` that fails with the label ``TransientTransactionError`` aborts the transaction on the
+        server, as with a real one: a repetition does not meet what the first attempt had written.
+
         :param code: the server's error code, for example 189 (PrimarySteppedDown).
         :param labels: error labels, for example ``["RetryableWriteError"]``, which a server adds if a driver may
             try again.
@@ -110,6 +114,9 @@ class Faults(ABC):
         error: Body = {"ok": 0.0, **_error(code, message)}
         if labels:
             error["errorLabels"] = list(labels)
+        transient = "TransientTransactionError" in labels and at == "request"
+        if transient and command == "commitTransaction":
+            return self._add(command, match, FailedCommit(encode(error)))
         return self.reply(command, error, at=at, **match)
 
     def write_concern_error(

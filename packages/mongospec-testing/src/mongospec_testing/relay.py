@@ -78,7 +78,7 @@ class Relay:
             if answer is None:
                 if not frame.more_to_come:
                     self._waiting[frame.request_id] = Exchange(command, rules)
-                server.write(frame.encode())
+                server.write(_forwarded(rules, command, frame).encode())
                 await server.drain()
             elif not frame.more_to_come:
                 client.write(frame.answer(answer).encode())
@@ -132,6 +132,13 @@ async def _first_answer(rules: Sequence[Rule], command: Command) -> bytes | None
         if answer is not None:
             return answer
     return None
+
+
+def _forwarded(rules: Sequence[Rule], command: Command, frame: Frame) -> Frame:
+    original = document = frame.document()
+    for rule in rules:
+        document = rule.action.forwarded(command, document)
+    return frame if document is original else frame.with_document(document)
 
 
 async def _read(reader: asyncio.StreamReader) -> Frame:

@@ -49,6 +49,10 @@ class Action:
         """Handle a command that the server has not seen; a returned answer is sent in the server's place."""
         return None
 
+    def forwarded(self, command: Command, document: bytes) -> bytes:
+        """Return what the server gets to see of a command that no action has answered."""
+        return document
+
     async def reply(self, command: Command, document: bytes) -> bytes:
         """Handle a reply that the client has not seen; what is returned is delivered."""
         return document
@@ -126,6 +130,23 @@ class Answer(Action):
     @override
     async def reply(self, command: Command, document: bytes) -> bytes:
         return self.document if self.at == "reply" else document
+
+
+@dataclass
+class FailedCommit(Action):
+    """A commit after which nothing is stored: the server aborts in its place, and the answer is an error."""
+
+    document: bytes
+
+    @override
+    def forwarded(self, command: Command, document: bytes) -> bytes:
+        body = decode(document)
+        del body["commitTransaction"]
+        return encode({"abortTransaction": 1, **body})
+
+    @override
+    async def reply(self, command: Command, document: bytes) -> bytes:
+        return self.document
 
 
 @dataclass

@@ -44,6 +44,7 @@ from mongospec_core.server.retry import backoff
 from mongospec_core.server.timeout import block_end, end_of, now
 
 _ROLLED_BACK = "the transaction was aborted, nothing of it is stored"
+_TRANSIENT = "TransientTransactionError"  # nothing of the transaction is committed
 _UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 _TIME_UP = 50  # the commit's own max_commit_time_ms
 _CONCERNS = frozenset({"read_concern", "write_concern", "read_preference"})
@@ -282,11 +283,14 @@ class Transaction:
             try:
                 await self._send("commitTransaction", session.commit_transaction, end)
             except OperationError as error:
-                again = _UNKNOWN_COMMIT in error.labels and error.code != _TIME_UP
+                transient = _TRANSIENT in error.labels
+                again = not transient and _UNKNOWN_COMMIT in error.labels and error.code != _TIME_UP
                 if again and deadline is not None and now() + pause < min(deadline, end):
                     await self._pause(pause)
                     continue
-                if attempt and error.code is None:  # it says nothing about earlier attempts
+                if transient:  # of earlier attempts nothing is committed either
+                    error.outcome = "not_applied"
+                elif attempt and error.code is None:  # it says nothing about earlier attempts
                     error.outcome = "unknown"
                 await self._not_committed(error.outcome)
                 raise
@@ -380,8 +384,6 @@ def _settle(
 
 
 # -- the blocks
-
-_TRANSIENT = "TransientTransactionError"
 
 _current: ContextVar[Transaction | None] = ContextVar("mongospec_transaction", default=None)
 
