@@ -11,6 +11,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 TOGETHER = 32
 ONE_THREAD = ", one driver thread"  # after the label of a contender whose driver has one
 RAW = "mongojet_raw"
+LATER = "mongojet_later"
 OURS = "mongospec_now"
 
 
@@ -161,6 +163,11 @@ class Samples:
             return None
         return Figures.of([one / other for one, other in zip(values, others, strict=True)])
 
+    def more(self, label: str, turn: Turn, base: str) -> Figures:
+        """Microseconds over *base*, round by round."""
+        values, others = self.cpu[label, turn], self.cpu[base, turn]
+        return Figures.of([one - other for one, other in zip(values, others, strict=True)])
+
     def drift(self) -> float:
         """How far apart the quartiles of the fixed loop are, as a part of its median."""
         loop = Figures.of(self.loop)
@@ -211,29 +218,48 @@ def fixed_loop() -> float:
 _IMPORT = """\
 import sys, time
 for each in {before!r}: __import__(each)
-wall, cpu = time.perf_counter(), time.process_time()
+many, start = len(sys.modules), time.perf_counter()
 for each in {modules!r}: __import__(each)
-print((time.perf_counter() - wall) * 1000, (time.process_time() - cpu) * 1000)
+print((time.perf_counter() - start) * 1000, len(sys.modules) - many)
 """
 
 
-def import_milliseconds(
-    python: str, modules: Sequence[str], rounds: int, before: Sequence[str] = ()
-) -> Figures:
-    """Wall time of importing *modules* in fresh processes, with all bytecode at hand.
+class Imports(NamedTuple):
+    """What an import takes: milliseconds, and how many modules it loads."""
+
+    milliseconds: Figures
+    modules: int
+
+
+def imports(
+    python: str, modules: Sequence[str], rounds: int, before: Sequence[str] = (), path: str = ""
+) -> Imports:
+    """Import *modules* in fresh processes, with all bytecode at hand; wall time.
 
     :param before: what has been imported already.
+    :param path: a further folder of modules.
     """
     command = [python, "-c", _IMPORT.format(modules=list(modules), before=list(before))]
     environment = {
         each: os.environ[each] for each in os.environ if each != "COVERAGE_PROCESS_START"
     }
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    times = []
+    if path:
+        environment["PYTHONPATH"] = path
+    told = []
     for _ in range(rounds + 1):  # the first writes the bytecode
         ran = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-        times.append(float(ran.stdout.split()[0]))
-    return Figures.of(times[1:])
+        told.append(ran.stdout.split())
+    return Imports(Figures.of([float(each[0]) for each in told[1:]]), int(told[-1][1]))
+
+
+def empty_imports(python: str, count: int, rounds: int) -> Imports:
+    """Import so many modules with nothing in them: what no module of that number can be below."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = [f"empty_{number}" for number in range(count)]
+        for each in names:
+            (Path(folder) / f"{each}.py").touch()
+        return imports(python, names, rounds, path=folder)
 
 
 def peak_megabytes(contender: Contender, port: int, row: str, count: int) -> tuple[float, float]:

@@ -6,7 +6,17 @@ import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import ONE_THREAD, OURS, RAW, Contender, Figures, Samples, titled, turns
+from benchmarks.measure import (
+    LATER,
+    ONE_THREAD,
+    OURS,
+    RAW,
+    Contender,
+    Figures,
+    Samples,
+    titled,
+    turns,
+)
 from benchmarks.plot import Bar, Panel, svg
 from benchmarks.rows import ROWS, Aim, Row
 
@@ -37,7 +47,7 @@ def to_markdown(results: "Results") -> str:
     sections = [_head(results), _aims(results), _ready(results), _imports(results)]
     if len(results.contenders) > 2:
         sections += [_ratios(results), _microseconds(results), _resources(results)]
-    sections += [_growth(results), _one_thread(results)]
+    sections += [_growth(results), _one_thread(results), _later(results)]
     return "\n\n".join(sections)
 
 
@@ -157,11 +167,12 @@ def _ready(results: "Results") -> str:
 
 
 def _imports(results: "Results") -> str:
-    over = results.import_over_driver
-    assert over is not None
+    over, empty = results.over_driver, results.empty
+    assert over is not None and empty is not None
     return (
-        f"`import mongospec` takes {over.median:.0f} ms ({over.low:.0f} - {over.high:.0f}) over "
-        f"`import asyncio, mongojet, msgspec`; aim: {IMPORT_AIM}."
+        f"`import mongospec` takes {_spread(over.milliseconds)} ms over `import asyncio, mongojet, "
+        f"msgspec`; aim: {IMPORT_AIM}. It loads {over.modules} modules, and to load as many empty ones takes "
+        f"{_spread(empty.milliseconds)} ms."
     )
 
 
@@ -201,7 +212,7 @@ def _everybody(results: "Results", cell: Callable[[Contender, Row, int], str]) -
 def _resources(results: "Results") -> str:
     labels = [each.label for each in results.contenders]
     lines = [
-        ["import, ms", *[_spread(results.imports[label]) for label in labels]],
+        ["import, ms", *[_spread(results.imports[label].milliseconds) for label in labels]],
         [
             f"memory at the peak of a find_all of {results.memory_documents:,} documents, MB",
             *[f"{results.memory[label][0]:.0f}" for label in labels],
@@ -246,7 +257,7 @@ def _growth(results: "Results") -> str:
 
 
 def _one_thread(results: "Results") -> str:
-    samples: Samples = results.one_thread
+    samples: Samples = results.threads
     labels = list(results.growth)
     rows = []
     for row, concurrency in turns([row for row in ROWS if row.together]):
@@ -260,6 +271,22 @@ def _one_thread(results: "Results") -> str:
         "## One thread for the driver\n\n"
         "CPU with `TOKIO_WORKER_THREADS=1` in the environment, as a part of the CPU without.\n\n"
         + _table(["", *labels], rows)
+    )
+
+
+def _later(results: "Results") -> str:
+    samples: Samples = results.threads
+    raw, ours = _label(results, RAW), _label(results, OURS)
+    rows = []
+    for row, concurrency in turns([row for row in ROWS if row.together]):
+        turn = row.title, concurrency
+        loop, own = (samples.more(label, turn, raw) for label in (LATER, ours))
+        rows.append([titled(row, concurrency), _spread(loop), _spread(own)])
+    return (
+        "## What ten microseconds become\n\n"
+        "CPU over that of the bare driver with dictionaries, in µs: of the same with a loop of 10 µs that does nothing "
+        "before each call, and of mongospec. What exceeds the 10 µs is the driver's: its threads sleep and are woken "
+        "more often.\n\n" + _table(["", f"{raw}, 10 µs later", ours], rows)
     )
 
 

@@ -6,7 +6,7 @@ python -m benchmarks.run [--peers] [--quick] [--rounds N] [--output FOLDER]
 import argparse
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,20 @@ from benchmarks import report
 from benchmarks.measure import (
     FULL,
     GROWING,
+    LATER,
     ONE_THREAD,
     OURS,
     QUICK,
     RAW,
     ROOT,
     Contender,
-    Figures,
     Growth,
+    Imports,
     Samples,
     check,
+    empty_imports,
     growth,
-    import_milliseconds,
+    imports,
     measure,
     peak_megabytes,
     workers,
@@ -50,12 +52,13 @@ class Results:
     samples: Samples = dataclasses.field(default_factory=Samples)
     ready: Samples = dataclasses.field(default_factory=Samples)
     bytecodes: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
-    one_thread: Samples = dataclasses.field(default_factory=Samples)
+    threads: Samples = dataclasses.field(default_factory=Samples)
     growth: dict[str, list[Growth]] = dataclasses.field(default_factory=dict)
     memory: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     memory_documents: int = 0
-    imports: dict[str, Figures] = dataclasses.field(default_factory=dict)
-    import_over_driver: Figures | None = None
+    imports: dict[str, Imports] = dataclasses.field(default_factory=dict)
+    over_driver: Imports | None = None
+    empty: Imports | None = None
     seconds: float = 0.0
 
 
@@ -75,17 +78,19 @@ def run(who: list[Contender], *, rounds: int, quick: bool, say: Callable[[str], 
                 results.commands = check(all_workers)
                 part = rounds // sittings + (sitting < rounds % sittings)
                 measure(all_workers, results.commands, size, part, results.samples)
-        say("one thread of the driver's")
+        say("the driver's threads")
+        raw = next(each for each in who if each.module == RAW)
+        later = raw._replace(module=LATER, label=LATER)
         singly = [
             each._replace(
                 label=each.label + ONE_THREAD, environment=(("TOKIO_WORKER_THREADS", "1"),)
             )
             for each in raw_and_ours
         ]
-        with workers([*raw_and_ours, *singly], port) as all_workers:
+        with workers([*raw_and_ours, later, *singly], port) as all_workers:
             commands = check(all_workers)
             rows = [row for row in ROWS if row.together]
-            measure(all_workers, commands, size, rounds, results.one_thread, rows)
+            measure(all_workers, commands, size, rounds, results.threads, rows)
         say("growth")
         sizes = (100, 1_000) if quick else (1_000, 10_000, 100_000)
         for each in raw_and_ours:
@@ -108,16 +113,12 @@ def run(who: list[Contender], *, rounds: int, quick: bool, say: Callable[[str], 
             }
     say("imports")
     for each in who:
-        results.imports[each.label] = _imports(each, rounds)
+        results.imports[each.label] = imports(each.python, PEERS[each.module]["imports"], rounds)
     ours = next(each for each in who if each.module == OURS)
-    results.import_over_driver = import_milliseconds(ours.python, ["mongospec"], rounds, _BEFORE)
+    results.over_driver = imports(ours.python, ["mongospec"], rounds, _BEFORE)
+    results.empty = empty_imports(ours.python, results.over_driver.modules, rounds)
     results.seconds = time.monotonic() - start
     return results
-
-
-def _imports(contender: Contender, rounds: int) -> Figures:
-    modules: Sequence[str] = PEERS[contender.module]["imports"]
-    return import_milliseconds(contender.python, modules, rounds)
 
 
 def main() -> None:
