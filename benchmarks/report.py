@@ -285,8 +285,8 @@ def _later(results: "Results") -> str:
     return (
         "## What ten microseconds become\n\n"
         "CPU over that of the bare driver with dictionaries, in µs: of the same with a loop of 10 µs that does nothing "
-        "before each call, and of mongospec. What exceeds the 10 µs is the driver's: its threads sleep and are woken "
-        "more often.\n\n" + _table(["", f"{raw}, 10 µs later", ours], rows)
+        "before each call, and of mongospec. Medians and quartiles: where these are wide, the machine was too "
+        "noisy to tell.\n\n" + _table(["", f"{raw}, 10 µs later", ours], rows)
     )
 
 
