@@ -27,7 +27,6 @@ ROOT = Path(__file__).parent.parent
 TOGETHER = 32
 ONE_THREAD = ", one driver thread"  # after the label of a contender whose driver has one
 RAW = "mongojet_raw"
-LATER = "mongojet_later"
 OURS = "mongospec_now"
 
 
@@ -162,11 +161,6 @@ class Samples:
         if not values or not others:
             return None
         return Figures.of([one / other for one, other in zip(values, others, strict=True)])
-
-    def more(self, label: str, turn: Turn, base: str) -> Figures:
-        """Microseconds over *base*, round by round."""
-        values, others = self.cpu[label, turn], self.cpu[base, turn]
-        return Figures.of([one - other for one, other in zip(values, others, strict=True)])
 
     def drift(self) -> float:
         """How far apart the quartiles of the fixed loop are, as a part of its median."""

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import (
-    LATER,
     ONE_THREAD,
     OURS,
     RAW,
@@ -47,7 +46,7 @@ def to_markdown(results: "Results") -> str:
     sections = [_head(results), _aims(results), _ready(results), _imports(results)]
     if len(results.contenders) > 2:
         sections += [_ratios(results), _microseconds(results), _resources(results)]
-    sections += [_growth(results), _one_thread(results), _later(results)]
+    sections += [_growth(results), _one_thread(results)]
     return "\n\n".join(sections)
 
 
@@ -257,7 +256,7 @@ def _growth(results: "Results") -> str:
 
 
 def _one_thread(results: "Results") -> str:
-    samples: Samples = results.threads
+    samples: Samples = results.one_thread
     labels = list(results.growth)
     rows = []
     for row, concurrency in turns([row for row in ROWS if row.together]):
@@ -271,22 +270,6 @@ def _one_thread(results: "Results") -> str:
         "## One thread for the driver\n\n"
         "CPU with `TOKIO_WORKER_THREADS=1` in the environment, as a part of the CPU without.\n\n"
         + _table(["", *labels], rows)
-    )
-
-
-def _later(results: "Results") -> str:
-    samples: Samples = results.threads
-    raw, ours = _label(results, RAW), _label(results, OURS)
-    rows = []
-    for row, concurrency in turns([row for row in ROWS if row.together]):
-        turn = row.title, concurrency
-        loop, own = (samples.more(label, turn, raw) for label in (LATER, ours))
-        rows.append([titled(row, concurrency), _spread(loop), _spread(own)])
-    return (
-        "## What ten microseconds become\n\n"
-        "CPU over that of the bare driver with dictionaries, in µs: of the same with a loop of 10 µs that does nothing "
-        "before each call, and of mongospec. Medians and quartiles: where these are wide, the machine was too "
-        "noisy to tell.\n\n" + _table(["", f"{raw}, 10 µs later", ours], rows)
     )
 
 

@@ -14,7 +14,6 @@ from benchmarks import report
 from benchmarks.measure import (
     FULL,
     GROWING,
-    LATER,
     ONE_THREAD,
     OURS,
     QUICK,
@@ -52,7 +51,7 @@ class Results:
     samples: Samples = dataclasses.field(default_factory=Samples)
     ready: Samples = dataclasses.field(default_factory=Samples)
     bytecodes: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
-    threads: Samples = dataclasses.field(default_factory=Samples)
+    one_thread: Samples = dataclasses.field(default_factory=Samples)
     growth: dict[str, list[Growth]] = dataclasses.field(default_factory=dict)
     memory: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     memory_documents: int = 0
@@ -78,19 +77,17 @@ def run(who: list[Contender], *, rounds: int, quick: bool, say: Callable[[str], 
                 results.commands = check(all_workers)
                 part = rounds // sittings + (sitting < rounds % sittings)
                 measure(all_workers, results.commands, size, part, results.samples)
-        say("the driver's threads")
-        raw = next(each for each in who if each.module == RAW)
-        later = raw._replace(module=LATER, label=LATER)
+        say("one thread of the driver's")
         singly = [
             each._replace(
                 label=each.label + ONE_THREAD, environment=(("TOKIO_WORKER_THREADS", "1"),)
             )
             for each in raw_and_ours
         ]
-        with workers([*raw_and_ours, later, *singly], port) as all_workers:
+        with workers([*raw_and_ours, *singly], port) as all_workers:
             commands = check(all_workers)
             rows = [row for row in ROWS if row.together]
-            measure(all_workers, commands, size, rounds, results.threads, rows)
+            measure(all_workers, commands, size, rounds, results.one_thread, rows)
         say("growth")
         sizes = (100, 1_000) if quick else (1_000, 10_000, 100_000)
         for each in raw_and_ours:

@@ -161,8 +161,12 @@ async def test_an_error_with_the_label_is_retried_by_the_driver(
     assert await ids(mongo_db) == [1]
 
 
+@pytest.mark.parametrize("names", ["commitTransaction", ["commitTransaction", "abortTransaction"]])
 async def test_a_commit_with_the_transient_label_aborts_on_the_server(
-    mongo_db: mongojet.Database, direct_db: mongojet.Database, mongo_proxy: FaultProxy
+    mongo_db: mongojet.Database,
+    direct_db: mongojet.Database,
+    mongo_proxy: FaultProxy,
+    names: str | list[str],
 ) -> None:
     await insert(mongo_db, 1)
     labels = ["TransientTransactionError"]
@@ -170,7 +174,7 @@ async def test_a_commit_with_the_transient_label_aborts_on_the_server(
     await session.start_transaction()
     await mongo_db["things"].delete_one({"_id": 1}, session=session)
     with (
-        mongo_proxy.fail("commitTransaction", 251, labels=labels),
+        mongo_proxy.fail(names, 251, labels=labels),
         pytest.raises(mongojet.OperationFailure, match="251"),
     ):
         await session.commit_transaction()

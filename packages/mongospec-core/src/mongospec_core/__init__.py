@@ -49,8 +49,8 @@ from mongospec_core.operations.save import changes
 from mongospec_core.results import BulkResult, UpdateResult
 from mongospec_core.server.instrument import instrument
 from mongospec_core.server.timeout import timeout
-from mongospec_core.server.transaction import (
-    Transaction,
+from mongospec_core.server.transaction import Transaction
+from mongospec_core.server.transaction_blocks import (
     outside_transaction,
     run_in_transaction,
     transaction,

@@ -40,7 +40,7 @@ from mongospec_core.server.indexes import Conflicts, Mode
 from mongospec_core.server.operation import Operation
 from mongospec_core.server.place import Block, alike, entered, here, refuse_in_block
 from mongospec_core.server.timeout import end_of
-from mongospec_core.server.transaction import current, refuse_in_transaction
+from mongospec_core.server.transaction_blocks import current, refuse_in_transaction
 
 _LAST_WORDS = 2.0
 """Seconds to wait for operations in flight before their client is closed."""

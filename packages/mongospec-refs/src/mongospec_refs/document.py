@@ -32,11 +32,12 @@ from mongospec_core.extension import (
     to_raw,
 )
 from mongospec_refs.equality import equal
+from mongospec_refs.fetch import fetch
 from mongospec_refs.find import FindOperations
 from mongospec_refs.graph import ambiguous_in, has_references, targets_of
 from mongospec_refs.identity_map import IdDecoder
 from mongospec_refs.insert_recursive import RecursiveInsertResult, insert_recursive
-from mongospec_refs.resolve import JsonReader, ReferenceRead, RootReader, fetch
+from mongospec_refs.read import JsonReader, ReferenceRead, RootReader
 from mongospec_refs.save import SaveOperations
 from mongospec_refs.unresolved import is_resolved, placeholder, unresolved
 from mongospec_refs.validation import id_of, stored_as, validate_references

@@ -27,7 +27,7 @@ from mongospec_core.extension import (
 from mongospec_core.extension import FindKeywords as CoreFindKeywords
 from mongospec_core.extension import FindOneKeywords as CoreFindOneKeywords
 from mongospec_core.extension import PageKeywords as CorePageKeywords
-from mongospec_refs.resolve import ReferenceRead
+from mongospec_refs.read import ReferenceRead
 
 
 class ReferenceKeywords(TypedDict, total=False):

@@ -7,108 +7,29 @@ are the next level. Every ``find`` returns all its documents in one batch.
 import asyncio
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, override
+from typing import Any
 
 from bson import ObjectId
-from bson.codec_options import CodecOptions
 
-from mongospec_core import DocumentValidationError, InvalidDocument, InvalidIdError, OptionError
+from mongospec_core import DocumentValidationError, InvalidDocument, InvalidIdError
 from mongospec_core.extension import (
-    DECIMAL_CODEC_OPTIONS,
-    Binding,
-    DocumentBase,
     OnInvalid,
     Operation,
-    Plan,
-    Projection,
-    Read,
-    Reader,
-    begin,
     binding_of,
     check_id,
-    decode,
     encode,
-    id_filter,
-    reading_plan,
-    refuse_elsewhere,
-    set_snapshot,
-    settle_read,
     shown,
-    snapshot_of,
     split_documents,
     to_raw,
-    with_fields,
 )
-from mongospec_refs.errors import MissingReferenceError
-from mongospec_refs.graph import (
-    READS,
-    inherited_options,
-    reference_fields,
-    references_in,
-    refuse_projection_into_references,
-)
-from mongospec_refs.identity_map import IdentityMap, Wanted, key_of
-from mongospec_refs.unresolved import (
-    class_of,
-    fill,
-    is_resolved,
-    real_class,
-    set_class,
-    unresolved_class,
-)
+from mongospec_refs.graph import READS, inherited_options, references_in
+from mongospec_refs.identity_map import Wanted, key_of
+from mongospec_refs.reader import ReferenceReader
+from mongospec_refs.unresolved import class_of
 
 _PRIMARY = {"mode": "primary"}
 _MOST_BYTES = 8 * 1024 * 1024
 """A query with more ids is split; the server accepts 16 MB."""
-
-
-class ReferenceReader[T](Reader[T]):
-    """A reader that collects the references of a whole read.
-
-    :ivar joined: whether references may be whole documents, as ``$lookup`` returns them.
-    """
-
-    __slots__ = ("joined", "references", "target")
-
-    def __init__(
-        self,
-        plan: Plan[T],
-        codec: CodecOptions[dict[str, Any]],
-        references: IdentityMap,
-        *,
-        on_invalid: OnInvalid = "raise",
-        target: Any = None,
-    ) -> None:
-        super().__init__(plan, codec, on_invalid=on_invalid)
-        self.references = references
-        self.target = target
-        self.joined = False
-
-    def read_joined(self, plan: Plan[Any], raw: Mapping[str, Any]) -> Any:
-        """Return the document that replaces a reference; one object for one ``_id``.
-
-        :raises DocumentValidationError: it does not fit its class.
-        """
-        reader = ReferenceReader(reading_plan(plan.cls), DECIMAL_CODEC_OPTIONS, self.references)
-        reader.joined = True
-        (document,) = reader.decode([encode(raw)])
-        return self.references.adopt(document, plan.cls)
-
-    def decode(self, parts: list[bytes]) -> list[T]:
-        """Decode as every reader; meanwhile an unresolved target is of its exact class."""
-        target = self.target
-        if self.joined:  # by a pipeline, which has no target
-            documents = super().decode(parts)
-            _remember_ids(self.plan, documents)
-            return documents
-        if target is None or is_resolved(target):
-            return super().decode(parts)
-        own = class_of(target)
-        set_class(target, real_class(target))
-        try:
-            return super().decode(parts)
-        finally:
-            set_class(target, own)
 
 
 async def resolve(
@@ -294,149 +215,3 @@ def _paths_from_roots(roots: Sequence[Any], wanted: set[int]) -> dict[int, tuple
             else:
                 todo.append((root, document, path))
     return paths
-
-
-class ReferenceRead(Read):
-    """A read whose references are resolved, *depth* levels deep.
-
-    :param target: a document outside of the read that references to its ``_id`` are to be.
-    :param resolve_refs: with False, references stay unresolved.
-    :param ref_depth: how many levels of references are resolved; None: all.
-    """
-
-    __slots__ = ("_target", "depth")
-    parameters = frozenset({"resolve_refs", "ref_depth"})
-
-    def __init__(
-        self,
-        projection: Projection = None,
-        on_invalid: OnInvalid = "raise",
-        *,
-        target: Any = None,
-        pipeline: bool = False,
-        resolve_refs: bool = True,
-        ref_depth: int | None = None,
-    ) -> None:
-        super().__init__(projection, on_invalid, pipeline=pipeline)
-        self._target = target
-        if type(resolve_refs) is not bool:
-            raise OptionError(f"resolve_refs={shown(resolve_refs)}: use True or False")
-        if ref_depth is not None and (type(ref_depth) is not int or ref_depth < 0):
-            raise OptionError(f"ref_depth={shown(ref_depth)}: a number of levels, or None for all")
-        self.depth = ref_depth if resolve_refs else 0
-
-    @override
-    def check(self, binding: Binding) -> None:
-        if isinstance(self.projection, type):
-            # A class is hashable, but mypy does not know it for this metaclass.
-            each: Any
-            for each in binding.plan.members or (binding.plan.cls,):
-                refuse_projection_into_references(each, self.projection)
-        super().check(binding)
-
-    @override
-    def struct_reader(self, binding: Binding, plan: Plan[Any], codec: Any) -> Reader[Any]:
-        """Return the reader of a document class, or of a smaller Struct with references in it."""
-        if not plan.decoders:
-            return Reader(plan, codec, on_invalid=self.on_invalid)
-        reader = RootReader(
-            plan,
-            DECIMAL_CODEC_OPTIONS if self.pipeline else codec,
-            depth=self.depth,
-            on_invalid=self.on_invalid,
-            whole=self.projection is None,
-            target=self._target,
-        )
-        reader.joined = self.pipeline
-        return reader
-
-
-class RootReader[T](ReferenceReader[T]):
-    """Reads the documents of a query, and then those that they refer to.
-
-    :param whole: the roots are whole documents: references to one of them are this very object.
-    :param target: a document outside of the read that references to its ``_id`` are to be.
-    """
-
-    __slots__ = ("_depth", "_whole")
-
-    def __init__(
-        self,
-        plan: Plan[T],
-        codec: CodecOptions[dict[str, Any]],
-        *,
-        depth: int | None = 0,
-        on_invalid: OnInvalid = "raise",
-        whole: bool = True,
-        target: Any = None,
-    ) -> None:
-        super().__init__(plan, codec, IdentityMap(), on_invalid=on_invalid, target=target)
-        self._depth = depth
-        self._whole = whole and target is None
-        if target is not None:
-            self.references.add(target, plan.cls)
-
-    async def load(self, parts: list[bytes], call: Operation | None) -> list[T]:
-        """Return the documents of one batch, with the documents that they refer to."""
-        documents = self.decode(parts)
-        references = self.references
-        if references.open and self._depth != 0 and call is not None:
-            if self._whole:
-                references.adopt_roots(documents)
-            await resolve(self, documents, call, self._depth)
-        references.put_in_place(documents)
-        references.finish()
-        if call is not None:
-            settle_read(call, [*documents, *references.documents()])
-        return documents
-
-
-class JsonReader(RootReader[Any]):
-    """Reads JSON, in which a reference may be a whole document."""
-
-    __slots__ = ()
-    reads_json = True
-
-
-def _remember_ids(plan: Plan[Any], documents: Iterable[Any]) -> None:
-    """Set the snapshots of documents with joined ones, which are stored as ids."""
-    for document in documents:
-        form = snapshot_of(document) if isinstance(document, DocumentBase) else None
-        if isinstance(form, bytes):
-            own = plan if plan.members is None else plan.members[class_of(document)]
-            places = {name: own.encode_names.index(name) for name in reference_fields(own.cls)}
-            ids = {
-                name: own.encode_field(place, getattr(document, own.fields[place].name))
-                for name, place in places.items()
-            }
-            set_snapshot(document, with_fields(form, ids))
-
-
-async def fetch(reference: Any, read: ReferenceRead, options: Mapping[str, Any]) -> Any:
-    """Read the document of an unresolved reference into it.
-
-    :returns: the reference; if its document is of a subclass, that document.
-    """
-    cls = real_class(reference)
-    binding, call = begin(cls, "fetch", "find_one", options, "read")
-    refuse_elsewhere(cls, [reference])
-    wanted = binding.scoped(id_filter(cls, to_raw(reference._id)))
-    found = await call.send("find_one", encode(wanted))
-    if found is None:
-        if not is_resolved(reference):
-            set_class(reference, unresolved_class(cls, missing=True))
-        raise MissingReferenceError(
-            f"{cls.__name__} of _id={shown(reference._id)} is not in the collection "
-            f"{binding.target.name!r}",
-            reference,
-        )
-    plan, codec = binding.plan, binding.target.codec
-    exact = plan.tag is None or decode(found).get(plan.tag[0]) == plan.tag[1]
-    target = reference if exact else None
-    reader = RootReader(plan, codec, depth=read.depth, target=target)
-    (document,) = await reader.load([found], call)
-    if class_of(document) is not cls:
-        return document
-    if not is_resolved(reference):  # another task may have resolved it meanwhile
-        fill(reference, document)
-    return reference

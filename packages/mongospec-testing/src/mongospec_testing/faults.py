@@ -10,7 +10,6 @@ from mongospec_testing.rules import (
     CutConnection,
     CutMoment,
     Delay,
-    FailedCommit,
     Match,
     Moment,
     Names,
@@ -18,6 +17,7 @@ from mongospec_testing.rules import (
     RewriteBson,
     Rule,
     Stall,
+    TransientError,
 )
 from mongospec_testing.traffic import Command
 from mongospec_testing.wire import Body, encode
@@ -115,9 +115,8 @@ class Faults(ABC):
         if labels:
             error["errorLabels"] = list(labels)
         transient = "TransientTransactionError" in labels and at == "request"
-        if transient and command == "commitTransaction":
-            return self._add(command, match, FailedCommit(encode(error)))
-        return self.reply(command, error, at=at, **match)
+        kind = TransientError if transient else Answer
+        return self._add(command, match, kind(encode(error), at))
 
     def write_concern_error(
         self,

@@ -135,10 +135,12 @@ async def _first_answer(rules: Sequence[Rule], command: Command) -> bytes | None
 
 
 def _forwarded(rules: Sequence[Rule], command: Command, frame: Frame) -> Frame:
-    original = document = frame.document()
     for rule in rules:
-        document = rule.action.forwarded(command, document)
-    return frame if document is original else frame.with_document(document)
+        document = frame.document()
+        forwarded = rule.action.forwarded(command, document)
+        if forwarded is not document:
+            frame = frame.with_document(forwarded)
+    return frame
 
 
 async def _read(reader: asyncio.StreamReader) -> Frame:

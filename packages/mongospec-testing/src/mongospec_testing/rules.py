@@ -133,15 +133,17 @@ class Answer(Action):
 
 
 @dataclass
-class FailedCommit(Action):
-    """A commit after which nothing is stored: the server aborts in its place, and the answer is an error."""
+class TransientError(Answer):
+    """An error that ends the transaction: a commit that is answered with it is an abort on the server."""
 
-    document: bytes
+    @override
+    async def request(self, command: Command) -> bytes | None:
+        return None if command.name == "commitTransaction" else await super().request(command)
 
     @override
     def forwarded(self, command: Command, document: bytes) -> bytes:
         body = decode(document)
-        del body["commitTransaction"]
+        body.pop("commitTransaction", None)  # another rule may have been first
         return encode({"abortTransaction": 1, **body})
 
     @override

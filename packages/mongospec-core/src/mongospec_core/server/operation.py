@@ -33,7 +33,8 @@ from mongospec_core.server.instrument import is_observed, observed
 from mongospec_core.server.reply import decode_reply
 from mongospec_core.server.retry import retry_once
 from mongospec_core.server.timeout import block_end, end_of, now
-from mongospec_core.server.transaction import Transaction, current
+from mongospec_core.server.transaction import Transaction
+from mongospec_core.server.transaction_blocks import current
 
 type BatchCursor = DriverCursor
 """What :meth:`Operation.open` returns, for :meth:`Operation.fetch`."""
