@@ -145,15 +145,24 @@ def check(all_workers: Sequence[Worker]) -> dict[str, dict[str, float]]:
 
 
 class Samples:
-    """Microseconds of CPU by contender and turn, one figure a round; and of the fixed loop."""
+    """Microseconds of CPU by contender and turn, one figure a round; of it the event loop's; and of the fixed loop."""
 
     def __init__(self) -> None:
         self.cpu: dict[tuple[str, Turn], list[float]] = defaultdict(list)
+        self.event_loop: dict[tuple[str, Turn], list[float]] = defaultdict(list)
         self.loop: list[float] = []
 
     def figures(self, label: str, turn: Turn) -> Figures | None:
         values = self.cpu.get((label, turn))
         return Figures.of(values) if values else None
+
+    def by_thread(self, label: str, turn: Turn) -> tuple[Figures, Figures] | None:
+        """Of the CPU, what the event loop's thread took, and what all others did."""
+        own = self.event_loop.get((label, turn))
+        if not own:
+            return None
+        others = [all_ - one for all_, one in zip(self.cpu[label, turn], own, strict=True)]
+        return Figures.of(own), Figures.of(others)
 
     def ratio(self, label: str, turn: Turn, base: str) -> Figures | None:
         """To *base*, round by round."""
@@ -196,6 +205,7 @@ def measure(
                 )
                 if number:
                     samples.cpu[who.label, (row.title, concurrency)].append(told["cpu"])
+                    samples.event_loop[who.label, (row.title, concurrency)].append(told["loop"])
 
 
 def fixed_loop() -> float:

@@ -43,7 +43,13 @@ PLOTTED = (
 
 
 def to_markdown(results: "Results") -> str:
-    sections = [_head(results), _aims(results), _ready(results), _imports(results)]
+    sections = [
+        _head(results),
+        _aims(results),
+        _threads(results),
+        _ready(results),
+        _imports(results),
+    ]
     if len(results.contenders) > 2:
         sections += [_ratios(results), _microseconds(results), _resources(results)]
     sections += [_growth(results), _one_thread(results)]
@@ -130,6 +136,25 @@ def _aims(results: "Results") -> str:
         rows.append([titled(row, concurrency), *cells, _quartiles(ratio), aim])
     head = ["work", "mongospec, µs", "mongojet, µs", "ratio", "quartiles", "aim"]
     return f"## mongospec and the driver below it\n\n{_table(head, rows)}"
+
+
+def _threads(results: "Results") -> str:
+    labels = list(results.bytecodes)  # those on the same driver
+    rows: list[list[str]] = []
+    for row, concurrency in turns([row for row in ROWS if row.together]):
+        cells: list[str] = []
+        for label in labels:
+            parts = results.samples.by_thread(label, (row.title, concurrency))
+            cells += ["", ""] if parts is None else [_number(each.median) for each in parts]
+        rows.append([titled(row, concurrency), *cells])
+    head = ["work"]
+    for label in labels:
+        head += [f"{label}: event loop, µs", "driver, µs"]
+    return (
+        "## Which thread it is spent in\n\n"
+        "Of the same CPU, the part of the thread of the event loop, where all Python runs, and that of the "
+        f"driver's threads.\n\n{_table(head, rows)}"
+    )
 
 
 def _aim(aim: Aim, concurrency: int) -> str:

@@ -87,6 +87,16 @@ def test_a_ratio_is_made_within_a_round() -> None:
     assert samples.ratio("nobody", ("find_one", 1), "raw") is None
 
 
+def test_cpu_is_told_by_the_thread_that_spent_it() -> None:
+    samples = Samples()
+    samples.cpu["ours", ("find_one", 1)] = [20.0, 200.0, 20.0]
+    samples.event_loop["ours", ("find_one", 1)] = [5.0, 100.0, 5.0]
+    parts = samples.by_thread("ours", ("find_one", 1))
+    assert parts is not None
+    assert [each.median for each in parts] == [5.0, 15.0]
+    assert samples.by_thread("nobody", ("find_one", 1)) is None
+
+
 def test_a_plot_says_what_is_not_offered_and_cuts_what_is_too_long() -> None:
     drawn = svg(
         "Head", [Panel("find_one", [Bar("A", 1.5, ours=True), Bar("B", None), Bar("C", 99)])]

@@ -19,7 +19,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextvars import Context
-from typing import Any, cast
+from typing import Any
 
 import mongojet
 
@@ -68,7 +68,7 @@ class UninterruptedCall[T]:
     reply: Any = None
     failure: Exception | None = None
     _message: Any = None
-    _future: asyncio.Future[Any] | None = None
+    _future: Any = None  # the driver's, if it waits on one
     _timer: asyncio.TimerHandle | None = None
 
     def __init__(
@@ -141,13 +141,14 @@ class UninterruptedCall[T]:
     # -- what a task uses of a future
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
-        return cast("asyncio.Future[Any]", self._future).get_loop()
+        loop: asyncio.AbstractEventLoop = self._future.get_loop()
+        return loop
 
     def add_done_callback(
         self, wakeup: Callable[[Any], object], *, context: Context | None = None
     ) -> None:
         self._wakeup, self._context = wakeup, context
-        cast("asyncio.Future[Any]", self._future).add_done_callback(wakeup, context=context)
+        self._future.add_done_callback(wakeup, context=context)
 
     def cancel(self, msg: Any = None) -> bool:
         if not self._cancelled:
