@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -144,32 +144,38 @@ def check(all_workers: Sequence[Worker]) -> dict[str, dict[str, float]]:
     return commands
 
 
+class Sample(NamedTuple):
+    """What one operation, or one document, took in a turn."""
+
+    cpu: float
+    """Microseconds, of all threads."""
+    event_loop: float
+    """Of these, the microseconds of the event loop's thread."""
+    switches: float
+    """How often a thread of the process gave its processor up, to wait."""
+
+
 class Samples:
-    """Microseconds of CPU by contender and turn, one figure a round; of it the event loop's; and of the fixed loop."""
+    """A sample for each round, by contender and turn; and the milliseconds of the fixed loop."""
 
     def __init__(self) -> None:
-        self.cpu: dict[tuple[str, Turn], list[float]] = defaultdict(list)
-        self.event_loop: dict[tuple[str, Turn], list[float]] = defaultdict(list)
+        self.taken: dict[tuple[str, Turn], list[Sample]] = defaultdict(list)
         self.loop: list[float] = []
 
-    def figures(self, label: str, turn: Turn) -> Figures | None:
-        values = self.cpu.get((label, turn))
-        return Figures.of(values) if values else None
-
-    def by_thread(self, label: str, turn: Turn) -> tuple[Figures, Figures] | None:
-        """Of the CPU, what the event loop's thread took, and what all others did."""
-        own = self.event_loop.get((label, turn))
-        if not own:
-            return None
-        others = [all_ - one for all_, one in zip(self.cpu[label, turn], own, strict=True)]
-        return Figures.of(own), Figures.of(others)
+    def figures(
+        self, label: str, turn: Turn, of: Callable[[Sample], float] = lambda each: each.cpu
+    ) -> Figures | None:
+        """Of the CPU, or of another figure."""
+        taken = self.taken.get((label, turn))
+        return Figures.of([of(each) for each in taken]) if taken else None
 
     def ratio(self, label: str, turn: Turn, base: str) -> Figures | None:
-        """To *base*, round by round."""
-        values, others = self.cpu.get((label, turn)), self.cpu.get((base, turn))
-        if not values or not others:
+        """Of the CPU to that of *base*, round by round."""
+        taken, others = self.taken.get((label, turn)), self.taken.get((base, turn))
+        if not taken or not others:
             return None
-        return Figures.of([one / other for one, other in zip(values, others, strict=True)])
+        pairs = zip(taken, others, strict=True)
+        return Figures.of([one.cpu / other.cpu for one, other in pairs])
 
     def drift(self) -> float:
         """How far apart the quartiles of the fixed loop are, as a part of its median."""
@@ -204,8 +210,7 @@ def measure(
                     concurrency=concurrency,
                 )
                 if number:
-                    samples.cpu[who.label, (row.title, concurrency)].append(told["cpu"])
-                    samples.event_loop[who.label, (row.title, concurrency)].append(told["loop"])
+                    samples.taken[who.label, (row.title, concurrency)].append(Sample(**told))
 
 
 def fixed_loop() -> float:

@@ -3,7 +3,7 @@
 import datetime as dt
 import platform
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import (
@@ -12,6 +12,7 @@ from benchmarks.measure import (
     RAW,
     Contender,
     Figures,
+    Sample,
     Samples,
     titled,
     turns,
@@ -22,6 +23,7 @@ from benchmarks.rows import ROWS, Aim, Row
 if TYPE_CHECKING:
     from benchmarks.run import Results
 
+EARLIER = "mongospec_03"
 IMPORT_AIM = 20
 """Milliseconds over what every program with this driver imports."""
 READY_AIMS = {
@@ -123,6 +125,7 @@ def _versions(contender: Contender) -> str:
 
 def _aims(results: "Results") -> str:
     raw, ours = _label(results, RAW), _label(results, OURS)
+    earlier = next((each.label for each in results.contenders if each.module == EARLIER), None)
     samples = results.samples
     rows: list[list[str]] = []
     for row, concurrency in turns():
@@ -134,7 +137,12 @@ def _aims(results: "Results") -> str:
         cells = [_number(figures.median), _number(base.median), f"{ratio.median:.2f}"]
         aim = _aim(row.aim, concurrency)
         rows.append([titled(row, concurrency), *cells, _quartiles(ratio), aim])
+        if earlier is not None:
+            over = samples.ratio(ours, turn, earlier)
+            rows[-1].append("" if over is None else f"{over.median:.2f} ({_quartiles(over)})")
     head = ["work", "mongospec, µs", "mongojet, µs", "ratio", "quartiles", "aim"]
+    if earlier is not None:
+        head.append(f"ratio to {earlier}")
     return f"## mongospec and the driver below it\n\n{_table(head, rows)}"
 
 
@@ -144,17 +152,24 @@ def _threads(results: "Results") -> str:
     for row, concurrency in turns([row for row in ROWS if row.together]):
         cells: list[str] = []
         for label in labels:
-            parts = results.samples.by_thread(label, (row.title, concurrency))
-            cells += ["", ""] if parts is None else [_number(each.median) for each in parts]
+            for each in _OF_A_SAMPLE.values():
+                figures = results.samples.figures(label, (row.title, concurrency), each)
+                cells.append("" if figures is None else _number(figures.median))
         rows.append([titled(row, concurrency), *cells])
-    head = ["work"]
-    for label in labels:
-        head += [f"{label}: event loop, µs", "driver, µs"]
+    head = ["work", *[f"{label}: {name}" for label in labels for name in _OF_A_SAMPLE]]
     return (
         "## Which thread it is spent in\n\n"
-        "Of the same CPU, the part of the thread of the event loop, where all Python runs, and that of the "
-        f"driver's threads.\n\n{_table(head, rows)}"
+        "Of the same CPU, the part of the event loop's thread, where all Python runs, and that of the "
+        "driver's threads; and how often a thread has stopped to wait for another. Most of an operation is "
+        f"the price of that.\n\n{_table(head, rows)}"
     )
+
+
+_OF_A_SAMPLE: Mapping[str, Callable[[Sample], float]] = {
+    "event loop, µs": lambda each: each.event_loop,
+    "driver, µs": lambda each: each.cpu - each.event_loop,
+    "waits": lambda each: each.switches,
+}
 
 
 def _aim(aim: Aim, concurrency: int) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import importlib
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ from benchmarks import bytecodes
 from benchmarks.data import Raw
 from benchmarks.rows import BY_TITLE, CHECKED, ROWS, Given, Row
 from benchmarks.server import control
+
+_STATUS = Path("/proc/self/status")
 
 
 class Worker:
@@ -53,9 +56,9 @@ class Worker:
     async def turn(
         self, row: str, *, count: int, calls: int = 1, concurrency: int = 1
     ) -> dict[str, float]:
-        """The CPU of this process for one operation, or document, in microseconds; and of it the event loop's.
+        """What one operation, or document, takes of this process: a :class:`benchmarks.measure.Sample`.
 
-        The process's threads count, waiting for the server does not. The garbage is collected before; in the
+        Its threads count, waiting for the server does not. The garbage is collected before; in the
         turn the collector runs as it does in an application.
 
         :param count: how many operations, or documents in each call.
@@ -70,13 +73,13 @@ class Worker:
         parts = [given[start::concurrency] for start in range(concurrency)]
         operations = len(given) * (count if work.batch else 1)
         gc.collect()
-        loop, start = time.thread_time(), time.process_time()
+        start = _taken()
         if concurrency == 1:
             await _run(method, given)
         else:
             await asyncio.gather(*[_run(method, part) for part in parts])
-        cpu, loop = time.process_time() - start, time.thread_time() - loop
-        return {"cpu": cpu * 1e6 / operations, "loop": loop * 1e6 / operations}
+        taken = _taken()
+        return {name: (taken[name] - start[name]) / operations for name in taken}
 
     async def memory(self, row: str, *, count: int) -> dict[str, float]:
         """Megabytes of this process before a call, and at its peak."""
@@ -86,7 +89,7 @@ class Worker:
         given = await self._given(work, count)
         gc.collect()
         before = _megabytes("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # noqa: ASYNC240 - a new peak
+        _begin_a_new_peak()
         await _run(method, given)
         return {"before": before, "peak": _megabytes("VmHWM")}
 
@@ -123,8 +126,26 @@ async def _run(method: Any, given: Given) -> None:
         await method(*each)
 
 
+def _taken() -> dict[str, float]:
+    """What this process has taken since it was started."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "cpu": time.process_time() * 1e6,
+        "event_loop": time.thread_time() * 1e6,
+        "switches": usage.ru_nvcsw,
+    }
+
+
+def _begin_a_new_peak() -> None:
+    if _STATUS.exists():
+        _STATUS.with_name("clear_refs").write_text("5", encoding="ascii")
+
+
 def _megabytes(name: str) -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    """The process's memory as Linux knows it; elsewhere the most that it has had."""
+    if not _STATUS.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    lines = _STATUS.read_text(encoding="ascii").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 

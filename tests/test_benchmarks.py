@@ -10,7 +10,17 @@ import mongojet
 import pytest
 
 from benchmarks.data import identity, person
-from benchmarks.measure import OURS, RAW, Contender, Samples, Worker, WrongError, check, workers
+from benchmarks.measure import (
+    OURS,
+    RAW,
+    Contender,
+    Sample,
+    Samples,
+    Worker,
+    WrongError,
+    check,
+    workers,
+)
 from benchmarks.plot import Bar, Panel, svg
 from benchmarks.rows import ROWS
 from benchmarks.server import control, running
@@ -80,21 +90,21 @@ async def test_the_server_gives_a_cursor_batch_by_batch_and_counts_its_commands(
 
 def test_a_ratio_is_made_within_a_round() -> None:
     samples = Samples()
-    samples.cpu["raw", ("find_one", 1)] = [10.0, 100.0, 10.0]
-    samples.cpu["ours", ("find_one", 1)] = [20.0, 200.0, 20.0]
-    ratio = samples.ratio("ours", ("find_one", 1), "raw")
-    assert ratio == (2.0, 2.0, 2.0)
-    assert samples.ratio("nobody", ("find_one", 1), "raw") is None
+    turn = ("find_one", 1)
+    samples.taken["raw", turn] = [Sample(each, 1.0, 2.0) for each in (10.0, 100.0, 10.0)]
+    samples.taken["ours", turn] = [Sample(each, 4.0, 3.0) for each in (20.0, 200.0, 20.0)]
+    assert samples.ratio("ours", turn, "raw") == (2.0, 2.0, 2.0)
+    assert samples.ratio("nobody", turn, "raw") is None
+    driver = samples.figures("ours", turn, lambda each: each.cpu - each.event_loop)
+    assert driver is not None
+    assert driver.median == 16.0
 
 
-def test_cpu_is_told_by_the_thread_that_spent_it() -> None:
-    samples = Samples()
-    samples.cpu["ours", ("find_one", 1)] = [20.0, 200.0, 20.0]
-    samples.event_loop["ours", ("find_one", 1)] = [5.0, 100.0, 5.0]
-    parts = samples.by_thread("ours", ("find_one", 1))
-    assert parts is not None
-    assert [each.median for each in parts] == [5.0, 15.0]
-    assert samples.by_thread("nobody", ("find_one", 1)) is None
+def test_a_sample_tells_the_event_loops_part_of_the_cpu_and_counts_the_waits(port: int) -> None:
+    with workers([Contender(RAW, "raw")], port) as (worker,):
+        sample = Sample(**worker.ask("turn", row="find_one", count=20))
+    assert 0 < sample.event_loop < sample.cpu
+    assert sample.switches >= 1  # for the server's reply
 
 
 def test_a_plot_says_what_is_not_offered_and_cuts_what_is_too_long() -> None:
