@@ -5,13 +5,20 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import bson
 import msgspec
+import pytest
 from bson import ObjectId
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mongospec_core import MongoDocument, changes
-from mongospec_core.codec.codec_options import DECIMAL_CODEC_OPTIONS, decode, encode
+from mongospec_core.codec.codec_options import (
+    DECIMAL_CODEC_OPTIONS,
+    decode,
+    encode,
+    encode_query,
+)
 from mongospec_core.codec.elements import bson_equal, differing_elements, split_elements
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.model.read import Reader
@@ -157,6 +164,12 @@ async def test_documents_survive_the_database(bind: Bind, given_: list[Everythin
         assert changes(document) == {}
         await document.save()  # nothing changed: nothing to fail
         assert await document.delete() == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"n": 1}, {"_id": None}])
+def test_the_filter_of_an_object_id_is_what_bson_makes_of_it(more: dict[str, Any]) -> None:
+    value = {"_id": ObjectId(), **more}
+    assert encode_query(value) == encode(value) == bson.encode(value)
 
 
 fields = st.lists(st.tuples(st.sampled_from("abcd"), anything), max_size=4).map(dict)

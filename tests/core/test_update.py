@@ -3,6 +3,7 @@
 import datetime as dt
 from typing import Any
 
+import msgspec
 import pytest
 from bson import ObjectId
 from pymongo import UpdateMany
@@ -27,6 +28,25 @@ async def fill() -> None:
     await Person.insert_many(
         [Person(name="Ann", age=30), Person(name="Bob", age=20), Person(name="Cid", age=30)]
     )
+
+
+class Key(msgspec.Struct):
+    part: int
+
+
+class Keyed(MongoDocument):
+    _id: Key
+    n: int = 0
+
+
+async def test_an_upserted_id_is_the_callers_alone(bind: Bind) -> None:
+    await bind(Keyed)
+    results = []
+    for _ in range(2):
+        await Keyed.delete_many({})
+        results.append(await Keyed.update_one({"_id": Key(1)}, {"$set": {"n": 1}}, upsert=True))
+    results[0].upserted_id["part"] = 2
+    assert results[1].upserted_id == {"part": 1}
 
 
 async def test_update_one_gives_an_int_with_the_servers_answer(bind: Bind) -> None:

@@ -282,6 +282,23 @@ async def test_unsaved_documents_are_found_in_every_shape(bind: Bind) -> None:
     assert (await Shapes(open="text").insert()).open == "text"
 
 
+class Knot(MongoDocument):
+    parent: "Knot | None" = None
+    tied: list["Knot"] = []
+
+
+async def test_an_unsaved_document_is_refused_in_a_field_of_its_own_class(bind: Bind) -> None:
+    await bind(Knot)
+    new = Knot()
+    with pytest.raises(UnsavedReferenceError, match=r"Knot\.parent"):
+        await Knot(parent=new).insert()
+    knot = await Knot().insert()
+    knot.tied.append(new)
+    with pytest.raises(UnsavedReferenceError, match=r"Knot\.tied\[0\]"):
+        await knot.save()
+    assert await stored(Knot) == [{"_id": knot._id, "parent": None, "tied": []}]
+
+
 async def test_a_union_of_two_document_classes_is_refused_at_init(bind: Bind) -> None:
     class Either(MongoDocument):
         both: User | Tag

@@ -15,7 +15,12 @@ from mongospec_core.model.ids import id_filter, take_back_id
 from mongospec_core.model.own_filter import moves, own_filter
 from mongospec_core.model.snapshot import StoredForm, changed_fields, snapshot_of
 from mongospec_core.model.version import note_version, raised
-from mongospec_core.model.write import apply_outcome, encode_document, to_raw_documents
+from mongospec_core.model.write import (
+    apply_outcome,
+    encode_document,
+    encode_one,
+    to_raw_documents,
+)
 from mongospec_core.server.operation import Operation
 
 
@@ -117,6 +122,14 @@ def prepare(
         _change(plan, document, raw, encode_document(plan, raw), upsert=upsert)
         for document, raw in zip(documents, raws, strict=True)
     ]
+
+
+def prepare_one(
+    plan: Plan[Any], document: Any, *, validate: bool | None, upsert: bool = False
+) -> Change:
+    """Apply :func:`prepare` to one document."""
+    raw, data = encode_one(plan, document, validate=validate)
+    return _change(plan, document, raw, data, upsert=upsert)
 
 
 def prepare_changed(plan: Plan[Any], documents: Sequence[Any]) -> list[Change]:

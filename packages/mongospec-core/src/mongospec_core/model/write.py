@@ -113,6 +113,32 @@ def to_raw_documents(
     return checked(plan, raws, validate)
 
 
+def encode_one(
+    plan: Plan[Any], document: Any, *, validate: bool | None
+) -> tuple[dict[str, Any], bytes]:
+    """Return the raw document of one document, and its BSON.
+
+    The straight path for one that fits; :func:`to_raw_documents` and :func:`encode_document` find what is
+    wrong with others.
+
+    :raises DocumentValidationError: it does not fit.
+    :raises EncodingError: BSON cannot hold a value.
+    """
+    try:
+        if plan.truncations:
+            plan.truncate(document)
+        raw = plan.encode(document)
+        if plan.cls.__validate_on_write__ if validate is None else validate:
+            plan.convert(plan.prepare([raw], CHECKING))
+        data = encode(raw)
+        if raw.get("_id", 0) is not None and len(data) <= MAX_DOCUMENT_BYTES:
+            return raw, data
+    except (EncodingError, RecursionError, msgspec.ValidationError, TypeError, ValueError):
+        pass
+    (raw,) = to_raw_documents(plan, [document], validate=validate)
+    return raw, encode_document(plan, raw)
+
+
 def checked(
     plan: Plan[Any], raws: list[dict[str, Any]], validate: bool | None
 ) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Unpack
 
-from mongospec_core.codec.codec_options import encode
+from mongospec_core.codec.codec_options import encode_query
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.model.base import DocumentBase
@@ -40,7 +40,7 @@ class DeleteOperations(DocumentBase, abstract=True):
         settle = partial(apply_outcome, call, self, before=snapshot_of(self), after=DELETED)
         expected = None if plan.version is None else version_of(plan, self)
         try:
-            reply = await call.send("delete_one", encode(own_filter(plan, self, id_)))
+            reply = await call.send("delete_one", encode_query(own_filter(plan, self, id_)))
         except BaseException as error:
             settle(outcome_of(error))
             raise

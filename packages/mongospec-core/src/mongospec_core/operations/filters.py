@@ -8,7 +8,7 @@ from bson import ObjectId
 from bson.errors import InvalidId
 
 from mongospec_core.codec.annotations import unwrap
-from mongospec_core.codec.codec_options import encode, named
+from mongospec_core.codec.codec_options import encode_query, named
 from mongospec_core.codec.plan import DecHook, Plan
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.codec.validation import named_value
@@ -68,7 +68,7 @@ async def encode_filter(binding: Binding, filter: Filter, *, skip_hooks: bool) -
     if binding.scope is not None:
         filter = binding.scope.applied(filter)  # noqa: A001
     try:  # not by named(): every read and most writes run this
-        data = encode(filter)
+        data = encode_query(filter)
     except EncodingError as error:
         raise named_value(f"{binding.plan.cls.__name__}: a filter", filter, error) from error
     if binding.paths is not None:

@@ -6,7 +6,7 @@ from typing import Any, Self, Unpack, overload
 import msgspec
 from msgspec.structs import force_setattr
 
-from mongospec_core.codec.codec_options import encode
+from mongospec_core.codec.codec_options import encode_query
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.codec.raw_values import to_raw
 from mongospec_core.errors import DocumentNotFoundError, shown
@@ -139,7 +139,7 @@ class GetOperations(FindOperations, abstract=True):
         wanted = id_filter(cls, to_raw(self._id))
         while True:
             before = snapshot_of(self)
-            found = await call.send("find_one", encode(wanted))
+            found = await call.send("find_one", encode_query(wanted))
             stored = await read.first(binding, call, found)
             if stored is None:
                 raise DocumentNotFoundError(

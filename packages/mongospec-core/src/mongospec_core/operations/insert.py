@@ -28,15 +28,15 @@ from mongospec_core.model.write import (
     apply_outcome,
     check_class,
     document_list,
-    encode_document,
     encode_documents,
+    encode_one,
     run_hooks_and_checks,
-    to_raw_documents,
 )
 from mongospec_core.operations.filter_checks import check_filter, equalities
 from mongospec_core.operations.filters import Filter, refuse_other_filters
 from mongospec_core.operations.insert_many import InsertMany
 from mongospec_core.operations.options import ExistsOptions, WriteOptions, begin
+from mongospec_core.server import place as places
 from mongospec_core.server.operation import Operation, outcome_of
 
 
@@ -66,7 +66,8 @@ class InsertOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "insert", "insert_one", options, "write")
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
-        cls._before_write([self])
+        if places.used or binding.plan.decoders:  # a field that refers to documents has one
+            cls._before_write([self])
         made_here = self._id is None
         if made_here:
             force_setattr(self, "_id", ObjectId())
@@ -75,8 +76,7 @@ class InsertOperations(DocumentBase, abstract=True):
         data = b""
         outcome: Outcome = "not_applied"
         try:
-            (raw,) = to_raw_documents(binding.plan, [self], validate=validate_on_write)
-            data = encode_document(binding.plan, raw)
+            raw, data = encode_one(binding.plan, self, validate=validate_on_write)
             await call.send("insert_one", data, document=raw)
             outcome = "applied"
         except BaseException as error:
@@ -187,9 +187,8 @@ class InsertOperations(DocumentBase, abstract=True):
         await run_hooks_and_checks(binding, [document])
         made_here = document._id is None
         with Ids([document]) as ids:
-            (raw,) = to_raw_documents(binding.plan, [document], validate=validate_on_write)
             # The document to be stored; it is sent as $setOnInsert.
-            data = encode_document(binding.plan, raw)
+            raw, data = encode_one(binding.plan, document, validate=validate_on_write)
             if filter is None:
                 wanted = own_filter(binding.plan, document, raw["_id"])
                 if binding.plan.version is not None:  # it exists in any version

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Self, Unpack
 
 import msgspec
 
-from mongospec_core.codec.codec_options import decode, encode
+from mongospec_core.codec.codec_options import decode, encode, encode_query
 from mongospec_core.codec.elements import element_value, join_elements
 from mongospec_core.codec.plan import plan_of
 from mongospec_core.errors import (
@@ -21,7 +21,7 @@ from mongospec_core.errors import (
     shown,
 )
 from mongospec_core.model.base import DocumentBase
-from mongospec_core.model.change import Change, prepare
+from mongospec_core.model.change import Change, prepare, prepare_one
 from mongospec_core.model.hooks import run_pre_save
 from mongospec_core.model.ids import Ids
 from mongospec_core.model.snapshot import changed_fields, snapshot_of
@@ -35,6 +35,7 @@ from mongospec_core.model.write import (
 from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.options import SaveManyOptions, WriteOptions, begin
 from mongospec_core.results import BulkResult
+from mongospec_core.server import place as places
 from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.operation import Operation, outcome_of
@@ -76,13 +77,13 @@ class SaveOperations(DocumentBase, abstract=True):
             refuse_without_id(self)
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
-        cls._before_write([self])
+        if places.used or binding.plan.decoders:  # a field that refers to documents has one
+            cls._before_write([self])
         if not upsert:
-            (change,) = prepare(binding.plan, [self], validate=validate_on_write)
-            await send(call, change)
+            await send(call, prepare_one(binding.plan, self, validate=validate_on_write))
             return self
         with Ids([self], upsert=True) as ids:  # assigned only if an upsert inserts a new document
-            (change,) = prepare(binding.plan, [self], validate=validate_on_write, upsert=True)
+            change = prepare_one(binding.plan, self, validate=validate_on_write, upsert=True)
             ids.sent = True
             await send(call, change, ids)
         return self
@@ -99,7 +100,7 @@ async def send(call: Operation, change: Change, ids: Ids | None = None) -> None:
         return
     revoke = None if ids is None else ids.take_back
     try:
-        reply = await call.send("update_one", encode(change.filter), change.update)
+        reply = await call.send("update_one", encode_query(change.filter), change.update)
     except BaseException as error:
         refuse_taken(change.document, change.expected, error)
         change.apply(call, outcome_of(error), revoke)
@@ -246,7 +247,7 @@ async def send_many(
 def _statement(change: Change, *, trapped: bool = False) -> bytes:
     """Return the statement of an ``update`` command; :data:`_TRAP` is why it may be an upsert."""
     assert change.update is not None
-    elements = [b"\3q\0", encode(change.filter), b"\3u\0", change.update]
+    elements = [b"\3q\0", encode_query(change.filter), b"\3u\0", change.update]
     if trapped:
         elements[3:] = join_elements((change.update[4:-1], _TRAP)), b"\x08upsert\0\1"
     return join_elements(elements)
@@ -272,7 +273,7 @@ def _guarded_statement(call: Operation, change: Change) -> Statement:
 async def _reply_alone(call: Operation, change: Change) -> dict[str, Any]:
     """Send one change by itself; return what the command would reply."""
     try:
-        reply = await call.send("update_one", encode(change.filter), change.update)
+        reply = await call.send("update_one", encode_query(change.filter), change.update)
     except CancelledCall as error:
         if isinstance(error.reply, dict):
             error.reply = {"n": error.reply["matched_count"]}
