@@ -3,7 +3,7 @@
 import asyncio
 import copy
 import datetime as dt
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -489,3 +489,35 @@ async def test_hooks_see_the_documents_own_class(bind: Bind) -> None:
 def test_a_class_hook_without_classmethod_is_refused(hook: str) -> None:
     with pytest.raises(DefinitionError, match=f"{hook}.*@classmethod"):
         type(MongoDocument)("Hooked", (MongoDocument,), {hook: lambda cls, given: given})
+
+
+class Guarded(MongoDocument):
+    text: str
+
+    @classmethod
+    def _before_write(cls, documents: Sequence[Any]) -> None:
+        super()._before_write(documents)
+        raise OptionError(f"{len(documents)} seen")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: Guarded(text="a").insert(),
+        lambda: Guarded.insert_one(Guarded(text="a")),
+        lambda: Guarded.insert_many([Guarded(text="a")]),
+        lambda: Guarded.insert_if_not_exists(Guarded(text="a"), {"text": "a"}),
+        lambda: Guarded(_id=ObjectId(), text="a").save(),
+        lambda: Guarded(text="a").save(upsert=True),
+        lambda: Guarded.save_many([Guarded(_id=ObjectId(), text="a")]),
+        lambda: Guarded.find_one_and_replace({}, Guarded(text="a")),
+    ],
+    ids=[*"abcdefgh"],
+)
+async def test_every_write_of_whole_documents_asks_the_extension_point(
+    bind: Bind, write: Callable[[], Awaitable[Any]]
+) -> None:
+    await bind(Guarded)
+    with pytest.raises(OptionError, match="1 seen"):
+        await write()
+    assert await stored(Guarded) == []

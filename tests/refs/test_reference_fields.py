@@ -2,6 +2,7 @@
 
 import dataclasses
 import uuid
+from collections.abc import Iterable, MutableSequence
 from enum import Enum
 from typing import Any, NamedTuple, NewType, TypedDict
 
@@ -10,7 +11,7 @@ import pytest
 from bson import ObjectId
 
 import mongospec_core
-from mongospec_core import DefinitionError
+from mongospec_core import DefinitionError, DocumentValidationError, register_encoder
 from mongospec_refs import MongoDocument, UnsavedReferenceError
 from tests.conftest import Bind
 from tests.core.raw import stored
@@ -297,6 +298,52 @@ async def test_an_unsaved_document_is_refused_in_a_field_of_its_own_class(bind: 
     with pytest.raises(UnsavedReferenceError, match=r"Knot\.tied\[0\]"):
         await knot.save()
     assert await stored(Knot) == [{"_id": knot._id, "parent": None, "tied": []}]
+
+
+class Team[T](MutableSequence[T]):
+    """A list of one's own, which only its class's dec_hook reads."""
+
+    def __init__(self, items: Iterable[T] = ()) -> None:
+        self.items = list(items)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.items[place]
+
+    def __setitem__(self, place: Any, item: Any) -> None:
+        self.items[place] = item
+
+    def __delitem__(self, place: Any) -> None:
+        del self.items[place]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def insert(self, index: int, value: T) -> None:
+        self.items.insert(index, value)
+
+
+class Club(MongoDocument):
+    team: Team[User]
+
+    @classmethod
+    def dec_hook(cls, tp: type, value: Any) -> Any:
+        return Team(User.ref(each) for each in value)
+
+
+async def test_references_in_a_collection_of_ones_own_are_validated(
+    bind: Bind, registered_encoders: None
+) -> None:
+    register_encoder(Team, list)
+    await bind(Company, User, Tag, Club)
+    gone = await User(name="gone").insert()
+    await gone.delete()
+    tag: Any = await Tag(label="tag").insert()
+    for wrong in (gone, User(name="new")):
+        with pytest.raises(UnsavedReferenceError, match=r"Club\.team\[0\]"):
+            await Club(team=Team([wrong])).insert()
+    with pytest.raises(DocumentValidationError, match=r"Club\.team\[0\]"):
+        await Club(team=Team([tag])).insert()
+    assert await stored(Club) == []
 
 
 async def test_a_union_of_two_document_classes_is_refused_at_init(bind: Bind) -> None:

@@ -203,10 +203,9 @@ class DocumentBase(SnapshotSlot, msgspec.Struct, metaclass=DocumentMeta, abstrac
 
     @classmethod
     def _before_write(cls, documents: Sequence[Any]) -> None:
-        """Extension point: validate what documents refer to before they are written.
+        """Extension point: validate documents before they are written.
 
-        Every write of whole documents calls it if fields of their class can refer to documents: after
-        the hooks, before ids are assigned.
+        Every write of whole documents calls it: after the hooks, before ids are assigned.
         """
         if places.used:
             refuse_elsewhere(cls, documents)

@@ -106,21 +106,16 @@ def to_raw_documents(
     except EncodingError as error:
         raise _named(plan, documents, error) from error
     except RecursionError as error:
-        raise EncodingError(
-            f"{plan.cls.__name__}: a document is nested too deeply, or contains itself "
-            f"(nothing was written)"
-        ) from error
+        raise _endless(plan) from error
     return checked(plan, raws, validate)
 
 
 def encode_one(
     plan: Plan[Any], document: Any, *, validate: bool | None
 ) -> tuple[dict[str, Any], bytes]:
-    """Return the raw document of one document, and its BSON.
+    """Apply :func:`to_raw_documents` and :func:`encode_document` to one document, without lists of one.
 
-    The straight path for one that fits; :func:`to_raw_documents` and :func:`encode_document` find what is
-    wrong with others.
-
+    :returns: the raw document, and its BSON.
     :raises DocumentValidationError: it does not fit.
     :raises EncodingError: BSON cannot hold a value.
     """
@@ -128,14 +123,15 @@ def encode_one(
         if plan.truncations:
             plan.truncate(document)
         raw = plan.encode(document)
-        if plan.cls.__validate_on_write__ if validate is None else validate:
+    except EncodingError as error:
+        raise _named(plan, [document], error) from error
+    except RecursionError as error:
+        raise _endless(plan) from error
+    if plan.cls.__validate_on_write__ if validate is None else validate:
+        try:
             plan.convert(plan.prepare([raw], CHECKING))
-        data = encode(raw)
-        if raw.get("_id", 0) is not None and len(data) <= MAX_DOCUMENT_BYTES:
-            return raw, data
-    except (EncodingError, RecursionError, msgspec.ValidationError, TypeError, ValueError):
-        pass
-    (raw,) = to_raw_documents(plan, [document], validate=validate)
+        except (msgspec.ValidationError, TypeError, ValueError):
+            (raw,) = _checked_one_by_one(plan, [raw])
     return raw, encode_document(plan, raw)
 
 
@@ -190,6 +186,13 @@ def _named(plan: Plan[Any], documents: Sequence[Any], error: EncodingError) -> E
                 f"(nothing was written)"
             )
     return error
+
+
+def _endless(plan: Plan[Any]) -> EncodingError:
+    return EncodingError(
+        f"{plan.cls.__name__}: a document is nested too deeply, or contains itself "
+        f"(nothing was written)"
+    )
 
 
 def _checked_one_by_one(plan: Plan[Any], raws: list[dict[str, Any]]) -> list[dict[str, Any]]:

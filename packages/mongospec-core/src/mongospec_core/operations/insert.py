@@ -36,7 +36,6 @@ from mongospec_core.operations.filter_checks import check_filter, equalities
 from mongospec_core.operations.filters import Filter, refuse_other_filters
 from mongospec_core.operations.insert_many import InsertMany
 from mongospec_core.operations.options import ExistsOptions, WriteOptions, begin
-from mongospec_core.server import place as places
 from mongospec_core.server.operation import Operation, outcome_of
 
 
@@ -66,8 +65,7 @@ class InsertOperations(DocumentBase, abstract=True):
         binding, call = begin(cls, "insert", "insert_one", options, "write")
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
-        if places.used or binding.plan.decoders:  # a field that refers to documents has one
-            cls._before_write([self])
+        cls._before_write([self])
         made_here = self._id is None
         if made_here:
             force_setattr(self, "_id", ObjectId())

@@ -35,7 +35,6 @@ from mongospec_core.model.write import (
 from mongospec_core.operations.bulk_write import raise_for, result_of
 from mongospec_core.operations.options import SaveManyOptions, WriteOptions, begin
 from mongospec_core.results import BulkResult
-from mongospec_core.server import place as places
 from mongospec_core.server.bulk import BulkState, Statement
 from mongospec_core.server.driver_call import CancelledCall
 from mongospec_core.server.operation import Operation, outcome_of
@@ -77,8 +76,7 @@ class SaveOperations(DocumentBase, abstract=True):
             refuse_without_id(self)
         if "__pre_save__" in binding.hooks:
             await run_pre_save(self)
-        if places.used or binding.plan.decoders:  # a field that refers to documents has one
-            cls._before_write([self])
+        cls._before_write([self])
         if not upsert:
             await send(call, prepare_one(binding.plan, self, validate=validate_on_write))
             return self
