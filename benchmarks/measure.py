@@ -28,6 +28,7 @@ TOGETHER = 32
 ONE_THREAD = ", one driver thread"  # after the label of a contender whose driver has one
 RAW = "mongojet_raw"
 OURS = "mongospec_now"
+EARLIER = "mongospec_03"
 
 
 class Contender(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import (
+    EARLIER,
     ONE_THREAD,
     OURS,
     RAW,
@@ -23,7 +24,6 @@ from benchmarks.rows import ROWS, Aim, Row
 if TYPE_CHECKING:
     from benchmarks.run import Results
 
-EARLIER = "mongospec_03"
 IMPORT_AIM = 20
 """Milliseconds over what every program with this driver imports."""
 READY_AIMS = {
